@@ -1,0 +1,69 @@
+"""Every identifier that the stack makes up. The only place with randomness; tests patch it here.
+
+All are lower case, so that it never matters who compares them with or without regard to case (RFC 3261 §7.3.1).
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+
+
+def token(bits: int = 128) -> str:
+    """Return lower-case hex with at least ``bits`` random bits."""
+    return secrets.token_hex((bits + 7) // 8)
+
+
+def branch() -> str:
+    """Return a Via branch with the magic cookie of RFC 3261 §8.1.1.7."""
+    return "z9hG4bK" + token(96)
+
+
+def tag() -> str:
+    """Return a From or To tag; RFC 3261 §19.3 wants 32 random bits at least, we use 64."""
+    return token(64)
+
+
+def call_id() -> str:
+    """Return a Call-ID (RFC 3261 §8.1.1.4) that tells nothing about the host."""
+    return token(128)
+
+
+def cnonce() -> str:
+    """Return a client nonce for digest (RFC 7616 §3.4)."""
+    return token(64)
+
+
+def contact_token() -> str:
+    """Return the user part of a Contact, by which requests find their user agent."""
+    return token(80)
+
+
+def instance_id() -> str:
+    """Return a ``+sip.instance`` URN (RFC 5626 §4.1)."""
+    return f"urn:uuid:{uuid.UUID(hex=token(128), version=4)}"
+
+
+def msrp_session_id() -> str:
+    """Return the session part of an MSRP URI; RFC 4975 §14.1 wants 80 random bits."""
+    return token(96)
+
+
+def msrp_transaction_id() -> str:
+    """Return an MSRP transaction id with 64 random bits (RFC 4975 §7.1)."""
+    return token(64)
+
+
+def message_id() -> str:
+    """Return a Message-ID for MSRP or CPIM."""
+    return token(96)
+
+
+def trace_id() -> str:
+    """Return a correlation id: 32 hex digits, usable as W3C trace-id and as Session-ID (RFC 7989)."""
+    return token(128)
+
+
+def uniform(low: float, high: float) -> float:
+    """Return a random number from ``low`` to ``high``: for jitter, pacing and back-off."""
+    return low + (high - low) * secrets.randbelow(1_000_001) / 1_000_000
