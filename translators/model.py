@@ -1,0 +1,339 @@
+"""What crosses the HTTP face: one struct a body, the same for JSON, for XML and for the OpenAPI page.
+
+Fields without a default are always written; a field that may be absent has the default None and is then left out.
+Times are RFC 3339 strings in UTC, made by :func:`format_time`; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta, Struct
+
+MAX_IDENTIFIER = 320
+"""Characters of an e-mail address, a number or a URI: 64 + "@" + 255 (RFC 5321 §4.5.3.1)."""
+
+MAX_SECRET = 256
+"""Characters of a login secret or password."""
+
+MAX_NOTE = 500
+"""Characters of the inviter's own words in an invitation: what still fits a few SMS."""
+
+MAX_TYPES = 8
+"""Interaction types of one invitation; there are two so far."""
+
+MAX_MESSAGE_ID = 128
+"""Characters of an idempotency key or message id."""
+
+InteractionType = Literal["im", "file"]
+InvitationState = Literal["preparing", "active", "ending", "ended", "failed"]
+DeliveryState = Literal["queued", "sent", "failed"]
+PeerState = Literal["online", "offline", "not-reachable", "not-rcs", "unknown"]
+MessageState = Literal["pending", "sent", "delivered", "displayed", "failed", "unknown"]
+Direction = Literal["in", "out"]
+Known = Literal["yes", "no", "unknown"]
+EventKind = Literal["message", "composing", "receipt", "status", "file", "session", "invitation", "reset"]
+SessionState = Literal["ended", "expired", "revoked", "closed", "idle", "failed", "restored"]
+
+Identity = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTIFIER)]
+Text = Annotated[str, Meta(max_length=MAX_NOTE)]
+MessageId = Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_ID)]
+Secret = Annotated[str, Meta(min_length=1, max_length=MAX_SECRET)]
+Language = Annotated[str, Meta(min_length=2, max_length=35)]
+Channel = Annotated[str, Meta(min_length=1, max_length=32)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+def format_time(seconds: float) -> str:
+    """Return Unix time ``seconds`` as RFC 3339 in UTC with milliseconds, ``2026-01-02T03:04:05.678Z``."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Body(Struct, omit_defaults=True, forbid_unknown_fields=False):
+    """Base of every body; ``element`` is the name of its root element in XML."""
+
+    element: ClassVar[str] = "body"
+
+
+class InviteRequest(Body, kw_only=True):
+    """A invites a person: by exactly one of ``email`` and ``phone``."""
+
+    element: ClassVar[str] = "invite"
+
+    email: Identity | None = None
+    phone: Identity | None = None
+    types: Annotated[list[InteractionType], Meta(min_length=1, max_length=MAX_TYPES)] | None = None
+    """What A and B may do together; the gateway's policy says what stands for none."""
+    valid_for: Seconds | None = None
+    note: Text | None = None
+    """A's own words, one line, carried in the mail."""
+    language: Language | None = None
+    """Language tag (BCP 47) of the mail."""
+    via: Channel | None = None
+    """Channel to use instead of the one that fits the identifier."""
+
+
+class DeliveryView(Body, kw_only=True):
+    """How far the link has come on its way to B."""
+
+    element: ClassVar[str] = "delivery"
+
+    channel: str
+    state: DeliveryState
+    error: str | None = None
+
+
+class InvitationView(Body, kw_only=True):
+    """An invitation as its inviter sees it; never holds a secret."""
+
+    element: ClassVar[str] = "invitation"
+
+    account: str
+    """SIP URI of the temporary account."""
+    identifier: str
+    """E-mail address or number of the invited person."""
+    state: InvitationState
+    types: list[str]
+    created_at: str
+    valid_until: str
+    delivery: DeliveryView | None = None
+    reason: str | None = None
+    """Why it has ended or cannot be prepared."""
+    note: str | None = None
+
+
+class Invitations(Body, kw_only=True):
+    """The invitations of one inviter, oldest first."""
+
+    element: ClassVar[str] = "list"
+
+    invitations: list[InvitationView]
+
+
+class LookupAnswer(Body, kw_only=True):
+    """Whether a person is a subscriber of the network; ``sip`` is there when the answer is yes."""
+
+    element: ClassVar[str] = "user"
+
+    identifier: str
+    known: Known
+    sip: str | None = None
+
+
+class LogoutAnswer(Body, kw_only=True):
+    """How many invitations have ended with the inviter's logout."""
+
+    element: ClassVar[str] = "logout"
+
+    ended: int
+
+
+class LoginRequest(Body, kw_only=True):
+    """Login secret in the body, for clients that do not send Basic."""
+
+    element: ClassVar[str] = "login"
+
+    passwd: Secret | None = None
+
+
+class InviterView(Body, kw_only=True):
+    """An inviter to whom the guest may talk."""
+
+    element: ClassVar[str] = "inviter"
+
+    uid: str
+    sip: str
+    types: list[str]
+    until: str
+    """When the invitation ends."""
+    name: str | None = None
+
+
+class LoginAnswer(Body, kw_only=True):
+    """A guest is logged in."""
+
+    element: ClassVar[str] = "session"
+
+    account: str
+    expires_at: str
+    """When the last of the invitations ends."""
+    inviters: list[InviterView]
+
+
+class SipWarning(Body, kw_only=True):
+    """One value of a SIP Warning header (RFC 3261 §20.43)."""
+
+    code: int
+    agent: str
+    text: str
+
+
+class SipReason(Body, kw_only=True):
+    """One value of a SIP Reason header (RFC 3326)."""
+
+    protocol: str
+    cause: int | None = None
+    text: str | None = None
+
+
+class SipCause(Body, kw_only=True):
+    """What a SIP or MSRP peer answered, as the peer put it."""
+
+    element: ClassVar[str] = "sip"
+
+    code: int
+    reason: str
+    protocol: Literal["SIP", "MSRP"] = "SIP"
+    """Left out for SIP."""
+    retry_after: int | None = None
+    """Seconds."""
+    warning: list[SipWarning] | None = None
+    reason_header: list[SipReason] | None = None
+
+
+class StatusAnswer(Body, kw_only=True):
+    """Status of an inviter as the network tells it."""
+
+    element: ClassVar[str] = "status"
+
+    sip: str
+    uid: str
+    status: PeerState
+    services: list[str]
+    at: str
+    """When the network said so."""
+    cause: SipCause | None = None
+    """The answer that led to this status, when it was not 200."""
+
+
+class MessageRequest(Body, kw_only=True):
+    """A message to an inviter; ``to`` is a UID or any identity of the inviter."""
+
+    element: ClassVar[str] = "message"
+
+    to: Identity
+    message: str
+    id: MessageId | None = None
+    """Makes a retry harmless; the header Idempotency-Key does the same."""
+
+
+class MessageAnswer(Body, kw_only=True):
+    """A message was taken; ``state`` is ``sent`` (200) or ``pending`` (202)."""
+
+    element: ClassVar[str] = "message"
+
+    id: str
+    state: MessageState
+
+
+class MessageView(Body, kw_only=True, rename={"from_": "from"}):
+    """One line of the conversation. ``direction`` is ``in`` from the inviter to the guest."""
+
+    element: ClassVar[str] = "message"
+
+    id: str
+    from_: str
+    to: str
+    direction: Direction
+    message: str
+    state: MessageState
+    at: str
+    uid: str | None = None
+    """UID of the inviter at the other end."""
+    content_type: str = "text/plain"
+    """Left out for ``text/plain``."""
+    cause: SipCause | None = None
+    """Why it failed."""
+
+
+class Messages(Body, kw_only=True):
+    """A page of the conversation, oldest message first; ``before`` asks for the page in front of it."""
+
+    element: ClassVar[str] = "conversation"
+
+    messages: list[MessageView]
+    before: int | None = None
+
+
+class Receipt(Body, kw_only=True):
+    """The state of a message of the guest has changed."""
+
+    element: ClassVar[str] = "receipt"
+
+    id: str
+    state: MessageState
+    uid: str | None = None
+    cause: SipCause | None = None
+
+
+class SessionChange(Body, kw_only=True):
+    """The end of a relation or of the whole login.
+
+    With ``uid``, only what joins the guest to that inviter is over; without, the guest's session is.
+    """
+
+    element: ClassVar[str] = "session"
+
+    state: SessionState
+    uid: str | None = None
+    reason: str | None = None
+
+
+class Event(Body, kw_only=True):
+    """Something that happened; the field named like ``kind`` holds it.
+
+    ``reset`` has no field: what lay behind the client's cursor is gone, and the client should fetch the conversation.
+    """
+
+    element: ClassVar[str] = "event"
+
+    cursor: int
+    kind: EventKind
+    at: str
+    message: MessageView | None = None
+    receipt: Receipt | None = None
+    status: StatusAnswer | None = None
+    session: SessionChange | None = None
+    invitation: InvitationView | None = None
+
+
+class EventPage(Body, kw_only=True):
+    """Answer to a long poll: ``cursor`` is what to send as ``after`` next time."""
+
+    element: ClassVar[str] = "page"
+
+    events: list[Event]
+    cursor: int
+    reset: bool | None = None
+    """True when events between the client's cursor and these are gone."""
+
+
+class Health(Body, kw_only=True):
+    """Answer to the operator's probes; ``checks`` tells each component's state."""
+
+    element: ClassVar[str] = "health"
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, str] | None = None
+
+
+class Problem(Body, kw_only=True):
+    """Problem details (RFC 9457) with this gateway's extension members."""
+
+    element: ClassVar[str] = "problem"
+
+    type: str
+    title: str
+    status: int
+    instance: str
+    retryable: bool
+    trace: str
+    """Correlation id, 32 hex digits."""
+    detail: str | None = None
+    field: str | None = None
+    """The field of the request that is refused."""
+    sip: SipCause | None = None
+    message_id: str | None = None
+    sip_uri: str | None = None
+    """With ``already-subscriber``: whom to call instead of inviting."""
