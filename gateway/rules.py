@@ -1,0 +1,166 @@
+"""What has to make sense together in a configuration, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from gateway.settings import Config, split_host_port
+
+Problem = tuple[str, str]
+"""A dotted key and what is wrong with its value."""
+
+KNOWN_DRIVERS = {
+    "users": ("local", "register"),
+    "provisioning": ("none", "lab", "kamailio"),
+    "interaction": ("none", "sip"),
+}
+"""Drivers that come with the gateway; everything with a colon is an import path."""
+
+
+def broken_rules(config: Config) -> Iterator[Problem]:
+    """Yield what each rule has to say, in the order of the table below."""
+    for rule in RULES:
+        yield from rule(config)
+
+
+def _core(config: Config) -> Iterator[Problem]:
+    if not config.core.domain:
+        yield "core.domain", "is missing: the home domain of the IMS core"
+    if not config.core.outbound_proxy:
+        yield "core.outbound_proxy", "is missing: SIP goes to the core's hops only"
+    secret = config.core.service_password or config.core.service_password_file
+    if config.core.service_account and not secret:
+        yield "core.service_account", "needs service_password or service_password_file"
+    if secret and not config.core.service_account:
+        yield "core.service_account", "is missing, but there is a password for it"
+
+
+def _drivers(config: Config) -> Iterator[Problem]:
+    for section, known in KNOWN_DRIVERS.items():
+        driver: str = getattr(config, section).driver
+        if ":" not in driver and driver not in known:
+            yield f"{section}.driver", f"is none of {', '.join(known)} and no import path such as package.module:Class"
+
+
+def _users(config: Config) -> Iterator[Problem]:
+    users = config.users
+    if users.driver == "register":
+        if not users.register.domains:
+            yield "users.register.domains", "is missing: only subscribers of configured domains are asked about"
+        if config.policy.invite != "any":
+            yield (
+                "policy.invite",
+                f'cannot be "{config.policy.invite}" with the register driver, which tells neither state nor level',
+            )
+    if users.driver != "local" and users.subscriber:
+        yield "users.subscriber", "belongs to the local driver"
+    seen: dict[str, int] = {}
+    for number, subscriber in enumerate(users.subscriber):
+        for name in {subscriber.uid, *subscriber.identities}:
+            if seen.setdefault(name, number) != number:
+                yield "users.subscriber", f"has {name!r} twice"
+        for identity in subscriber.identities:
+            if not identity.startswith(("sip:", "sips:", "tel:")):
+                yield "users.subscriber", f"identity {identity!r} of {subscriber.uid} is neither a SIP nor a tel URI"
+        if not any(identity.startswith(("sip:", "sips:")) for identity in subscriber.identities):
+            yield "users.subscriber", f"{subscriber.uid} needs a SIP identity"
+
+
+def _policy(config: Config) -> Iterator[Problem]:
+    policy = config.policy
+    if policy.valid_for > policy.max_valid_for:
+        yield "policy.valid_for", "is longer than policy.max_valid_for"
+    if policy.min_level and policy.invite != "level":
+        yield "policy.min_level", 'counts with invite = "level" only'
+
+
+def _provisioning(config: Config) -> Iterator[Problem]:
+    provisioning = config.provisioning
+    if provisioning.driver == "lab" and not provisioning.lab.url:
+        yield "provisioning.lab.url", "is missing: the administration of the lab core"
+    if provisioning.driver == "kamailio" and not provisioning.kamailio.database:
+        yield "provisioning.kamailio.database", "is missing: the SQLite file with the subscriber table"
+    if "{user}" not in config.accounts.impi:
+        yield "accounts.impi", "must hold {user}"
+    for section, retry in (("provisioning", provisioning.retry), ("delivery", config.delivery.retry)):
+        if retry.first > retry.longest:
+            yield f"{section}.retry.first", "is longer than the longest pause"
+
+
+def _interaction(config: Config) -> Iterator[Problem]:
+    if config.interaction.driver == "sip":
+        if not config.interaction.sip.identity:
+            yield "interaction.sip.identity", "is missing: the identity that the gateway registers guests as"
+        for kind in config.policy.types:
+            if not getattr(config.interaction.sip, kind):
+                yield f"interaction.sip.{kind}", f'is missing: the server for policy.types = "{kind}"'
+    elif config.interaction.sip.im or config.interaction.sip.file:
+        yield "interaction.sip", 'is not used: interaction.driver is not "sip"'
+
+
+def _delivery(config: Config) -> Iterator[Problem]:
+    email = config.delivery.email
+    if email.host and not email.sender:
+        yield "delivery.email.sender", "is missing: the address that mails come from"
+    if email.sender and ("@" not in email.sender or not email.sender.isascii()):
+        yield "delivery.email.sender", "is not an e-mail address"
+    secret = email.password or email.password_file
+    if bool(email.username) != bool(secret):
+        yield "delivery.email.username", "needs a password, and a password needs a username"
+    if email.password and email.password_file:
+        yield "delivery.email.password_file", "and password cannot both be set"
+    if secret and email.security == "none" and not _is_loopback(email.host):
+        yield "delivery.email.security", 'must be "starttls" or "tls" to send a password to another host'
+
+
+def _listeners(config: Config) -> Iterator[Problem]:
+    http = config.http
+    if bool(http.certificate) != bool(http.key):
+        yield "http.certificate", "and http.key go together"
+    if http.operator_listen and http.operator_listen == http.listen:
+        yield "http.operator_listen", "is the public listener too"
+    if not (config.sip.udp or config.sip.tcp):
+        yield "sip.udp", "and sip.tcp cannot both be off"
+    for section in ("sip", "msrp"):
+        bind, advertise = getattr(config, section).bind, getattr(config, section).advertise
+        if not bind:
+            yield f"{section}.bind", "is missing"
+        elif split_host_port(bind)[0] in ("0.0.0.0", "::") and not advertise:
+            yield f"{section}.advertise", "is missing: peers cannot reach a wildcard address"
+    if not http.listen:
+        yield "http.listen", "is missing"
+    url = urlsplit(config.gateway.public_url)
+    if url.scheme == "http" and not _is_loopback(url.hostname or "") and not http.trusted_proxies:
+        yield "gateway.public_url", "must be https outside of this machine: links carry a secret"
+
+
+def _files(config: Config) -> Iterator[Problem]:
+    names = {
+        "http.certificate": config.http.certificate,
+        "http.key": config.http.key,
+        "core.service_password_file": config.core.service_password_file,
+        "delivery.email.password_file": config.delivery.email.password_file,
+        "delivery.email.ca_file": config.delivery.email.ca_file,
+        "provisioning.kamailio.database": config.provisioning.kamailio.database,
+    }
+    for key, name in names.items():
+        if name and not config.file(name).is_file():
+            yield key, f"there is no file {config.file(name)}"
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
+    _core,
+    _drivers,
+    _users,
+    _policy,
+    _provisioning,
+    _interaction,
+    _delivery,
+    _listeners,
+    _files,
+)

@@ -1,0 +1,331 @@
+"""The configuration file: what may stand in it, its defaults, and what makes sense together.
+
+The structs below are the reference; ``config/gateway.toml`` explains every key for operators. Durations are seconds,
+or strings such as ``"10s"``, ``"5m"``, ``"2h"``, ``"7d"``. Relative paths start at the folder of the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+KiB = 1024
+MiB = 1024 * KiB
+
+Duration = Annotated[float, Meta(ge=0, extra={"kind": "duration"})]
+Positive = Annotated[float, Meta(gt=0, extra={"kind": "duration"})]
+Count = Annotated[int, Meta(ge=0)]
+Size = Annotated[int, Meta(gt=0)]
+Network = Annotated[str, Meta(extra={"kind": "network"})]
+HostPort = Annotated[str, Meta(extra={"kind": "address"})]
+PortRange = Annotated[str, Meta(extra={"kind": "ports"})]
+SipUri = Annotated[str, Meta(extra={"kind": "sip-uri"})]
+HttpUrl = Annotated[str, Meta(extra={"kind": "http-url"})]
+Domain = Annotated[str, Meta(extra={"kind": "domain"})]
+Driver = Annotated[str, Meta(extra={"kind": "driver"})]
+Type = Literal["im", "file"]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all tables of the file."""
+
+
+class GatewaySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the gateway is to the outside."""
+
+    public_url: HttpUrl = "http://127.0.0.1:8080"
+    link_style: Literal["fragment", "query"] = "fragment"
+    data_dir: str = "data"
+    drain_timeout: Duration = 10.0
+
+
+class HttpSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP face."""
+
+    listen: HostPort = "127.0.0.1:8080"
+    certificate: str = ""
+    key: str = ""
+    trusted_proxies: tuple[Network, ...] = ()
+    operator_listen: HostPort = ""
+    max_body: Size = 8 * MiB
+    max_streams: Size = 4
+    max_polls: Size = 4
+    max_wait: Positive = 30.0
+    stream_ping: Positive = 15.0
+    stream_timeout: Positive = 20.0
+    frame_ancestors: str = "'none'"
+
+
+class CoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The IMS core that we register at."""
+
+    domain: Domain = ""
+    realm: str = ""
+    outbound_proxy: SipUri = "sip:127.0.0.1:5060;transport=tcp;lr"
+    expires: Size = 3600
+    service_account: SipUri = ""
+    service_user: str = ""
+    service_password: str = ""
+    service_password_file: str = ""
+    initial_authorization: bool = False
+
+
+class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Our own SIP side."""
+
+    bind: HostPort = "127.0.0.1:5070"
+    advertise: HostPort = ""
+    udp: bool = True
+    tcp: bool = True
+    user_agent: str = "rcsgw"
+    trusted: tuple[Network, ...] = ()
+    register_pace: Annotated[float, Meta(gt=0)] = 200.0
+    probe_interval: Positive = 30.0
+
+
+class MsrpSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Our own MSRP side, and which peers it may talk to."""
+
+    bind: HostPort = "127.0.0.1:2855"
+    advertise: HostPort = ""
+    setup: Literal["actpass", "active"] = "actpass"
+    allowed_networks: tuple[Network, ...] = ()
+    allowed_ports: tuple[PortRange, ...] = ("1024-65535",)
+    max_message_size: Size = 2 * MiB
+    connect_timeout: Positive = 10.0
+
+
+class Subscriber(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A subscriber of the ``local`` users driver."""
+
+    uid: Annotated[str, Meta(min_length=1)]
+    password: Annotated[str, Meta(min_length=1)]
+    identities: tuple[str, ...] = ()
+    name: str = ""
+    state: Literal["active", "suspended", "lost"] = "active"
+    level: Count = 0
+    emails: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
+
+
+class UsersRegisterSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ``register`` users driver."""
+
+    domains: tuple[Domain, ...] = ()
+    realm: str = ""
+    cache: Annotated[float, Meta(ge=0, le=60, extra={"kind": "duration"})] = 60.0
+    timeout: Positive = 2.0
+
+
+class UsersSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The UP Center: who is a subscriber."""
+
+    driver: Driver = "local"
+    on_unknown: Literal["allow", "refuse"] = "allow"
+    subscriber: tuple[Subscriber, ...] = ()
+    register: UsersRegisterSection = field(default_factory=UsersRegisterSection)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class AccountsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How temporary accounts are named."""
+
+    naming: Literal["derived", "identifier", "phone", "serial"] = "derived"
+    domain: Domain = ""
+    impi: str = "{user}"
+    prefix: str = "guest"
+
+
+class PolicySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may invite, for how long, and when a relation ends."""
+
+    invite: Literal["any", "active", "level"] = "any"
+    min_level: Count = 0
+    max_invitations: Size = 1000
+    valid_for: Positive = 86400.0
+    max_valid_for: Positive = 30 * 86400.0
+    require_online: Literal["no", "gateway", "client"] = "no"
+    guest_idle: Duration = 600.0
+    on_end: Literal["account", "relation"] = "account"
+    message_wait: Annotated[float, Meta(ge=0, le=2.5, extra={"kind": "duration"})] = 2.0
+    types: Annotated[tuple[Type, ...], Meta(min_length=1)] = ("im",)
+
+
+class RetrySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a step that failed for now is tried again."""
+
+    first: Positive = 0.5
+    longest: Positive = 60.0
+    deadline: Positive = 3600.0
+
+
+class ProvisioningLabSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The administration of the embedded lab core."""
+
+    url: HttpUrl = ""
+    timeout: Positive = 2.0
+
+
+class ProvisioningKamailioSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The subscriber table of Kamailio's ``auth_db``."""
+
+    database: str = ""
+    algorithm: Literal["MD5", "SHA-256"] = "MD5"
+    busy_timeout: Positive = 2.0
+
+
+class ProvisioningSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """First registration: how an account gets known to the core."""
+
+    driver: Driver = "none"
+    lab: ProvisioningLabSection = field(default_factory=ProvisioningLabSection)
+    kamailio: ProvisioningKamailioSection = field(default_factory=ProvisioningKamailioSection)
+    retry: RetrySection = field(default_factory=RetrySection)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class InteractionSipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Second registration by third-party REGISTER."""
+
+    im: SipUri = ""
+    file: SipUri = ""
+    identity: SipUri = ""
+    expires: Size = 600000
+    timeout: Positive = 4.0
+
+
+class InteractionSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Second registration: how an account gets known to the servers of the interaction types."""
+
+    driver: Driver = "none"
+    register_at: Literal["invite", "first_message"] = "invite"
+    sip: InteractionSipSection = field(default_factory=InteractionSipSection)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class DeliveryEmailSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The mail server that takes our mails."""
+
+    host: str = ""
+    port: Annotated[int, Meta(gt=0, lt=65536)] = 25
+    security: Literal["none", "starttls", "tls"] = "none"
+    username: str = ""
+    password: str = ""
+    password_file: str = ""
+    sender: str = ""
+    ca_file: str = ""
+    timeout: Positive = 20.0
+
+
+class DeliverySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the link reaches the invited person."""
+
+    language: Literal["en", "zh"] = "en"
+    parallel: Size = 4
+    retry: RetrySection = field(default_factory=lambda: RetrySection(first=5.0, longest=900.0, deadline=14400.0))
+    email: DeliveryEmailSection = field(default_factory=DeliveryEmailSection)
+
+
+class StorageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The embedded store."""
+
+    path: str = ""
+    synchronous: Literal["full", "normal"] = "full"
+    key_file: str = ""
+
+
+class LimitsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Caps of what one guest or inviter may pile up."""
+
+    inbox_count: Size = 10000
+    inbox_bytes: Size = 64 * MiB
+    events_count: Size = 1000
+    events_age: Positive = 86400.0
+    tombstone_age: Positive = 30 * 86400.0
+    chats: Size = 16
+
+
+class ThrottleSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Wrong credentials before an account or an address has to wait."""
+
+    logins: Size = 10
+    addresses: Size = 50
+    window: Positive = 60.0
+
+
+class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Logging and the record of what crossed the wire."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    trace: str = ""
+
+
+class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    gateway: GatewaySection = field(default_factory=GatewaySection)
+    http: HttpSection = field(default_factory=HttpSection)
+    core: CoreSection = field(default_factory=CoreSection)
+    sip: SipSection = field(default_factory=SipSection)
+    msrp: MsrpSection = field(default_factory=MsrpSection)
+    users: UsersSection = field(default_factory=UsersSection)
+    accounts: AccountsSection = field(default_factory=AccountsSection)
+    policy: PolicySection = field(default_factory=PolicySection)
+    provisioning: ProvisioningSection = field(default_factory=ProvisioningSection)
+    interaction: InteractionSection = field(default_factory=InteractionSection)
+    delivery: DeliverySection = field(default_factory=DeliverySection)
+    storage: StorageSection = field(default_factory=StorageSection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
+    throttle: ThrottleSection = field(default_factory=ThrottleSection)
+    log: LogSection = field(default_factory=LogSection)
+    folder: str = "."
+    """Folder of the file, where relative paths start; not a key of the file."""
+
+    @property
+    def realm(self) -> str:
+        """Digest realm of the core: ``core.realm``, or the home domain."""
+        return self.core.realm or self.core.domain
+
+    @property
+    def account_domain(self) -> str:
+        """Domain of the names of temporary accounts."""
+        return self.accounts.domain or self.core.domain
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder for the store and the key."""
+        return self.file(self.gateway.data_dir)
+
+    @property
+    def database(self) -> Path:
+        """File of the embedded store."""
+        return self.file(self.storage.path) if self.storage.path else self.data_dir / "rcsgw.db"
+
+    @property
+    def key_file(self) -> Path:
+        """File with the keys that seal secrets."""
+        return self.file(self.storage.key_file) if self.storage.key_file else self.data_dir / "rcsgw.key"
+
+    def file(self, name: str) -> Path:
+        """Return the path that a file name in the configuration means."""
+        return Path(self.folder) / Path(name).expanduser()
+
+    def secret(self, value: str, file_name: str) -> str:
+        """Return a password that stands in the file or in a file of its own. Raises OSError when that is missing."""
+        return self.file(file_name).read_text(encoding="utf-8").strip() if file_name else value
+
+
+def split_host_port(text: str) -> tuple[str, int]:
+    """Split ``127.0.0.1:8080`` or ``[::1]:8080``; the host comes without brackets. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("is not host:port")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("needs brackets around an IPv6 address")
+    if not host:
+        raise ValueError("is not host:port")
+    return host, int(port)
