@@ -1,0 +1,436 @@
+"""Requests and responses: a start line, header fields and a body (:rfc:`3261#section-7`).
+
+The typed properties parse their header when they are first read and keep the result until the headers change: do not
+change the lists they return. A header that is malformed, or missing though mandatory, raises :class:`ParseError` naming
+it; after :func:`sipstack.sip.parser.validate` none of them raises. What a peer may get wrong without harm (Expires,
+Max-Forwards, Min-Expires, Retry-After, Warning, Reason) counts as absent instead (A-MSG-13).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from sipstack.errors import LocalProtocolError, ParseError
+from sipstack.sip.address import Address
+from sipstack.sip.grammar import parse_number, split_list
+from sipstack.sip.headers import Headers
+from sipstack.sip.reasons import REASONS
+from sipstack.sip.uri import Uri
+from sipstack.sip.values import CSeq, MediaType, Reason, RetryAfter, WarningValue
+from sipstack.sip.via import Via
+
+__all__ = ["DEFAULT_EXPIRES", "REASONS", "Message", "Request", "Response"]
+
+DEFAULT_EXPIRES = 3600
+"""Seconds taken for an Expires that makes no sense (:rfc:`3261#section-10.3`, step 7)."""
+
+MAX_HOPS = 255
+"""Largest legal Max-Forwards (:rfc:`3261#section-20.22`)."""
+
+Value = TypeVar("Value")
+Parser = Callable[[list[str]], Value]
+
+# Request-Line = Method SP Request-URI SP SIP-Version CRLF; no part of it may bring white space of its own.
+_REQUEST_LINE = re.compile(r"[!-~]+ [!-~]+")
+# callid = word [ "@" word ]. Wider: any visible characters.
+_CALL_ID = re.compile(r"[!-~]+")
+
+
+class Message:
+    """What requests and responses have in common."""
+
+    __slots__ = ("_cache", "_cached_headers", "_cached_version", "body", "headers", "raw")
+
+    def __init__(
+        self, headers: Headers | Iterable[tuple[str, str]] = (), body: bytes = b"", *, raw: bytes | None = None
+    ) -> None:
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        """Taken over, not copied, when given as :class:`Headers`."""
+        self.body = body
+        self.raw = raw
+        """The octets as received, None for a message made here."""
+        self._cache: dict[str, object] = {}
+        self._cached_headers = self.headers
+        self._cached_version = self.headers.version
+
+    def start_line(self) -> str:
+        """Return the first line without CRLF; :class:`LocalProtocolError` if it would not be one."""
+        raise NotImplementedError
+
+    def __bytes__(self) -> bytes:
+        headers, length = self.headers, str(len(self.body))
+        # Every message says its length: streams need it (RFC 3261 section 18.3), datagrams lose nothing by it.
+        if headers.get("Content-Length") != length or headers.count("Content-Length") > 1:
+            headers = headers.copy()
+            headers.set("Content-Length", length)
+        return f"{self.start_line()}\r\n{headers.fields()}\r\n".encode("utf-8", "surrogateescape") + self.body
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.start_line()!r}>"
+
+    def _typed(self, name: str, parse: Parser[Value]) -> Value:
+        headers, cache = self.headers, self._cache
+        if headers is not self._cached_headers or headers.version != self._cached_version:
+            cache.clear()
+            self._cached_headers, self._cached_version = headers, headers.version
+        if name in cache:
+            return cache[name]  # type: ignore[return-value]  # one name is always parsed by one function
+        try:
+            value = cache[name] = parse(headers.get_all(name))
+        except ParseError as error:
+            raise ParseError(name, _detail(name, error), offset=error.offset, message=self) from error
+        return value
+
+    # what every message has
+
+    @property
+    def vias(self) -> list[Via]:
+        """Top Via first; at least one (:rfc:`3261#section-20.42`)."""
+        return self._typed("Via", _vias)
+
+    @property
+    def via(self) -> Via:
+        """The top Via."""
+        return self.vias[0]
+
+    @property
+    def from_(self) -> Address:
+        """:rfc:`3261#section-20.20`."""
+        return self._typed("From", _address)
+
+    @property
+    def to(self) -> Address:
+        """:rfc:`3261#section-20.39`."""
+        return self._typed("To", _address)
+
+    @property
+    def call_id(self) -> str:
+        """Compared octet by octet (:rfc:`3261#section-20.8`)."""
+        return self._typed("Call-ID", _call_id)
+
+    @property
+    def cseq(self) -> CSeq:
+        """:rfc:`3261#section-20.16`."""
+        return self._typed("CSeq", _cseq)
+
+    # where it goes, where it came from
+
+    @property
+    def contacts(self) -> list[Address]:
+        """All Contact values; empty for ``Contact: *`` (:rfc:`3261#section-20.10`)."""
+        return self._typed("Contact", _contacts)
+
+    @property
+    def contact_star(self) -> bool:
+        """Whether a Contact is ``*``: all bindings."""
+        return "*" in self.headers.get_all("Contact")
+
+    @property
+    def max_forwards(self) -> int | None:
+        """Hops left, None if absent or not from 0 to 255 (:rfc:`3261#section-20.22`)."""
+        return self._typed("Max-Forwards", _max_forwards)
+
+    @property
+    def routes(self) -> list[Address]:
+        """:rfc:`3261#section-20.34`."""
+        return self._typed("Route", _addresses)
+
+    @property
+    def record_routes(self) -> list[Address]:
+        """:rfc:`3261#section-20.30`."""
+        return self._typed("Record-Route", _addresses)
+
+    @property
+    def paths(self) -> list[Address]:
+        """:rfc:`3327`."""
+        return self._typed("Path", _addresses)
+
+    @property
+    def service_routes(self) -> list[Address]:
+        """:rfc:`3608`."""
+        return self._typed("Service-Route", _addresses)
+
+    @property
+    def associated_uris(self) -> list[Address]:
+        """P-Associated-URI, :rfc:`7315#section-4.1`."""
+        return self._typed("P-Associated-URI", _addresses)
+
+    @property
+    def asserted_identities(self) -> list[Address]:
+        """P-Asserted-Identity, :rfc:`3325#section-9.1`; believe it only from whom you trust."""
+        return self._typed("P-Asserted-Identity", _addresses)
+
+    # what it wants and what it can do
+
+    @property
+    def expires(self) -> int | None:
+        """Seconds; None if absent, 3600 if it makes no sense (:rfc:`3261#section-20.19`)."""
+        return self._typed("Expires", _expires)
+
+    @property
+    def min_expires(self) -> int | None:
+        """Seconds (:rfc:`3261#section-20.23`)."""
+        return self._typed("Min-Expires", _min_expires)
+
+    @property
+    def content_type(self) -> MediaType | None:
+        """:rfc:`3261#section-20.15`."""
+        return self._typed("Content-Type", _content_type)
+
+    @property
+    def require(self) -> list[str]:
+        """Option tags (:rfc:`3261#section-20.32`)."""
+        return self._typed("Require", _tokens)
+
+    @property
+    def supported(self) -> list[str]:
+        """Option tags (:rfc:`3261#section-20.37`)."""
+        return self._typed("Supported", _tokens)
+
+    @property
+    def allow(self) -> list[str]:
+        """Methods (:rfc:`3261#section-20.5`)."""
+        return self._typed("Allow", _tokens)
+
+    @property
+    def retry_after(self) -> RetryAfter | None:
+        """:rfc:`3261#section-20.33`."""
+        return self._typed("Retry-After", _retry_after)
+
+    @property
+    def warnings(self) -> list[WarningValue]:
+        """:rfc:`3261#section-20.43`, without those that do not parse."""
+        return self._typed("Warning", _warnings)
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """:rfc:`3326`, without those that do not parse."""
+        return self._typed("Reason", _reasons)
+
+
+class Request(Message):
+    """A request. Received ones may hold anything; :func:`sipstack.sip.parser.validate` tells whether they are sound."""
+
+    __slots__ = ("_uri", "_uri_text", "method")
+
+    def __init__(
+        self,
+        method: str,
+        uri: Uri | str,
+        headers: Headers | Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        raw: bytes | None = None,
+    ) -> None:
+        super().__init__(headers, body, raw=raw)
+        self.method = method
+        """Case-sensitive (:rfc:`3261#section-7.1`)."""
+        self._uri: Uri | None = uri if isinstance(uri, Uri) else None
+        self._uri_text = str(uri)
+
+    @property
+    def uri(self) -> Uri:
+        """The Request-URI, parsed on first use; :class:`ParseError` if it is none."""
+        if self._uri is None:
+            try:
+                self._uri = Uri.parse(self._uri_text)
+            except ParseError as error:
+                raise ParseError("Request-URI", f"is malformed: {error}", message=self) from error
+        return self._uri
+
+    @uri.setter
+    def uri(self, uri: Uri | str) -> None:
+        self._uri = uri if isinstance(uri, Uri) else None
+        self._uri_text = str(uri)
+
+    @property
+    def uri_text(self) -> str:
+        """The Request-URI as written."""
+        return self._uri_text
+
+    def start_line(self) -> str:
+        """Return the request line without CRLF; :class:`LocalProtocolError` if method or URI hold white space."""
+        line = f"{self.method} {self._uri_text}"
+        if not _REQUEST_LINE.fullmatch(line):
+            raise LocalProtocolError(f"{line[:80]!r} makes no request line")
+        return f"{line} SIP/2.0"
+
+
+class Response(Message):
+    """A response."""
+
+    __slots__ = ("reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        reason: str | None = None,
+        headers: Headers | Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        raw: bytes | None = None,
+    ) -> None:
+        super().__init__(headers, body, raw=raw)
+        if not 100 <= status <= 699:
+            raise LocalProtocolError(f"{status} is no SIP status")
+        self.status = status
+        # RFC 3261 section 8.1.3.2: an unknown code means what x00 of its class means
+        self.reason = REASONS.get(status) or REASONS[status // 100 * 100] if reason is None else reason
+
+    @classmethod
+    def for_request(
+        cls,
+        request: Request,
+        status: int,
+        reason: str | None = None,
+        *,
+        to_tag: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> Response:
+        """Answer a request as :rfc:`3261#section-8.2.6` says; ``headers`` come behind the copied ones.
+
+        ``to_tag`` goes to a To that has none. Also for a broken request: what is there is copied as it is.
+        """
+        copied = Headers()
+        copied.copy_from(request.headers, "Via", "From", "To", "Call-ID", "CSeq")
+        if status == 100:
+            copied.copy_from(request.headers, "Timestamp")
+        elif to_tag is not None:
+            _add_tag(request, copied, to_tag)
+        for name, value in headers:
+            copied.add(name, value)
+        return cls(status, reason, copied, body)
+
+    @property
+    def is_provisional(self) -> bool:
+        """1xx."""
+        return self.status < 200
+
+    @property
+    def is_success(self) -> bool:
+        """2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def is_final(self) -> bool:
+        """2xx to 6xx."""
+        return self.status >= 200
+
+    def start_line(self) -> str:
+        """Return the status line without CRLF; :class:`LocalProtocolError` if the reason holds a line break."""
+        if "\r" in self.reason or "\n" in self.reason:
+            raise LocalProtocolError("a reason phrase must not hold line breaks")
+        return f"SIP/2.0 {self.status} {self.reason}"
+
+
+def _add_tag(request: Request, headers: Headers, tag: str) -> None:
+    """Put the tag behind To, unless it has one or is too broken to tell."""
+    try:
+        tagged = request.to.tag is not None
+    except ParseError:
+        return
+    if not tagged:
+        headers.set("To", f"{headers.get('To')};tag={tag}")
+
+
+def _detail(name: str, error: ParseError) -> str:
+    text = str(error)
+    return text.removeprefix(f"{name} ") if text.startswith(f"{name} ") else f"is malformed: {text}"
+
+
+# Each of these gets the raw values of all lines of one header.
+
+
+def _first(name: str, values: list[str]) -> str:
+    if not values:
+        raise ParseError(name, "is missing")
+    return values[0]
+
+
+def _address(values: list[str]) -> Address:
+    if not values:
+        raise ParseError("address", "is missing")
+    return Address.parse(values[0])
+
+
+def _addresses(values: list[str]) -> list[Address]:
+    return [address for value in values for address in Address.parse_many(value)]
+
+
+def _contacts(values: list[str]) -> list[Address]:
+    return _addresses([value for value in values if value != "*"])
+
+
+def _vias(values: list[str]) -> list[Via]:
+    vias = [via for value in values for via in Via.parse_many(value)]
+    if not vias:
+        raise ParseError("Via", "is missing")
+    return vias
+
+
+def _call_id(values: list[str]) -> str:
+    value = _first("Call-ID", values)
+    if not _CALL_ID.fullmatch(value):
+        raise ParseError("Call-ID")
+    return value
+
+
+def _cseq(values: list[str]) -> CSeq:
+    return CSeq.parse(_first("CSeq", values))
+
+
+def _content_type(values: list[str]) -> MediaType | None:
+    return MediaType.parse(values[0]) if values else None
+
+
+def _tokens(values: list[str]) -> list[str]:
+    return [item for value in values for part in value.split(",") if (item := part.strip(" \t"))]
+
+
+def _number_or(otherwise: int | None, values: list[str], what: str, maximum: int) -> int | None:
+    if not values:
+        return None
+    try:
+        return parse_number(values[0], what, maximum)
+    except ParseError:
+        return otherwise
+
+
+def _max_forwards(values: list[str]) -> int | None:
+    return _number_or(None, values, "Max-Forwards", MAX_HOPS)
+
+
+def _expires(values: list[str]) -> int | None:
+    return _number_or(DEFAULT_EXPIRES, values, "Expires", 2**32 - 1)
+
+
+def _min_expires(values: list[str]) -> int | None:
+    return _number_or(None, values, "Min-Expires", 2**32 - 1)
+
+
+def _retry_after(values: list[str]) -> RetryAfter | None:
+    try:
+        return RetryAfter.parse(values[0]) if values else None
+    except ParseError:
+        return None
+
+
+def _warnings(values: list[str]) -> list[WarningValue]:
+    return _readable(values, WarningValue.parse)
+
+
+def _reasons(values: list[str]) -> list[Reason]:
+    return _readable(values, Reason.parse)
+
+
+def _readable(values: list[str], parse: Callable[[str], Value]) -> list[Value]:
+    readable: list[Value] = []
+    for value in values:
+        try:
+            readable.extend([parse(item) for item in split_list(value)])
+        except ParseError:
+            continue
+    return readable

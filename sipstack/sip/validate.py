@@ -1,0 +1,89 @@
+"""The check that a message is sound: what RFC 3261 makes mandatory is there, once, and well formed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+
+from sipstack.errors import MessageTooLarge, ParseError
+from sipstack.sip.limits import DEFAULT_LIMITS, Limits
+from sipstack.sip.message import Message, Request
+from sipstack.sip.reasons import METHODS
+from sipstack.sip.via import MAGIC_COOKIE
+
+__all__ = ["validate"]
+
+_MANDATORY = ("Via", "From", "To", "Call-ID", "CSeq")
+
+# Headers that are one value by grammar, and that we act upon.
+_SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires")
+
+Read = Callable[[Message], object]
+
+# The typed properties that raise, with the header that each reads.
+_TYPED: tuple[tuple[str, Read], ...] = (
+    ("Via", attrgetter("vias")),
+    ("From", attrgetter("from_")),
+    ("To", attrgetter("to")),
+    ("Call-ID", attrgetter("call_id")),
+    ("CSeq", attrgetter("cseq")),
+    ("Contact", attrgetter("contacts")),
+    ("Route", attrgetter("routes")),
+    ("Record-Route", attrgetter("record_routes")),
+    ("Path", attrgetter("paths")),
+    ("Service-Route", attrgetter("service_routes")),
+    ("P-Associated-URI", attrgetter("associated_uris")),
+    ("P-Asserted-Identity", attrgetter("asserted_identities")),
+    ("Content-Type", attrgetter("content_type")),
+)
+
+
+def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Raise :class:`ParseError` unless every typed property of ``message`` can be read and they agree.
+
+    A request is then to be answered with the error's ``status`` (400, 501, 513), a response to be dropped
+    (:rfc:`3261#section-8.2.2`, A-MSG-13). Headers that nobody acts upon are not looked at.
+    """
+    headers = message.headers
+    for name in _MANDATORY:
+        if name not in headers:
+            raise ParseError(name, "is missing", message=message)
+    for name in _SINGLE:
+        if headers.count(name) > 1:
+            raise ParseError(name, "is there more than once", message=message)
+    for name, read in _TYPED:
+        if name in headers:
+            value = read(message)
+            if isinstance(value, list) and len(value) > limits.values:
+                raise MessageTooLarge(name, f"has more than {limits.values} values", message=message)
+    if isinstance(message, Request):
+        _check_request(message)
+
+
+def _check_request(request: Request) -> None:
+    if request.uri.headers:
+        # RFC 3261 section 19.1.1: not allowed there, and never to be turned into headers (A-URI-02)
+        raise ParseError("Request-URI", "has headers", message=request)
+    if request.cseq.method != request.method:
+        # The better answer to a method that we don't know is that (RFC 4475 section 3.1.2.18)
+        status = 400 if request.method in METHODS else 501
+        raise ParseError("CSeq", "has another method than the request", status=status, message=request)
+    if (request.via.branch or "").lower() == MAGIC_COOKIE.lower():
+        raise ParseError("Via", "has a branch with nothing behind the cookie", message=request)
+    if request.body and request.content_type is None:
+        # A-MSG-26: nobody can know what the body means
+        raise ParseError("Content-Type", "is missing", message=request)
+    _check_contact(request)
+
+
+def _check_contact(request: Request) -> None:
+    contacts = len(request.contacts)
+    if request.contact_star:
+        # RFC 3261 section 10.2.2: only to remove all bindings
+        if request.method != "REGISTER" or request.expires != 0 or contacts or request.headers.count("Contact") > 1:
+            raise ParseError("Contact", "is * where that means nothing", message=request)
+    elif request.method == "INVITE":
+        # RFC 3261 section 8.1.1.8 wants exactly one; a client of RFC 2543 may bring none (RFC 4475 section 3.4.1)
+        old = not (request.via.branch or "").lower().startswith(MAGIC_COOKIE.lower())
+        if contacts > 1 or contacts == 0 and not old:
+            raise ParseError("Contact", "is not there exactly once", message=request)
