@@ -1,0 +1,73 @@
+"""Where a response goes: ``received`` and ``rport`` (:rfc:`3261#section-18.2`, :rfc:`3581#section-4`)."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from sipstack.flow import Flow, HostPort
+from sipstack.sip.grammar import split_list
+from sipstack.sip.message import Request
+from sipstack.sip.via import Via
+
+DEFAULT_PORT = 5060
+DEFAULT_TLS_PORT = 5061
+
+
+def default_port(transport: str) -> int:
+    """Return the port for a sent-by or URI without one (:rfc:`3261#section-19.1.2`)."""
+    return DEFAULT_TLS_PORT if transport in ("TLS", "WSS") else DEFAULT_PORT
+
+
+def _numeric(host: str) -> str | None:
+    """Return an IP address in its canonical form, None for a name."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None
+
+
+def mark_received(request: Request, flow: Flow) -> None:
+    """Write into the top Via where ``request`` really came from.
+
+    ``received`` is set if sent-by is a name or another address than the source (A-TRN-03). An ``rport`` gets the source
+    port, and then ``received`` is always set (A-TRN-06). What the peer wrote into them itself is replaced. Doing it
+    twice changes nothing.
+    """
+    via = request.via
+    address, port = flow.remote
+    marked = via.without_params("received")
+    if via.param("rport") is not None:
+        marked = marked.with_param("received", address).with_param("rport", str(port))
+    elif _numeric(via.host_port[0]) != _numeric(address):
+        marked = marked.with_param("received", address)
+    if marked != via:
+        lines = request.headers.get_all("Via")
+        request.headers.remove_first("Via")
+        request.headers.insert("Via", ", ".join([str(marked), *split_list(lines[0])[1:]]))
+
+
+def response_flow(request: Request, flow: Flow, *, connected: bool = True) -> Flow:
+    """Return the flow for the responses to ``request``, which came by ``flow`` and has been marked by
+    :func:`mark_received` (:rfc:`3261#section-18.2.2`, A-TRN-04).
+
+    Reliable transports: the same connection, or with ``connected=False`` one to be opened to the source address and the
+    sent-by port. UDP: ``maddr`` (numeric only), else the source address with the ``rport`` or else sent-by port, from
+    our address that got the request.
+    """
+    if flow.reliable and connected:
+        return flow
+    via = request.via
+    remote = _answer_address(via, flow)
+    if remote == flow.remote and flow.connection is None:
+        return flow
+    return Flow(flow.transport, remote, flow.local if not flow.reliable else None)
+
+
+def _answer_address(via: Via, flow: Flow) -> HostPort:
+    port = via.port or default_port(flow.transport)
+    if flow.reliable:
+        return flow.remote[0], port
+    maddr = _numeric((via.param("maddr") or "").strip("[]"))
+    if maddr is not None:
+        return maddr, port
+    return flow.remote[0], via.rport or port
