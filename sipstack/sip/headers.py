@@ -121,8 +121,11 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Return the raw values of the name, one a line."""
         key = header_key(name)
-        if key not in self._keys:
+        count = self._keys.count(key)
+        if count == 0:
             return []
+        if count == 1:
+            return [self._values[self._keys.index(key)]]
         return [value for other, value in zip(self._keys, self._values, strict=True) if other == key]
 
     def get_list(self, name: str) -> list[str]:
@@ -135,6 +138,13 @@ class Headers:
     def count(self, name: str) -> int:
         """Return how many lines have the name."""
         return self._keys.count(header_key(name))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many lines each header has, by :func:`header_key`."""
+        counts: dict[str, int] = {}
+        for key in self._keys:
+            counts[key] = counts.get(key, 0) + 1
+        return counts
 
     def add(self, name: str, value: str) -> None:
         """Append a line. :class:`LocalProtocolError` for a bad name, or CR, LF or NUL in the value."""

@@ -19,11 +19,12 @@ _ESCAPED = r"%[0-9A-Fa-f]{2}"
 # absoluteURI begins with  scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*")
 # user = 1*( unreserved / escaped / user-unreserved )   user-unreserved = "&" / "=" / "+" / "$" / "," / ";" / "?" / "/"
-_USER = re.compile(rf"(?:[{_UNRESERVED}&=+$,;?/]|{_ESCAPED})+")
+_USER = rf"(?:[{_UNRESERVED}&=+$,;?/]|{_ESCAPED})++"
 # password = *( unreserved / escaped / "&" / "=" / "+" / "$" / "," )
-_PASSWORD = re.compile(rf"(?:[{_UNRESERVED}&=+$,]|{_ESCAPED})*")
-# hostport = host [ ":" port ], followed by what is parsed by itself
-_HOST_PORT = re.compile(rf"({HOST})(?::([0-9]{{1,5}}))?(?=[;?]|\Z)")
+_PASSWORD = rf"(?:[{_UNRESERVED}&=+$,]|{_ESCAPED})*+"
+# SIP-URI = "sip:" [ userinfo ] hostport ...     userinfo = user [ ":" password ] "@"     hostport = host [ ":" port ]
+# "@" stands raw nowhere but behind userinfo, so a user part that holds ";" or "?" can't be taken for anything else.
+_SIP_URI = re.compile(rf"(?:({_USER})(?::({_PASSWORD}))?@)?({HOST})(?::([0-9]{{1,5}}))?(?=[;?]|\Z)")
 # uri-parameters = *( ";" pname [ "=" pvalue ])         paramchar = param-unreserved / unreserved / escaped
 _PARAMCHAR = rf"(?:[{_UNRESERVED}\[\]/:&+$]|{_ESCAPED})+"
 _PARAMETER = re.compile(rf";({_PARAMCHAR})(?:=({_PARAMCHAR}))?(?=;|\Z)")
@@ -97,10 +98,10 @@ class Uri:
         """Parse a whole URI, without ``<>``. :class:`ParseError` if it is none."""
         scheme, colon, rest = text.partition(":")
         scheme = scheme.lower()
+        if colon and (scheme == "sip" or scheme == "sips"):
+            return _parse_sip(scheme, rest)
         if not colon or not _SCHEME.fullmatch(scheme):
             raise ParseError("URI", "has no scheme")
-        if scheme == "sip" or scheme == "sips":
-            return _parse_sip(scheme, rest)
         if scheme == "tel":
             return _parse_tel(rest)
         if not _OPAQUE.fullmatch(rest) or _DELIMITERS.search(rest):
@@ -210,30 +211,18 @@ def _header_set(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
 
 
 def _parse_sip(scheme: str, text: str) -> Uri:
-    user = password = None
-    # "@" stands raw nowhere but behind userinfo; the user part may hold ";" and "?", so this comes first.
-    userinfo, at, rest = text.partition("@")
-    if at:
-        user, colon, secret = userinfo.partition(":")
-        if not _USER.fullmatch(user):
-            raise ParseError("URI", "has a malformed user part")
-        if colon:
-            if not _PASSWORD.fullmatch(secret):
-                raise ParseError("URI", "has a malformed password")
-            password = secret
-    else:
-        rest = userinfo
-    match = _HOST_PORT.match(rest)
+    match = _SIP_URI.match(text)
     if match is None:
-        raise ParseError("URI", "has a malformed host or port")
+        raise ParseError("URI", "has a malformed user part, host or port")
+    user, password, host, digits = match.groups()
     port = None
-    if match[2] is not None and (port := int(match[2])) > MAX_PORT:
+    if digits is not None and (port := int(digits)) > MAX_PORT:
         raise ParseError("URI", "has a port above 65535")
-    if match.end() == len(rest):
-        return Uri(scheme, user, password, match[1], port)
-    parameters, question, headers = rest[match.end() :].partition("?")
+    if match.end() == len(text):
+        return Uri(scheme, user, password, host, port)
+    parameters, question, headers = text[match.end() :].partition("?")
     fields = _parse_headers(headers) if question else ()
-    return Uri(scheme, user, password, match[1], port, _parse_parameters(parameters), fields)
+    return Uri(scheme, user, password, host, port, _parse_parameters(parameters), fields)
 
 
 def _parse_tel(text: str) -> Uri:

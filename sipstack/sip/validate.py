@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from operator import attrgetter
 
 from sipstack.errors import MessageTooLarge, ParseError
+from sipstack.sip.headers import header_key
 from sipstack.sip.limits import DEFAULT_LIMITS, Limits
 from sipstack.sip.message import Message, Request
 from sipstack.sip.reasons import METHODS
@@ -13,29 +13,32 @@ from sipstack.sip.via import MAGIC_COOKIE
 
 __all__ = ["validate"]
 
-_MANDATORY = ("Via", "From", "To", "Call-ID", "CSeq")
+_MANDATORY = [(name, header_key(name)) for name in ("Via", "From", "To", "Call-ID", "CSeq")]
 
 # Headers that are one value by grammar, and that we act upon.
-_SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires")
-
-Read = Callable[[Message], object]
+_SINGLE = [
+    (name, header_key(name)) for name in ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires")
+]
 
 # The typed properties that raise, with the header that each reads.
-_TYPED: tuple[tuple[str, Read], ...] = (
-    ("Via", attrgetter("vias")),
-    ("From", attrgetter("from_")),
-    ("To", attrgetter("to")),
-    ("Call-ID", attrgetter("call_id")),
-    ("CSeq", attrgetter("cseq")),
-    ("Contact", attrgetter("contacts")),
-    ("Route", attrgetter("routes")),
-    ("Record-Route", attrgetter("record_routes")),
-    ("Path", attrgetter("paths")),
-    ("Service-Route", attrgetter("service_routes")),
-    ("P-Associated-URI", attrgetter("associated_uris")),
-    ("P-Asserted-Identity", attrgetter("asserted_identities")),
-    ("Content-Type", attrgetter("content_type")),
-)
+_TYPED = [
+    (name, header_key(name), attrgetter(attribute))
+    for name, attribute in (
+        ("Via", "vias"),
+        ("From", "from_"),
+        ("To", "to"),
+        ("Call-ID", "call_id"),
+        ("CSeq", "cseq"),
+        ("Contact", "contacts"),
+        ("Route", "routes"),
+        ("Record-Route", "record_routes"),
+        ("Path", "paths"),
+        ("Service-Route", "service_routes"),
+        ("P-Associated-URI", "associated_uris"),
+        ("P-Asserted-Identity", "asserted_identities"),
+        ("Content-Type", "content_type"),
+    )
+]
 
 
 def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -44,15 +47,15 @@ def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:
     A request is then to be answered with the error's ``status`` (400, 501, 513), a response to be dropped
     (:rfc:`3261#section-8.2.2`, A-MSG-13). Headers that nobody acts upon are not looked at.
     """
-    headers = message.headers
-    for name in _MANDATORY:
-        if name not in headers:
+    counts = message.headers.counts()
+    for name, key in _MANDATORY:
+        if key not in counts:
             raise ParseError(name, "is missing", message=message)
-    for name in _SINGLE:
-        if headers.count(name) > 1:
+    for name, key in _SINGLE:
+        if counts.get(key, 0) > 1:
             raise ParseError(name, "is there more than once", message=message)
-    for name, read in _TYPED:
-        if name in headers:
+    for name, key, read in _TYPED:
+        if key in counts:
             value = read(message)
             if isinstance(value, list) and len(value) > limits.values:
                 raise MessageTooLarge(name, f"has more than {limits.values} values", message=message)
