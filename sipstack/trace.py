@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .flow import HostPort
+from sipstack.flow import HostPort
 
 
 @dataclass(slots=True)

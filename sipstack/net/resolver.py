@@ -13,9 +13,9 @@ import dns.asyncresolver
 import dns.exception
 import dns.resolver
 
-from .. import ids
-from ..errors import ConnectionClosed
-from ..sip.uri import Uri
+from sipstack import ids
+from sipstack.errors import ConnectionClosed
+from sipstack.sip.uri import Uri
 
 DEFAULT_PORT = 5060
 

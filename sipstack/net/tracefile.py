@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..flow import HostPort
-from ..trace import Record, StateRecord, WireRecord
+from sipstack.flow import HostPort
+from sipstack.trace import Record, StateRecord, WireRecord
 
 QUEUE_LIMIT = 20_000
 """Records waiting for the writer; some seconds of a busy gateway. What comes on top is dropped and counted."""

@@ -1,0 +1,66 @@
+"""What an endpoint is told about its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sipstack.flow import Flow
+from sipstack.sip.timers import TimerValues
+
+MTU_LIMIT = 1300
+"""Octets above which a request goes by TCP when the path MTU is unknown (:rfc:`3261#section-18.1.1`)."""
+
+MAX_MESSAGE_SIZE = 10 * 1024 * 1024
+"""Octets of one MSRP message that we take and announce as ``a=max-size``."""
+
+ACCEPT_TYPES = ("message/cpim", "text/plain")
+"""What a chat takes; ``message/cpim`` first, as a gateway must (D-CPM-10)."""
+
+ACCEPT_WRAPPED_TYPES = ("text/plain",)
+"""What a chat takes inside CPIM."""
+
+
+def anywhere(host: str, port: int) -> bool:
+    """Allow MSRP connections to any address."""
+    return True
+
+
+def nobody(flow: Flow) -> bool:
+    """Trust no flow: P-Asserted-Identity is ignored."""
+    return False
+
+
+@dataclass(slots=True)
+class EndpointConfig:
+    """Addresses, limits and timers of an endpoint. Bind and advertised addresses may differ (NAT, containers)."""
+
+    bind_host: str = "127.0.0.1"
+    bind_port: int = 0
+    """0: any port that is free for UDP and TCP."""
+    advertise_host: str | None = None
+    """Host for Via and Contact; None: the bind address."""
+    advertise_port: int | None = None
+    msrp: bool = True
+    """Whether there are chats at all; a proxy or registrar needs none."""
+    msrp_bind_host: str | None = None
+    """None: as ``bind_host``."""
+    msrp_port: int = 0
+    msrp_advertise_host: str | None = None
+    """Host for the MSRP path; None: the bind address of MSRP, or ``advertise_host`` when that is set."""
+    msrp_advertise_port: int | None = None
+    msrp_allowed: Callable[[str, int], bool] = anywhere
+    """Whether MSRP may connect to this address and port, which a peer has chosen."""
+    msrp_setup: str = "actpass"
+    """``actpass``: peers can reach us; ``active``: we always connect (behind NAT or a relay)."""
+    max_message_size: int = MAX_MESSAGE_SIZE
+    accept_types: tuple[str, ...] = ACCEPT_TYPES
+    accept_wrapped_types: tuple[str, ...] = ACCEPT_WRAPPED_TYPES
+    user_agent: str = "rcsgw"
+    """For User-Agent and Server headers."""
+    udp: bool = True
+    tcp: bool = True
+    mtu_limit: int = MTU_LIMIT
+    timers: TimerValues = TimerValues()
+    trusted: Callable[[Flow], bool] = nobody
+    """Whether P-Asserted-Identity counts in what comes by this flow (:rfc:`3325#section-9.1`)."""

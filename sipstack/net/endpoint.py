@@ -1,0 +1,408 @@
+"""The SIP and MSRP end of a program: sockets, transactions, timers and who is served by them.
+
+One endpoint serves thousands of user agents. Whatever happens is three steps: feed the transaction layer, hand on its
+events, transmit what it wants sent. All of it is synchronous; there is no task and no queue per user agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from sipstack.errors import ConnectionClosed, ParseError, SipstackError, TransactionTimeout
+from sipstack.flow import Flow, HostPort
+from sipstack.net.client import ClientRequest, FailureCallback, ResponseCallback, new_via
+from sipstack.net.config import EndpointConfig
+from sipstack.net.dispatch import DialogUser, Dispatcher, answer_malformed
+from sipstack.net.pool import UserAgentPool
+from sipstack.net.pump import TransactionPump
+from sipstack.net.resolver import Resolver, Target
+from sipstack.net.timers import TimerHeap
+from sipstack.net.transport import SipTransport
+from sipstack.sip.dialog import Dialog
+from sipstack.sip.digest import DigestClient
+from sipstack.sip.message import Request, Response
+from sipstack.sip.parser import validate
+from sipstack.sip.transaction import ClientTransaction, ServerTransaction, TransactionLayer
+from sipstack.sip.uri import Uri
+from sipstack.trace import Trace
+
+logger = logging.getLogger(__name__)
+
+DRAIN_TIMEOUT = 2.0
+"""Seconds that ``close()`` gives to requests that still wait for their final response."""
+
+
+class Endpoint:
+    """Owns transports, transaction layer, MSRP hub and the timer heap.
+
+    ``on_request`` sees every request first that starts a server transaction; when it returns True it has taken the
+    request and will answer it with :meth:`respond`. ``on_ack`` sees each ACK of a 2xx that belongs to no INVITE of
+    ours and ``on_cancel`` each CANCEL (answered already) of an INVITE that ``on_request`` took. A proxy or registrar
+    needs no more than these and :meth:`forward`, :meth:`send_stateless`.
+    """
+
+    def __init__(
+        self, config: EndpointConfig | None = None, *, trace: Trace | None = None, resolver: Resolver | None = None
+    ) -> None:
+        # configuration
+        self.config = config or EndpointConfig()
+        self.trace = trace
+        self._resolver = resolver
+        # what it owns; transport, hub and timers exist from start() on
+        self.transactions = TransactionLayer(self.config.timers)
+        self.pool = UserAgentPool()
+        self.dialogs: dict[tuple[str, str, str], DialogUser] = {}
+        self._transport: SipTransport | None = None
+        self._hub: Any = None
+        self._timers: TimerHeap | None = None
+        self._pump: TransactionPump | None = None
+        # what is under way
+        self._requests: set[ClientRequest] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.closing = False
+        """close() has begun: new requests get 503."""
+        self._local: HostPort | None = None
+        self._sent_by = ""
+        # callbacks
+        self.on_request: Callable[[ServerTransaction, Request], bool] | None = None
+        self.on_ack: Callable[[Request], bool] | None = None
+        self.on_cancel: Callable[[ServerTransaction, Request], None] | None = None
+
+    # life
+
+    async def start(self) -> None:
+        """Bind and listen. Raise OSError when an address or port cannot be had."""
+        config = self.config
+        loop = asyncio.get_running_loop()
+        self._timers = TimerHeap(loop)
+        transports = tuple(name for name, on in (("UDP", config.udp), ("TCP", config.tcp)) if on)
+        if self._resolver is None:
+            self._resolver = Resolver(transports=transports, ipv6=":" in config.bind_host)
+        self._transport = transport = SipTransport(
+            host=config.bind_host,
+            port=config.bind_port,
+            udp=config.udp,
+            tcp=config.tcp,
+            on_message=self._message_received,
+            on_failed=self._transport_failed,
+            timers=self._timers,
+            trace=self.trace,
+        )
+        await transport.start()
+        self._pump = TransactionPump(self.transactions, self._timers, transport, Dispatcher(self).dispatch)
+        host, port = self._local = (config.advertise_host or config.bind_host, config.advertise_port or transport.port)
+        self._sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        logger.info("endpoint %s is up", self._sent_by)
+        if config.msrp:
+            try:
+                await self._start_hub()
+            except BaseException:
+                await self.close()
+                raise
+
+    async def _start_hub(self) -> None:
+        from sipstack.net.hub import MsrpHub
+
+        config = self.config
+        bind_host = config.msrp_bind_host or config.bind_host
+        host = config.msrp_advertise_host or config.advertise_host or bind_host
+        hub = MsrpHub(
+            bind=(bind_host, config.msrp_port),
+            advertise=(host, config.msrp_advertise_port or 0),
+            trace=self.trace,
+            allowed=config.msrp_allowed,
+        )
+        await hub.start()
+        self._hub = hub
+
+    async def close(self) -> None:
+        """Let requests under way end (2 s at most), then close everything. No callback comes afterwards."""
+        self.closing = True
+        if self._transport is None or self._timers is None:
+            return
+        deadline = self._timers.time() + DRAIN_TIMEOUT
+        while self._requests and self._timers.time() < deadline:
+            await asyncio.sleep(0.01)
+        for request in list(self._requests):
+            request.fail(ConnectionClosed("the endpoint is closing"))
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._hub is not None:
+            await self._hub.close()
+        await self._transport.close()
+        self._timers.close()
+        self._transport = self._pump = None
+        logger.info("endpoint %s is closed", self._sent_by)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # addresses
+
+    @property
+    def local(self) -> HostPort:
+        """Host and port as told in Via and Contact."""
+        assert self._local is not None, "the endpoint is not started"
+        return self._local
+
+    @property
+    def sent_by(self) -> str:
+        """``local`` as text, IPv6 in brackets."""
+        return self._sent_by
+
+    @property
+    def timers(self) -> TimerHeap:
+        """The heap of all timers."""
+        assert self._timers is not None, "the endpoint is not started"
+        return self._timers
+
+    @property
+    def hub(self) -> Any:
+        """The MSRP listener and its connections."""
+        assert self._hub is not None, "the endpoint is not started, or has no MSRP"
+        return self._hub
+
+    def uri(self, user: str | None = None) -> Uri:
+        """Return a sip URI that leads to this endpoint."""
+        host, port = self.local
+        return Uri("sip", user, None, f"[{host}]" if ":" in host else host, port)
+
+    def is_local(self, uri: Uri) -> bool:
+        """Tell whether ``uri`` names this endpoint by its advertised or bound address."""
+        host, port = uri.host_port
+        own_host, own_port = self.local
+        return host.lower() in (own_host.lower(), self.config.bind_host) and (port or 5060) == own_port
+
+    def via(self, transport: str) -> str:
+        """Return a new Via value for a request by ``transport``."""
+        return new_via(transport, self._sent_by)
+
+    def is_too_long(self, request: Request) -> bool:
+        """Tell whether ``request`` must not go in a datagram (A-TRN-01) and need not."""
+        return self.config.tcp and len(bytes(request)) > self.config.mtu_limit
+
+    # requests
+
+    def send(
+        self,
+        request: Request,
+        next_hop: Uri | Flow,
+        on_response: ResponseCallback,
+        on_failure: FailureCallback,
+        *,
+        digest: DigestClient | None = None,
+        dialog: Dialog | None = None,
+        forwarding: bool = False,
+    ) -> ClientRequest:
+        """Send ``request`` (which has no Via of ours) to the next hop; see :class:`ClientRequest` for the callbacks.
+
+        Challenges are answered with ``digest``. ``dialog`` is the one that the request belongs to: its CSeq follows
+        when an attempt has to be repeated.
+        """
+        client = ClientRequest(
+            self, request, on_response, on_failure, digest=digest, dialog=dialog, forwarding=forwarding
+        )
+        self._requests.add(client)
+        if isinstance(next_hop, Flow):
+            client.start_on(next_hop)
+            return client
+        assert self._resolver is not None, "the endpoint is not started"
+        try:
+            targets = self._resolver.resolve_now(next_hop)
+        except ConnectionClosed as error:
+            asyncio.get_running_loop().call_soon(client.fail, error)
+            return client
+        if targets is not None:
+            client.start(targets)
+        else:
+            self.spawn(self._resolve_and_start(client, next_hop))
+        return client
+
+    def forward(
+        self,
+        request: Request,
+        next_hop: Uri | Flow,
+        on_response: ResponseCallback,
+        on_failure: FailureCallback,
+    ) -> ClientRequest:
+        """Send on a request of somebody else, as a stateful proxy does (:rfc:`3261#section-16.6`).
+
+        ``request`` keeps its Vias, ours is pushed on top; it is taken off the responses that ``on_response`` gets
+        (but 100), so that they can go to :meth:`respond` as they are. Max-Forwards, Route and Record-Route are the
+        proxy's business.
+        """
+        return self.send(request, next_hop, on_response, on_failure, forwarding=True)
+
+    async def request(
+        self,
+        request: Request,
+        *,
+        route: Uri | Flow | None = None,
+        digest: DigestClient | None = None,
+        dialog: Dialog | None = None,
+        timeout: float | None = None,
+        on_provisional: ResponseCallback | None = None,
+    ) -> Response:
+        """Send ``request`` and return its final response, whatever the status.
+
+        ``route`` is the next hop: None means the first Route, else the Request-URI. Raise TransactionTimeout after
+        ``timeout`` seconds or 64·T1 without final response, ConnectionClosed when no target could be reached.
+        """
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        def on_response(response: Response) -> None:
+            if response.is_provisional:
+                if on_provisional is not None:
+                    on_provisional(response)
+            elif not future.done():
+                future.set_result(response)
+
+        def on_failure(error: SipstackError) -> None:
+            if not future.done():
+                future.set_exception(error)
+
+        client = self.send(request, route or next_hop(request), on_response, on_failure, digest=digest, dialog=dialog)
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            raise TransactionTimeout(f"no answer to {request.method} in {timeout} s") from None
+        finally:
+            if not client.final:
+                client.forget()
+
+    def send_stateless(self, request: Request, hop: Uri | Flow) -> None:
+        """Send a request that gets no answer, an ACK of a 2xx, with a Via of ours on top."""
+        if isinstance(hop, Flow):
+            self._send_ack(request, hop)
+            return
+        assert self._resolver is not None, "the endpoint is not started"
+        try:
+            targets = self._resolver.resolve_now(hop)
+        except ConnectionClosed as error:
+            logger.info("%s to %s is not sent: %s", request.method, hop, error)
+            return
+        if targets is not None:
+            self._send_ack(request, Flow(targets[0].transport, (targets[0].host, targets[0].port)))
+        else:
+            self.spawn(self._resolve_and_send_ack(request, hop))
+
+    # responses
+
+    def respond(self, transaction: ServerTransaction, response: Response, *, repeat: bool = True) -> None:
+        """Send ``response`` on its transaction. A proxy that passes on a 2xx to INVITE says ``repeat=False``: the one
+        who made it repeats it."""
+        self.transactions.respond(transaction, response, self.timers.time(), repeat=repeat)
+        self._run()
+
+    def reply(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> Response:
+        """Make a response to the request of ``transaction``, send and return it."""
+        response = Response.for_request(
+            transaction.request, status, reason, to_tag=transaction.local_tag, headers=headers, body=body
+        )
+        response.headers.add("Server", self.config.user_agent)
+        self.respond(transaction, response)
+        return response
+
+    # for ClientRequest
+
+    def start_transaction(self, request: Request, flow: Flow, owner: ClientRequest) -> ClientTransaction:
+        """Send ``request``, which has our Via, by ``flow``."""
+        transaction = self.transactions.send_request(request, flow, self.timers.time())
+        transaction.owner = owner
+        self._run()
+        return transaction
+
+    def cancel_transaction(self, transaction: ClientTransaction, reason: str | None) -> None:
+        """CANCEL the INVITE of ``transaction``."""
+        self.transactions.cancel(transaction, self.timers.time(), reason)
+        self._run()
+
+    def forget_transaction(self, transaction: ClientTransaction) -> None:
+        """Hear no more of ``transaction``."""
+        self.transactions.forget(transaction, self.timers.time())
+
+    def request_done(self, client: ClientRequest) -> None:
+        """Wait no longer for ``client``."""
+        self._requests.discard(client)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` as a task that ends with this endpoint at the latest."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _run(self) -> None:
+        if self._pump is not None:
+            self._pump.run()
+
+    async def _resolve_and_start(self, client: ClientRequest, uri: Uri) -> None:
+        assert self._resolver is not None
+        try:
+            targets = await self._resolver.resolve(uri)
+        except ConnectionClosed as error:
+            client.fail(error)
+            return
+        if not client.final:
+            client.start(targets)
+
+    async def _resolve_and_send_ack(self, request: Request, uri: Uri) -> None:
+        assert self._resolver is not None
+        try:
+            target: Target = (await self._resolver.resolve(uri))[0]
+        except ConnectionClosed as error:
+            logger.info("%s to %s is not sent: %s", request.method, uri, error)
+            return
+        self._send_ack(request, Flow(target.transport, (target.host, target.port)))
+
+    def _send_ack(self, request: Request, flow: Flow) -> None:
+        request.headers.insert("Via", self.via(flow.transport))
+        self.transactions.send_ack(request, flow)
+        self._run()
+
+    # what comes in
+
+    def _message_received(self, message: Request | Response | ParseError, flow: Flow) -> None:
+        if self._pump is None or self._transport is None:
+            return
+        try:
+            if isinstance(message, ParseError):
+                raise message
+            validate(message)
+            self._pump.receive(message, flow)
+        except ParseError as error:
+            logger.debug("malformed message from %s:%d: %s", *flow.remote, error)
+            answer = answer_malformed(error, flow)
+            if answer is not None:
+                self._transport.send(*answer)
+
+    def _transport_failed(self, flow: Flow, error: Exception) -> None:
+        logger.debug("%s", error)
+        if self._pump is not None:
+            self._pump.flow_failed(flow)
+
+
+def next_hop(request: Request) -> Uri:
+    """Return where ``request`` has to go: its first Route, else its Request-URI (:rfc:`3261#section-8.1.2`)."""
+    routes = request.routes
+    return routes[0].uri if routes else request.uri

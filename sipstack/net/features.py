@@ -1,0 +1,59 @@
+"""The feature tags of a basic chat client (RFC 3840, RFC 3841; the table of B-CAP)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from sipstack.sip.address import Address
+from sipstack.sip.uri import Parameters
+
+CPM_SESSION = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session"
+
+CHAT_FEATURES: Parameters = (
+    ("+g.oma.sip-im", None),
+    # The colons are escaped because the tag's own grammar knows no raw ones (B-CAP-04).
+    ("+g.3gpp.icsi-ref", f'"{CPM_SESSION.replace(":", "%3A", 2)}"'),
+)
+"""Chat over MSRP, as SIMPLE IM and as CPM say it."""
+
+
+def feature_text(features: Parameters) -> str:
+    """Return ``features`` as they follow a URI or ``*``: ``;name;name="value"``."""
+    return "".join(f";{name}" if value is None else f";{name}={value}" for name, value in features)
+
+
+def accept_contact(features: Parameters) -> str:
+    """Return an Accept-Contact that prefers devices with any of ``features`` (one value each, RFC 3841 §9.2)."""
+    return ", ".join(f"*{feature_text((feature,))}" for feature in features)
+
+
+def feature_values(contacts: Iterable[Address]) -> frozenset[str]:
+    """Return the feature tags of ``contacts``, comparable: lower case, list values one by one, unescaped (B-CAP-04).
+
+    ``+g.oma.sip-im`` stays a name, ``+g.3gpp.icsi-ref="a,b"`` gives ``+g.3gpp.icsi-ref=a`` and ``…=b``.
+    """
+    found: set[str] = set()
+    for contact in contacts:
+        for name, _ in contact.parameters:
+            value = contact.param(name)
+            if not value:
+                found.add(name.lower())
+                continue
+            for item in value.split(","):
+                found.add(f"{name.lower()}={unquote(item.strip()).lower()}")
+    return frozenset(found)
+
+
+def offers_chat(contacts: Iterable[Address]) -> bool:
+    """Tell whether a peer with these Contacts says that it can chat."""
+    return not feature_values(contacts).isdisjoint(_CHAT_VALUES)
+
+
+_CHAT_VALUES = frozenset(
+    {
+        "+g.oma.sip-im",
+        f"+g.3gpp.icsi-ref={CPM_SESSION}",
+        "+g.3gpp.iari-ref=urn:urn-7:3gpp-application.ims.iari.rcse.im",
+    }
+)
