@@ -1,0 +1,69 @@
+"""Which addresses we trust and which ones MSRP may connect to: addresses in SDP are chosen by peers (design: §6)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+from sipstack.flow import Flow
+
+CACHED_ADDRESSES = 4096
+"""Addresses whose verdict is remembered; a lab has a few, a border element one."""
+
+
+def trusted_flows(networks: Iterable[str]) -> Callable[[Flow], bool]:
+    """Return the test for flows whose P-Asserted-Identity counts: TLS, or a source in ``networks``.
+
+    UDP sources can be spoofed, so an operator who lists a network declares the interface private.
+    """
+    is_inside = _inside(networks)
+
+    def trusted(flow: Flow) -> bool:
+        return flow.transport == "TLS" or is_inside(flow.remote[0])
+
+    return trusted
+
+
+def reachable_peers(networks: Iterable[str], ports: Iterable[str]) -> Callable[[str, int], bool]:
+    """Return the test for the numeric addresses and ports that MSRP may connect to.
+
+    Without ``networks`` everything is allowed that is no loopback, link-local, multicast or unspecified address; those
+    need to be listed, as a lab on one machine does.
+    """
+    networks = tuple(networks)
+    is_inside = _inside(networks)
+    ranges = tuple(_port_range(text) for text in ports)
+
+    @lru_cache(CACHED_ADDRESSES)
+    def is_public(host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+
+    def allowed(host: str, port: int) -> bool:
+        return any(port in ports for ports in ranges) and (is_inside(host) if networks else is_public(host))
+
+    return allowed
+
+
+def _port_range(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def _inside(networks: Iterable[str]) -> Callable[[str], bool]:
+    parsed = tuple(ipaddress.ip_network(network) for network in networks)
+
+    @lru_cache(CACHED_ADDRESSES)
+    def inside(host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in parsed)
+
+    return inside
