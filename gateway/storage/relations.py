@@ -1,0 +1,269 @@
+"""SQL of accounts, invitations, deliveries and tombstones: functions that run inside a transaction of the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from sqlite3 import Connection, IntegrityError
+from typing import Any
+
+from gateway.storage.entries import append_notices
+from gateway.storage.store import (
+    AccountRecord,
+    DeliveryRecord,
+    InvitationRecord,
+    Invited,
+    InviterEvent,
+    NameTaken,
+    NewAccount,
+    NewInvitation,
+    Notice,
+    Tombstone,
+)
+
+_ACCOUNT = (
+    "account.id, uri, impi, realm, identifier_kind, identifier, sealed_secret, contact_token, instance_id, origin, "
+    "provisioned, logged_in, max(cursor, ifnull((SELECT max(cursor) FROM entry WHERE account_id = account.id), 0)), "
+    "account.created_at"
+)
+_INVITATION = (
+    "invitation.id, account_id, uid, sip, identities, name, types, note, language, secret_hash, "
+    "invitation.created_at, expires_at, invitation.state, reason"
+)
+_DELIVERY = (
+    "invitation_id, channel, address, sealed_link, message_id, delivery.state, attempts, queued_at, next_at, error"
+)
+_INVITED = (
+    f"SELECT {_ACCOUNT}, {_INVITATION}, {_DELIVERY} FROM invitation JOIN account ON account.id = invitation.account_id "
+    "LEFT JOIN delivery ON delivery.invitation_id = invitation.id"
+)
+_ACCOUNT_END = 14
+_INVITATION_END = 28
+
+
+def _account(row: Sequence[Any]) -> AccountRecord:
+    values = list(row)
+    values[10], values[11] = bool(values[10]), bool(values[11])
+    return AccountRecord(*values)
+
+
+def _invitation(row: Sequence[Any]) -> InvitationRecord:
+    values = list(row)
+    values[4], values[6] = tuple(json.loads(values[4])), tuple(json.loads(values[6]))
+    return InvitationRecord(*values)
+
+
+def _invited(row: Sequence[Any]) -> Invited:
+    delivery = row[_INVITATION_END:]
+    return Invited(
+        _account(row[:_ACCOUNT_END]),
+        _invitation(row[_ACCOUNT_END:_INVITATION_END]),
+        DeliveryRecord(*delivery) if delivery[0] is not None else None,
+    )
+
+
+def accounts(connection: Connection, where: str = "1", *values: Any) -> list[AccountRecord]:
+    """Return accounts that fit a condition."""
+    rows = connection.execute(f"SELECT {_ACCOUNT} FROM account WHERE {where} ORDER BY account.id", values)
+    return [_account(row) for row in rows]
+
+
+def invited(
+    connection: Connection, where: str, *values: Any, order: str = "invitation.id", limit: int = -1
+) -> list[Invited]:
+    """Return invitations, with account and delivery, that fit a condition; -1 is no limit."""
+    query = f"{_INVITED} WHERE {where} ORDER BY {order} LIMIT ?"
+    return [_invited(row) for row in connection.execute(query, (*values, limit))]
+
+
+def begin(
+    connection: Connection, account: NewAccount | int, new: NewInvitation, notice: Notice
+) -> tuple[Invited, list[InviterEvent]]:
+    """Write account, invitation and held delivery."""
+    account_id = account if isinstance(account, int) else _insert_account(connection, account, new.created_at)
+    cursor = connection.execute(
+        "INSERT INTO invitation (account_id, uid, sip, identities, name, types, note, language, secret_hash, "
+        "created_at, expires_at, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'preparing', '')",
+        (
+            account_id,
+            new.uid,
+            new.sip,
+            json.dumps(new.identities),
+            new.name,
+            json.dumps(new.types),
+            new.note,
+            new.language,
+            new.secret_hash,
+            new.created_at,
+            new.expires_at,
+        ),
+    )
+    connection.execute(
+        "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 'held', 0, 0, 0, '')",
+        (cursor.lastrowid, new.channel, new.address, new.sealed_link, new.message_id),
+    )
+    (result,) = invited(connection, "invitation.id = ?", cursor.lastrowid)
+    return result, append_notices(connection, [notice])
+
+
+def _insert_account(connection: Connection, account: NewAccount, now: float) -> int:
+    values = (
+        account.uri,
+        account.impi,
+        account.realm,
+        account.identifier_kind,
+        account.identifier,
+        account.sealed_secret,
+        account.contact_token,
+        account.instance_id,
+        account.origin,
+        now,
+    )
+    try:
+        cursor = connection.execute(
+            "INSERT INTO account (uri, impi, realm, identifier_kind, identifier, sealed_secret, contact_token, "
+            f"instance_id, origin, created_at) VALUES ({', '.join('?' * len(values))})",
+            values,
+        )
+    except IntegrityError as error:
+        raise NameTaken(f"{account.uri}: {error}") from None
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def activate(connection: Connection, invitation_id: int, now: float, notice: Notice) -> list[InviterEvent]:
+    """Make a preparing invitation active and let its mail go."""
+    changed = connection.execute(
+        "UPDATE invitation SET state = 'active', reason = '' WHERE id = ? AND state = 'preparing'", (invitation_id,)
+    )
+    if not changed.rowcount:
+        return []
+    connection.execute(
+        "UPDATE delivery SET state = 'queued', queued_at = ?, next_at = ? WHERE invitation_id = ? AND state = 'held'",
+        (now, now, invitation_id),
+    )
+    return append_notices(connection, [notice])
+
+
+def note_failure(connection: Connection, invitation_id: int, reason: str, notice: Notice) -> list[InviterEvent]:
+    """Write why an invitation is not active yet."""
+    changed = connection.execute(
+        "UPDATE invitation SET reason = ? WHERE id = ? AND state = 'preparing' AND reason <> ?",
+        (reason, invitation_id, reason),
+    )
+    return append_notices(connection, [notice]) if changed.rowcount else []
+
+
+def renew_secret(
+    connection: Connection,
+    invitation_id: int,
+    secret_hash: bytes,
+    sealed_link: bytes,
+    message_id: str,
+    tombstone: Tombstone,
+    notice: Notice,
+) -> list[InviterEvent]:
+    """Replace the secret, bury the old one, start the delivery over."""
+    changed = connection.execute(
+        "UPDATE invitation SET secret_hash = ? WHERE id = ? AND state = 'active'", (secret_hash, invitation_id)
+    )
+    if not changed.rowcount:
+        return []
+    bury(connection, [tombstone])
+    connection.execute(
+        "UPDATE delivery SET sealed_link = ?, message_id = ?, state = 'queued', attempts = 0, queued_at = ?, "
+        "next_at = ?, error = '' WHERE invitation_id = ?",
+        (sealed_link, message_id, notice.at, notice.at, invitation_id),
+    )
+    return append_notices(connection, [notice])
+
+
+def end(
+    connection: Connection,
+    ends: Sequence[tuple[int, str]],
+    tombstones: Sequence[Tombstone],
+    notices: Sequence[Notice],
+) -> list[InviterEvent]:
+    """Make invitations ``ending``; a mail that is not out stays in."""
+    for invitation_id, reason in ends:
+        connection.execute(
+            "UPDATE invitation SET state = 'ending', reason = ? WHERE id = ? AND state <> 'ending'",
+            (reason, invitation_id),
+        )
+        connection.execute("DELETE FROM delivery WHERE invitation_id = ?", (invitation_id,))
+    bury(connection, tombstones)
+    return append_notices(connection, notices)
+
+
+def bury(connection: Connection, tombstones: Sequence[Tombstone]) -> None:
+    """Keep what tells the holders of dead secrets why they are dead."""
+    for tombstone in tombstones:
+        connection.execute(
+            "INSERT OR REPLACE INTO tombstone VALUES (?, ?, ?)", (tombstone.hash, tombstone.reason, tombstone.ended_at)
+        )
+
+
+def delete_relation(connection: Connection, invitation_id: int) -> None:
+    """Delete an invitation and its conversation; the news of its end stays until the guest has left, too."""
+    found = connection.execute("SELECT account_id, uid FROM invitation WHERE id = ?", (invitation_id,)).fetchone()
+    if found is None:
+        return
+    connection.execute(
+        "UPDATE account SET cursor = max(cursor, "
+        "ifnull((SELECT max(cursor) FROM entry WHERE account_id = account.id), 0)) WHERE id = ?",
+        (found[0],),
+    )
+    connection.execute("DELETE FROM entry WHERE account_id = ? AND uid = ? AND kind <> 'session'", found)
+    connection.execute("DELETE FROM delivery WHERE invitation_id = ?", (invitation_id,))
+    connection.execute("DELETE FROM invitation WHERE id = ?", (invitation_id,))
+
+
+def delete_account(connection: Connection, account_id: int) -> None:
+    """Delete every row of an account."""
+    connection.execute(
+        "DELETE FROM delivery WHERE invitation_id IN (SELECT id FROM invitation WHERE account_id = ?)", (account_id,)
+    )
+    for table in ("invitation", "registration", "entry"):
+        connection.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
+    connection.execute("DELETE FROM account WHERE id = ?", (account_id,))
+
+
+def delivery_result(
+    connection: Connection,
+    invitation_id: int,
+    message_id: str,
+    state: str,
+    next_at: float,
+    error: str,
+    notice: Notice | None,
+) -> list[InviterEvent]:
+    """Write what came of an attempt, unless another mail has taken the place of that one."""
+    changed = connection.execute(
+        "UPDATE delivery SET state = ?, attempts = attempts + 1, next_at = ?, error = ?, "
+        "sealed_link = CASE WHEN ? = 'queued' THEN sealed_link END WHERE invitation_id = ? AND message_id = ?",
+        (state, next_at, error, state, invitation_id, message_id),
+    )
+    return append_notices(connection, [notice]) if changed.rowcount and notice is not None else []
+
+
+def registrations(connection: Connection, account_id: int) -> dict[str, bool]:
+    """Return type → done of an account's second registrations."""
+    rows = connection.execute("SELECT type, done FROM registration WHERE account_id = ?", (account_id,))
+    return {kind: bool(done) for kind, done in rows}
+
+
+def tombstone(connection: Connection, hash: bytes) -> str | None:
+    """Return the reason kept for a dead secret."""
+    row = connection.execute("SELECT reason FROM tombstone WHERE hash = ?", (hash,)).fetchone()
+    return row[0] if row else None
+
+
+def number(connection: Connection, query: str) -> float | None:
+    """Return the one value of a query."""
+    value: float | None = connection.execute(query).fetchone()[0]
+    return value
+
+
+def execute(connection: Connection, statement: str, *values: object) -> None:
+    """Run one statement."""
+    connection.execute(statement, values)

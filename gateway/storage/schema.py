@@ -1,0 +1,133 @@
+"""Tables of the embedded store and the steps that bring an older file up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sqlite3 import Connection
+
+from sqlite_utils import Database
+
+ENTRY_COLUMNS = (
+    "account_id",
+    "cursor",
+    "kind",
+    "uid",
+    "id",
+    "direction",
+    "state",
+    "at",
+    "content_type",
+    "body",
+)
+
+
+class SchemaTooNew(Exception):
+    """The file was written by a newer version of the program."""
+
+
+def _first(db: Database) -> None:
+    # AUTOINCREMENT: an id is never used again, so that a late entry of a deleted account can reach no other account
+    db.execute(
+        """
+        CREATE TABLE IF NOT EXISTS account (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            uri TEXT NOT NULL UNIQUE,
+            impi TEXT NOT NULL,
+            realm TEXT NOT NULL,
+            identifier_kind TEXT NOT NULL,
+            identifier TEXT NOT NULL,
+            sealed_secret BLOB NOT NULL,
+            contact_token TEXT NOT NULL,
+            instance_id TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            provisioned INTEGER NOT NULL DEFAULT 0,
+            logged_in INTEGER NOT NULL DEFAULT 0,
+            cursor INTEGER NOT NULL DEFAULT 0,
+            created_at REAL NOT NULL,
+            floor INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (identifier_kind, identifier)
+        )
+        """
+    )
+    # the hot table: its key is its order on disk, and there is no second index to keep
+    db.execute(
+        """
+        CREATE TABLE IF NOT EXISTS entry (
+            account_id INTEGER NOT NULL,
+            cursor INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            uid TEXT NOT NULL,
+            id TEXT NOT NULL,
+            direction TEXT NOT NULL,
+            state TEXT NOT NULL,
+            at REAL NOT NULL,
+            content_type TEXT NOT NULL,
+            body TEXT NOT NULL,
+            PRIMARY KEY (account_id, cursor)
+        ) WITHOUT ROWID
+        """
+    )
+    invitation = {
+        "id": int,
+        "account_id": int,
+        "uid": str,
+        "sip": str,
+        "identities": str,
+        "name": str,
+        "types": str,
+        "note": str,
+        "language": str,
+        "secret_hash": bytes,
+        "created_at": float,
+        "expires_at": float,
+        "state": str,
+        "reason": str,
+    }
+    _create(db, "invitation", invitation, "id")
+    db.table("invitation").create_index(["account_id", "uid"], unique=True, if_not_exists=True)
+    db.table("invitation").create_index(["uid"], if_not_exists=True)
+    db.table("invitation").create_index(["expires_at"], if_not_exists=True)
+    _create(db, "registration", {"account_id": int, "type": str, "done": int}, ("account_id", "type"))
+    delivery = {
+        "invitation_id": int,
+        "channel": str,
+        "address": str,
+        "sealed_link": bytes,
+        "message_id": str,
+        "state": str,
+        "attempts": int,
+        "queued_at": float,
+        "next_at": float,
+        "error": str,
+    }
+    _create(db, "delivery", delivery, "invitation_id", optional={"sealed_link"})
+    db.table("delivery").create_index(["state", "next_at"], if_not_exists=True)
+    _create(db, "inviter", {"uid": str, "cursor": int, "floor": int}, "uid")
+    event = {"uid": str, "cursor": int, "kind": str, "at": float, "body": str}
+    _create(db, "inviter_event", event, ("uid", "cursor"))
+    _create(db, "tombstone", {"hash": bytes, "reason": str, "ended_at": float}, "hash")
+
+
+def _create(
+    db: Database,
+    name: str,
+    columns: dict[str, type],
+    key: str | tuple[str, ...],
+    optional: frozenset[str] | set[str] = frozenset(),
+) -> None:
+    db.table(name).create(columns, pk=key, not_null=set(columns) - optional, if_not_exists=True)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first,)
+"""Step n brings ``user_version`` n to n + 1. A step may run twice when the process dies in it."""
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the schema up to date. Raises :class:`SchemaTooNew`."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise SchemaTooNew(f"the store has schema {version}, this program knows {len(MIGRATIONS)}")
+    db = Database(connection)
+    for number in range(version, len(MIGRATIONS)):
+        MIGRATIONS[number](db)
+        connection.execute(f"PRAGMA user_version = {number + 1}")

@@ -1,0 +1,327 @@
+"""The embedded store: SQLite in WAL mode, one writer thread, a few reader threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Concatenate, Literal, ParamSpec, TypeVar
+
+from gateway.storage import entries, relations
+from gateway.storage.schema import SchemaTooNew, migrate
+from gateway.storage.store import (
+    AccountRecord,
+    Done,
+    Entry,
+    Invited,
+    InviterEvent,
+    NewAccount,
+    NewInvitation,
+    Notice,
+    StateDone,
+    StoreError,
+    Tombstone,
+)
+from gateway.storage.writer import Writer
+
+READERS = 2
+"""Reader threads: a read takes well below a millisecond."""
+
+BUSY_TIMEOUT = 2.0
+"""Seconds to wait for another process that holds the file, such as an operator's shell or a backup."""
+
+CACHED_STATEMENTS = 512
+"""Prepared statements kept: one for each number of rows of the writer's two hot statements, and the others."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """:class:`gateway.storage.store.Store` on one SQLite file."""
+
+    def __init__(self, path: str | Path, *, synchronous: Literal["full", "normal"] = "full") -> None:
+        self.path = Path(path)
+        self.synchronous = synchronous
+        self._pressure: Callable[[bool], None] | None = None
+        self._writer: Writer | None = None
+        self._readers: ThreadPoolExecutor | None = None
+        self._local = threading.local()
+        self._open_readers: list[Connection] = []
+
+    # life
+
+    async def open(self) -> None:
+        """Open the file, make or update its tables. Raises StoreError."""
+        try:
+            connection = await asyncio.to_thread(self._open)
+        except (OSError, sqlite3.Error, SchemaTooNew) as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        self._writer = Writer(connection, self._commit, asyncio.get_running_loop())
+        self._writer.on_pressure = self._pressure
+        self._readers = ThreadPoolExecutor(READERS, "store-reader", self._open_reader)
+
+    async def close(self) -> None:
+        """Write what waits and close; a second call does nothing."""
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            await asyncio.to_thread(readers.shutdown)
+            for connection in self._open_readers:
+                connection.close()
+            self._open_readers.clear()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.close()
+
+    def _open(self) -> Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = self._connect()
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self.synchronous}")
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self) -> Connection:
+        return sqlite3.connect(
+            self.path,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=CACHED_STATEMENTS,
+        )
+
+    def _open_reader(self) -> None:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = 1")
+        self._local.connection = connection
+        self._open_readers.append(connection)
+
+    def _commit(self, connection: Connection) -> None:
+        """The one place where a transaction becomes durable."""
+        connection.execute("COMMIT")
+
+    async def _read(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._readers is None:
+            raise StoreError("the store is closed")
+
+        def run() -> T:
+            return function(self._local.connection, *args, **kwargs)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+        except sqlite3.Error as error:
+            raise StoreError(str(error)) from error
+
+    async def _write(self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._writer is None:
+            raise StoreError("the store is closed")
+        result: T = await self._writer.call(lambda connection: function(connection, *args, **kwargs))
+        return result
+
+    # hot
+
+    @property
+    def on_pressure(self) -> Callable[[bool], None] | None:
+        """Who is told when too much waits for the disk."""
+        return self._pressure
+
+    @on_pressure.setter
+    def on_pressure(self, callback: Callable[[bool], None] | None) -> None:
+        self._pressure = callback
+        if self._writer is not None:
+            self._writer.on_pressure = callback
+
+    def append(self, entry: Entry, done: Done) -> None:
+        """Queue an entry; see :meth:`gateway.storage.store.Store.append`."""
+        if self._writer is None:
+            asyncio.get_running_loop().call_soon(done, entry, StoreError("the store is closed"))
+        else:
+            self._writer.append(entry, done)
+
+    def set_state(self, account_id: int, cursor: int, state: str, done: StateDone | None = None) -> None:
+        """Queue a change of state; see :meth:`gateway.storage.store.Store.set_state`."""
+        if self._writer is not None:
+            self._writer.set_state(account_id, cursor, state, done)
+        elif done is not None:
+            asyncio.get_running_loop().call_soon(done, StoreError("the store is closed"))
+
+    async def ping(self) -> None:
+        """Commit a transaction that writes."""
+        await self._write(relations.execute, "UPDATE account SET cursor = cursor WHERE id = 0")
+
+    # accounts and invitations
+
+    async def accounts(self) -> list[AccountRecord]:
+        """Return all accounts."""
+        return await self._read(relations.accounts)
+
+    async def account_by_uri(self, uri: str) -> AccountRecord | None:
+        """Return the account with this SIP URI."""
+        return _first(await self._read(relations.accounts, "uri = ?", uri))
+
+    async def account_by_identifier(self, kind: str, identifier: str) -> AccountRecord | None:
+        """Return the account of a person."""
+        return _first(await self._read(relations.accounts, "identifier_kind = ? AND identifier = ?", kind, identifier))
+
+    async def logged_in_accounts(self) -> list[AccountRecord]:
+        """Return the accounts whose guests are logged in."""
+        return await self._read(relations.accounts, "logged_in")
+
+    async def set_logged_in(self, account_id: int, logged_in: bool) -> None:
+        """Remember whether to register this account after a restart."""
+        await self._write(relations.execute, "UPDATE account SET logged_in = ? WHERE id = ?", logged_in, account_id)
+
+    async def invitations(
+        self, *, account_id: int | None = None, uid: str | None = None, states: Sequence[str] = ()
+    ) -> list[Invited]:
+        """Return invitations that fit everything given, oldest first."""
+        terms, values = ["1"], list[object]()
+        for term, value in (("account_id = ?", account_id), ("uid = ?", uid)):
+            if value is not None:
+                terms.append(term)
+                values.append(value)
+        if states:
+            terms.append(f"invitation.state IN ({', '.join('?' * len(states))})")
+            values += states
+        return await self._read(relations.invited, " AND ".join(terms), *values)
+
+    async def begin_invitation(
+        self, account: NewAccount | int, invitation: NewInvitation, notice: Notice
+    ) -> tuple[Invited, list[InviterEvent]]:
+        """Write account, invitation and held delivery. Raises NameTaken."""
+        return await self._write(relations.begin, account, invitation, notice)
+
+    async def mark_provisioned(self, account_id: int, provisioned: bool) -> None:
+        """Note whether the core knows the account."""
+        await self._write(relations.execute, "UPDATE account SET provisioned = ? WHERE id = ?", provisioned, account_id)
+
+    async def registrations(self, account_id: int) -> dict[str, bool]:
+        """Return type → done of the second registrations."""
+        return await self._read(relations.registrations, account_id)
+
+    async def mark_registered(self, account_id: int, kind: str, done: bool) -> None:
+        """Note that a second registration begins or is done."""
+        statement = "INSERT OR REPLACE INTO registration (account_id, type, done) VALUES (?, ?, ?)"
+        await self._write(relations.execute, statement, account_id, kind, done)
+
+    async def forget_registration(self, account_id: int, kind: str) -> None:
+        """Note that a second registration is undone."""
+        statement = "DELETE FROM registration WHERE account_id = ? AND type = ?"
+        await self._write(relations.execute, statement, account_id, kind)
+
+    async def activate(self, invitation_id: int, now: float, notice: Notice) -> list[InviterEvent]:
+        """Make a preparing invitation active and queue its delivery."""
+        return await self._write(relations.activate, invitation_id, now, notice)
+
+    async def note_failure(self, invitation_id: int, reason: str, notice: Notice) -> list[InviterEvent]:
+        """Note why an invitation is not active yet; the same reason twice is written once."""
+        return await self._write(relations.note_failure, invitation_id, reason, notice)
+
+    async def renew_secret(
+        self,
+        invitation_id: int,
+        secret_hash: bytes,
+        sealed_link: bytes,
+        message_id: str,
+        tombstone: Tombstone,
+        notice: Notice,
+    ) -> list[InviterEvent]:
+        """Replace the login secret and queue the delivery again."""
+        return await self._write(
+            relations.renew_secret, invitation_id, secret_hash, sealed_link, message_id, tombstone, notice
+        )
+
+    async def end_invitations(
+        self, ends: Sequence[tuple[int, str]], tombstones: Sequence[Tombstone], notices: Sequence[Notice]
+    ) -> list[InviterEvent]:
+        """Make invitations ``ending``."""
+        return await self._write(relations.end, ends, tombstones, notices)
+
+    async def delete_relation(self, invitation_id: int) -> None:
+        """Delete an invitation and what belongs to it alone."""
+        await self._write(relations.delete_relation, invitation_id)
+
+    async def delete_account(self, account_id: int) -> None:
+        """Delete an account and what belongs to it."""
+        await self._write(relations.delete_account, account_id)
+
+    async def tombstone(self, hash: bytes) -> str | None:
+        """Return why the invitation of a dead secret ended."""
+        return await self._read(relations.tombstone, hash)
+
+    async def expired(self, now: float) -> list[Invited]:
+        """Return invitations that are over and not ending yet."""
+        return await self._read(relations.invited, "expires_at <= ? AND invitation.state <> 'ending'", now)
+
+    async def next_expiry(self) -> float | None:
+        """Return when the next invitation is over."""
+        return await self._read(relations.number, "SELECT min(expires_at) FROM invitation WHERE state <> 'ending'")
+
+    # delivery
+
+    async def due_deliveries(self, now: float, limit: int) -> list[Invited]:
+        """Return what may be sent now, the longest waiting first."""
+        where = "delivery.state = 'queued' AND next_at <= ?"
+        return await self._read(relations.invited, where, now, order="next_at", limit=limit)
+
+    async def next_delivery(self) -> float | None:
+        """Return when the next queued delivery may be tried."""
+        return await self._read(relations.number, "SELECT min(next_at) FROM delivery WHERE state = 'queued'")
+
+    async def delivery_result(
+        self, invitation_id: int, message_id: str, state: str, next_at: float, error: str, notice: Notice | None
+    ) -> list[InviterEvent]:
+        """Note what came of an attempt."""
+        return await self._write(relations.delivery_result, invitation_id, message_id, state, next_at, error, notice)
+
+    # entries of guests and events of inviters
+
+    async def events_after(self, account_id: int, after: int, limit: int) -> list[Entry] | None:
+        """Return entries behind a cursor, oldest first; None when some of them are gone."""
+        return await self._read(entries.events_after, account_id, after, limit)
+
+    async def conversation(self, account_id: int, uid: str | None, before: int | None, limit: int) -> list[Entry]:
+        """Return the newest messages in front of a cursor, oldest first."""
+        return await self._read(entries.conversation, account_id, uid, before, limit)
+
+    async def find_message(self, account_id: int, id: str) -> Entry | None:
+        """Return the guest's own message with this id."""
+        return await self._read(entries.find_message, account_id, id)
+
+    async def unresolved(self, account_id: int) -> list[Entry]:
+        """Return the guest's own messages whose outcome is open, oldest first."""
+        return await self._read(entries.unresolved, account_id)
+
+    async def usage(self, account_id: int) -> tuple[int, int]:
+        """Return number and size in bytes of an account's entries."""
+        return await self._read(entries.usage, account_id)
+
+    async def append_inviter_event(self, notice: Notice) -> list[InviterEvent]:
+        """Write an event of its own."""
+        return await self._write(entries.append_notices, [notice])
+
+    async def inviter_events_after(self, uid: str, after: int, limit: int) -> list[InviterEvent] | None:
+        """Return events behind a cursor, oldest first; None when some of them are gone."""
+        return await self._read(entries.inviter_events_after, uid, after, limit)
+
+    async def inviter_cursors(self) -> dict[str, int]:
+        """Return UID → cursor of the newest event."""
+        return await self._read(entries.inviter_cursors)
+
+    async def prune(self, events_before: float, events_count: int, tombstones_before: float) -> int:
+        """Delete what is too old or too much; call again while it returns more than 0."""
+        return await self._write(entries.prune, events_before, events_count, tombstones_before)
+
+
+def _first(records: list[AccountRecord]) -> AccountRecord | None:
+    return records[0] if records else None

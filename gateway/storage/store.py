@@ -1,0 +1,336 @@
+"""What the gateway keeps, and the one interface to it. Every method is one whole transaction.
+
+Times are wall time, Unix seconds. Coroutines return after the commit; the two hot calls, :meth:`Store.append` and
+:meth:`Store.set_state`, return at once and call back on the event loop after the commit of the batch they were in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class StoreError(Exception):
+    """The store could not do it: the disk is full, the file is locked or gone. Nothing of the call was kept."""
+
+
+class NameTaken(StoreError):
+    """Another account has this name already."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One row of a guest's events; rows of kind ``message`` are the conversation as well."""
+
+    account_id: int
+    cursor: int
+    """Counter of the account, given by the caller; grows by one an entry and is never used again."""
+    kind: str
+    """``message``, ``receipt``, ``status``, ``session``, ``composing``."""
+    uid: str
+    """UID of the inviter, empty when the entry is about the session as a whole."""
+    id: str
+    """Message id, empty where there is none."""
+    direction: str
+    """``in`` from an inviter to the guest, ``out`` the other way, empty for other kinds."""
+    state: str
+    at: float
+    content_type: str
+    body: str
+    taken: bool = False
+    """The writer has read ``state``. Who changes the state writes it first and then looks here: False means that
+    the new state goes into the row by itself, True means that :meth:`Store.set_state` is needed."""
+
+
+@dataclass(slots=True)
+class AccountRecord:
+    """A temporary account."""
+
+    id: int
+    uri: str
+    """SIP URI, unique."""
+    impi: str
+    """Private identity: the digest username."""
+    realm: str
+    identifier_kind: str
+    """``email`` or ``phone``."""
+    identifier: str
+    sealed_secret: bytes
+    contact_token: str
+    instance_id: str
+    origin: str
+    """``gateway``, or ``up-center`` for accounts allocated there."""
+    provisioned: bool
+    logged_in: bool
+    cursor: int
+    """Cursor of the newest entry."""
+    created_at: float
+
+
+@dataclass(slots=True)
+class InvitationRecord:
+    """The relation of one inviter to one account."""
+
+    id: int
+    account_id: int
+    uid: str
+    sip: str
+    """Default identity of the inviter."""
+    identities: tuple[str, ...]
+    name: str
+    types: tuple[str, ...]
+    note: str
+    language: str
+    secret_hash: bytes
+    created_at: float
+    expires_at: float
+    state: str
+    """``preparing``, ``active``, ``ending``."""
+    reason: str
+    """Why it ends; with ``preparing``, what the last attempt failed with."""
+
+
+@dataclass(slots=True)
+class DeliveryRecord:
+    """The link on its way."""
+
+    invitation_id: int
+    channel: str
+    address: str
+    sealed_link: bytes | None
+    """None once the delivery is final."""
+    message_id: str
+    state: str
+    """``held`` until the account is ready, ``queued``, ``sent``, ``failed``."""
+    attempts: int
+    queued_at: float
+    next_at: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What :meth:`Store.begin_invitation` makes an account of."""
+
+    uri: str
+    impi: str
+    realm: str
+    identifier_kind: str
+    identifier: str
+    sealed_secret: bytes
+    contact_token: str
+    instance_id: str
+    origin: str = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class NewInvitation:
+    """What :meth:`Store.begin_invitation` makes an invitation and its held delivery of."""
+
+    uid: str
+    sip: str
+    identities: tuple[str, ...]
+    name: str
+    types: tuple[str, ...]
+    note: str
+    language: str
+    secret_hash: bytes
+    created_at: float
+    expires_at: float
+    channel: str
+    address: str
+    sealed_link: bytes
+    message_id: str
+
+
+@dataclass(slots=True)
+class Invited:
+    """An invitation with its account, its delivery and the types that the account is registered for."""
+
+    account: AccountRecord
+    invitation: InvitationRecord
+    delivery: DeliveryRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class InviterEvent:
+    """Something that happened to an invitation, told to its inviter."""
+
+    uid: str
+    cursor: int
+    kind: str
+    at: float
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An :class:`InviterEvent` to be written along with a change; the store gives it its cursor."""
+
+    uid: str
+    at: float
+    body: str
+    kind: str = "invitation"
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is kept of a dead login secret: a keyed hash, so that only its holder is told why."""
+
+    hash: bytes
+    reason: str
+    ended_at: float
+
+
+Done = Callable[[Entry, Exception | None], None]
+StateDone = Callable[[Exception | None], None]
+
+
+class Store(Protocol):
+    """Everything durable. Coroutines raise :class:`StoreError` when nothing could be kept or read."""
+
+    on_pressure: Callable[[bool], None] | None
+    """Called on the loop with True when too much waits for the disk, with False when that is over."""
+
+    # hot: callbacks, batched with whatever else waits
+
+    def append(self, entry: Entry, done: Done) -> None:
+        """Add an entry; ``done(entry, error)`` is called on the loop after the commit, or with what prevented it."""
+
+    def set_state(self, account_id: int, cursor: int, state: str, done: StateDone | None = None) -> None:
+        """Change the state of an entry of kind ``message``."""
+
+    # life
+
+    async def open(self) -> None:
+        """Open the file, bring its schema up to date, start the writer."""
+
+    async def close(self) -> None:
+        """Write what waits, then close."""
+
+    async def ping(self) -> None:
+        """Prove that a transaction can be committed."""
+
+    # accounts and invitations
+
+    async def accounts(self) -> list[AccountRecord]:
+        """Return all accounts."""
+
+    async def account_by_uri(self, uri: str) -> AccountRecord | None:
+        """Return the account with this SIP URI."""
+
+    async def account_by_identifier(self, kind: str, identifier: str) -> AccountRecord | None:
+        """Return the account of a person."""
+
+    async def logged_in_accounts(self) -> list[AccountRecord]:
+        """Return the accounts whose guests are logged in."""
+
+    async def set_logged_in(self, account_id: int, logged_in: bool) -> None:
+        """Remember who has to be registered again after a restart."""
+
+    async def invitations(
+        self, *, account_id: int | None = None, uid: str | None = None, states: Sequence[str] = ()
+    ) -> list[Invited]:
+        """Return invitations with all that belongs to them, oldest first, filtered by what is given."""
+
+    async def begin_invitation(
+        self, account: NewAccount | int, invitation: NewInvitation, notice: Notice
+    ) -> tuple[Invited, list[InviterEvent]]:
+        """Write account (unless the id of an existing one is given), invitation ``preparing`` and delivery ``held``.
+
+        Raises :class:`NameTaken` when another account has the URI.
+        """
+
+    async def mark_provisioned(self, account_id: int, provisioned: bool) -> None:
+        """Note that the core knows the account, or knows it no more."""
+
+    async def registrations(self, account_id: int) -> dict[str, bool]:
+        """Return interaction type → done, for every second registration begun."""
+
+    async def mark_registered(self, account_id: int, kind: str, done: bool) -> None:
+        """Note that a second registration begins (``done`` False, so that it will be undone) or has succeeded."""
+
+    async def forget_registration(self, account_id: int, kind: str) -> None:
+        """Note that the server of this type knows the account no more."""
+
+    async def activate(self, invitation_id: int, now: float, notice: Notice) -> list[InviterEvent]:
+        """Make a ``preparing`` invitation ``active`` and queue its delivery."""
+
+    async def note_failure(self, invitation_id: int, reason: str, notice: Notice) -> list[InviterEvent]:
+        """Note why a ``preparing`` invitation is not active yet."""
+
+    async def renew_secret(
+        self,
+        invitation_id: int,
+        secret_hash: bytes,
+        sealed_link: bytes,
+        message_id: str,
+        tombstone: Tombstone,
+        notice: Notice,
+    ) -> list[InviterEvent]:
+        """Replace the login secret and queue the delivery again."""
+
+    async def end_invitations(
+        self, ends: Sequence[tuple[int, str]], tombstones: Sequence[Tombstone], notices: Sequence[Notice]
+    ) -> list[InviterEvent]:
+        """Make invitations (id, reason) ``ending``: from here on their secrets open nothing; deliveries are stopped."""
+
+    async def delete_relation(self, invitation_id: int) -> None:
+        """Delete an invitation, its delivery and the conversation that belongs to it."""
+
+    async def delete_account(self, account_id: int) -> None:
+        """Delete an account and every row that belongs to it."""
+
+    async def tombstone(self, hash: bytes) -> str | None:
+        """Return why the invitation of this dead secret ended."""
+
+    async def expired(self, now: float) -> list[Invited]:
+        """Return the invitations, ``preparing`` or ``active``, that are over."""
+
+    async def next_expiry(self) -> float | None:
+        """Return when the next invitation is over."""
+
+    # delivery
+
+    async def due_deliveries(self, now: float, limit: int) -> list[Invited]:
+        """Return invitations whose queued delivery may be tried now, the longest waiting first."""
+
+    async def next_delivery(self) -> float | None:
+        """Return when the next queued delivery may be tried."""
+
+    async def delivery_result(
+        self, invitation_id: int, message_id: str, state: str, next_at: float, error: str, notice: Notice | None
+    ) -> list[InviterEvent]:
+        """Note an attempt; a final state forgets the sealed link. A delivery replaced meanwhile is left alone."""
+
+    # entries of guests
+
+    async def events_after(self, account_id: int, after: int, limit: int) -> list[Entry] | None:
+        """Return entries behind a cursor, oldest first; None when something behind it has been pruned."""
+
+    async def conversation(self, account_id: int, uid: str | None, before: int | None, limit: int) -> list[Entry]:
+        """Return the newest ``limit`` messages in front of a cursor, oldest first."""
+
+    async def find_message(self, account_id: int, id: str) -> Entry | None:
+        """Return the guest's own message with this id."""
+
+    async def unresolved(self, account_id: int) -> list[Entry]:
+        """Return the guest's own messages whose outcome is open, oldest first."""
+
+    async def usage(self, account_id: int) -> tuple[int, int]:
+        """Return number and size in bytes of an account's entries."""
+
+    # events of inviters
+
+    async def append_inviter_event(self, notice: Notice) -> list[InviterEvent]:
+        """Write an event of its own."""
+
+    async def inviter_events_after(self, uid: str, after: int, limit: int) -> list[InviterEvent] | None:
+        """Return events behind a cursor, oldest first; None when something behind it has been pruned."""
+
+    async def inviter_cursors(self) -> dict[str, int]:
+        """Return UID → cursor of the newest event."""
+
+    async def prune(self, events_before: float, events_count: int, tombstones_before: float) -> int:
+        """Delete events that are too old or too many, and old tombstones; messages stay. Return how many rows went."""
