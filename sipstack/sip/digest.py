@@ -92,6 +92,11 @@ class DigestClient:
         self.credentials = credentials
         self._answers: dict[tuple[bool, str], _Answer] = {}
 
+    @property
+    def is_challenged(self) -> bool:
+        """Tell whether a realm is known that :meth:`authorize` can answer."""
+        return bool(self._answers)
+
     def authorize(self, request: Request) -> None:
         """Write Authorization and Proxy-Authorization for all realms that we know into ``request``.
 

@@ -1,0 +1,410 @@
+"""Keeping one address-of-record registered (:rfc:`3261#section-10.2`).
+
+A :class:`Registration` makes REGISTER requests (without Via, Max-Forwards and Route: who sends them adds these) and
+takes the responses; it asks to be woken when it is time for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sipstack import ids
+from sipstack.errors import LocalProtocolError, ParseError
+from sipstack.sip.address import Address
+from sipstack.sip.digest import MAX_CHALLENGES, Credentials, DigestClient, initial_authorization
+from sipstack.sip.headers import Headers
+from sipstack.sip.message import Request, Response
+from sipstack.sip.registration_states import REGISTRATION, RegistrationEffect, RegistrationInput, RegistrationState
+from sipstack.sip.uri import Uri
+
+__all__ = [
+    "DEFAULT_EXPIRES",
+    "Pacer",
+    "Registered",
+    "Registration",
+    "RegistrationEvent",
+    "RegistrationFailed",
+    "RegistrationState",
+    "Unregistered",
+    "granted_expires",
+    "refresh_delay",
+]
+
+DEFAULT_EXPIRES = 3600
+"""Seconds to ask for."""
+LONG_EXPIRES = 1200
+REFRESH_BEFORE = 600
+"""Seconds: what lasts longer than the first is refreshed the second before its end, else at half time (A-REG-06)."""
+SHORTEST_PAUSE = 1.0
+"""Seconds between two REGISTERs at least, whatever a registrar grants or asks for."""
+REFRESH_JITTER = 0.1
+"""Part of the time until a refresh by which it may come earlier, so that many guests don't come at once."""
+BACK_OFF_BASE = 30.0
+BACK_OFF_LIMIT = 1800.0
+"""Seconds, :rfc:`5626#section-4.5` (A-OUT-04)."""
+MAX_DOUBLINGS = 6
+"""30 s doubled so often is above the limit."""
+
+TEMPORARY = frozenset({408, 430, 480})
+"""4xx after which the same REGISTER may succeed later."""
+FINAL_SERVER_ERRORS = frozenset({501, 505, 513})
+"""5xx that the same REGISTER would get again."""
+MAY_RETRY_AFTER = frozenset({404, 413, 480, 486, 500, 503, 600, 603})
+"""Responses whose Retry-After means something (:rfc:`3261#section-20.33`)."""
+
+
+@dataclass(slots=True)
+class Registered:
+    """A REGISTER, the first or a refresh, was accepted."""
+
+    expires: int
+    """Seconds that the registrar granted."""
+    service_route: tuple[Uri, ...]
+    """Route for requests of ours, behind the outbound proxy (:rfc:`3608`); replaces the one before."""
+    associated_uris: tuple[Uri, ...]
+    """Identities that we may use; the first is the default (:rfc:`7315#section-4.1`)."""
+
+
+@dataclass(slots=True)
+class RegistrationFailed:
+    """A REGISTER failed."""
+
+    response: Response | None
+    """None if none came."""
+    retry_at: float | None
+    """Monotonic seconds of the next try by ourselves."""
+    final: bool
+    """Nothing more is tried until ``register`` is called again."""
+
+
+@dataclass(slots=True)
+class Unregistered:
+    """The binding is removed, or there was none."""
+
+    confirmed: bool = True
+    """False if the registrar did not say so: then the binding may stay until it expires."""
+
+
+RegistrationEvent = Registered | RegistrationFailed | Unregistered
+
+
+class Pacer:
+    """Hands out turns: at most so many a second, without bursts."""
+
+    __slots__ = ("interval", "_next")
+
+    def __init__(self, per_second: float) -> None:
+        self.interval = 1 / per_second
+        self._next = 0.0
+
+    def reserve(self, now: float) -> float:
+        """Return the time of the next free turn, ``now`` or later, and take it."""
+        turn = max(now, self._next)
+        self._next = turn + self.interval
+        return turn
+
+
+class _Exchange:
+    """What is kept only as long as a REGISTER is under way."""
+
+    __slots__ = ("request", "challenges", "too_brief")
+
+    def __init__(self, request: Request, before: _Exchange | None) -> None:
+        self.request = request
+        self.challenges = before.challenges if before is not None else 0
+        self.too_brief = before.too_brief if before is not None else False
+
+
+class Registration:
+    """One binding of one address-of-record at one registrar. Holds no message while nothing is under way."""
+
+    __slots__ = (
+        "aor",
+        "registrar",
+        "contact",
+        "call_id",
+        "expires",
+        "headers",
+        "digest",
+        "initial_realm",
+        "state",
+        "expires_at",
+        "_tag",
+        "_cseq",
+        "_failures",
+        "_timer",
+        "_exchange",
+        "_outgoing",
+        "_events",
+    )
+
+    def __init__(
+        self,
+        *,
+        aor: Uri,
+        registrar: Uri,
+        contact: Address,
+        call_id: str,
+        expires: int = DEFAULT_EXPIRES,
+        credentials: Credentials | None = None,
+        initial_authorization: bool = False,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """``registrar`` is the domain, without user part (A-UAC-01). ``call_id`` is the same for a whole boot cycle.
+
+        ``initial_authorization`` sends the IMPI along before any challenge, as IMS cores want it (B-REG-01).
+        ``headers`` go into every REGISTER.
+        """
+        self.aor = aor
+        self.registrar = registrar
+        self.contact = contact
+        self.call_id = call_id
+        self.expires = expires
+        """Seconds that we ask for; a 423 raises it."""
+        self.headers = tuple(headers)
+        self.digest = DigestClient(credentials) if credentials is not None else None
+        self.initial_realm = registrar.host if initial_authorization else None
+        self.state = RegistrationState.UNREGISTERED
+        self.expires_at: float | None = None
+        """Until when the registrar may have our binding (monotonic); None: it surely has none."""
+        self._tag = ids.tag()
+        self._cseq = 0
+        self._failures = 0
+        self._timer: float | None = None
+        self._exchange: _Exchange | None = None
+        self._outgoing: tuple[Request, ...] = ()
+        self._events: tuple[RegistrationEvent, ...] = ()
+
+    # what the user wants
+
+    def register(self, now: float, *, not_before: float | None = None) -> None:
+        """Register, or refresh at once. With ``not_before`` (from a :class:`Pacer`) that long nothing is sent.
+
+        While a REGISTER is under way this changes only what comes after it.
+        """
+        if not_before is not None and not_before > now:
+            self._step(RegistrationInput.REGISTER_LATER, now, wait=not_before - now)
+        else:
+            self._step(RegistrationInput.REGISTER, now)
+
+    def unregister(self, now: float) -> None:
+        """Remove our binding and no other; ``Unregistered`` tells when it is done."""
+        idle = self._exchange is None
+        bound = self.expires_at is not None and self.expires_at > now
+        self._step(RegistrationInput.LEAVE if idle and not bound else RegistrationInput.UNREGISTER, now)
+
+    # what happens
+
+    def receive_response(self, response: Response, now: float) -> None:
+        """Take a response to the newest REGISTER; provisional ones and those to older requests are ignored."""
+        exchange = self._exchange
+        if exchange is None or not response.is_final or response.cseq.number != self._cseq:
+            return
+        if response.is_success:
+            self._accept(response, now)
+        elif self._may_repeat(exchange, response):
+            self._step(RegistrationInput.AGAIN, now)
+        else:
+            self._fail(response, now)
+
+    def request_failed(self, now: float, *, certain: bool = False) -> None:
+        """Tell that no response came. ``certain``: the REGISTER surely never reached the registrar."""
+        if self._exchange is None:
+            return
+        if not certain and self.state is not RegistrationState.UNREGISTERING:
+            self.expires_at = max(self.expires_at or 0.0, now + self.expires)
+        self._exchange = None
+        self._failures += 1
+        self._step(RegistrationInput.POSTPONED, now, wait=self._back_off())
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+        if self._timer is not None and self._timer <= now:
+            self._timer = None
+            self._step(RegistrationInput.TIMER, now)
+
+    # what comes out
+
+    def data_to_send(self) -> list[Request]:
+        """Return the REGISTER that waits for transmission, if there is one."""
+        requests = list(self._outgoing)
+        self._outgoing = ()
+        return requests
+
+    def next_event(self) -> RegistrationEvent | None:
+        """Return the next event, None when there is none."""
+        if not self._events:
+            return None
+        event, *rest = self._events
+        self._events = tuple(rest)
+        return event
+
+    def get_timer(self) -> float | None:
+        """Return when :meth:`handle_timer` is to be called, None for never."""
+        return self._timer
+
+    # responses
+
+    def _accept(self, response: Response, now: float) -> None:
+        if self.digest is not None and self._exchange is not None:
+            # Only for the next nonce: a registrar that proves nothing is as good as before.
+            self.digest.receive_success(self._exchange.request, response)
+        if self.state in (RegistrationState.UNREGISTERING, RegistrationState.RETURNING):
+            self._exchange = None
+            self.expires_at = None
+            self._step(RegistrationInput.ACCEPTED, now)
+            return
+        granted = granted_expires(response, self.contact, self.expires)
+        if granted <= 0:
+            self._fail(response, now)
+            return
+        self._exchange = None
+        self._failures = 0
+        self.expires_at = now + granted
+        wait = refresh_delay(granted) * ids.uniform(1 - REFRESH_JITTER, 1)
+        self._step(RegistrationInput.ACCEPTED, now, wait=max(wait, SHORTEST_PAUSE), response=response)
+
+    def _may_repeat(self, exchange: _Exchange, response: Response) -> bool:
+        """Tell whether the REGISTER is to be sent again with credentials, or for longer (A-REG-03, A-REG-10)."""
+        if response.status in (401, 407):
+            if self.digest is None or exchange.challenges >= MAX_CHALLENGES:
+                return False
+            exchange.challenges += 1
+            return self.digest.receive_challenge(exchange.request, response)
+        if response.status == 423 and not exchange.too_brief and (response.min_expires or 0) > self.expires:
+            exchange.too_brief = True
+            self.expires = response.min_expires or self.expires
+            return True
+        return False
+
+    def _fail(self, response: Response, now: float) -> None:
+        self._exchange = None
+        self._failures += 1
+        if not is_temporary(response):
+            self._step(RegistrationInput.REFUSED, now, response=response)
+            return
+        wait = self._back_off()
+        if response.retry_after is not None and response.status in MAY_RETRY_AFTER:
+            # Never before the time that the registrar named, and not all at that very time.
+            wait = max(response.retry_after.seconds, SHORTEST_PAUSE) * ids.uniform(1, 1 + REFRESH_JITTER)
+        self._step(RegistrationInput.POSTPONED, now, wait=wait, response=response)
+
+    def _back_off(self) -> float:
+        longest = min(BACK_OFF_LIMIT, BACK_OFF_BASE * 2 ** min(self._failures, MAX_DOUBLINGS))
+        return ids.uniform(longest / 2, longest)
+
+    # the machine
+
+    def _step(
+        self, event: RegistrationInput, now: float, *, wait: float = 0.0, response: Response | None = None
+    ) -> None:
+        transition = REGISTRATION.get((self.state, event))
+        if transition is None:
+            raise LocalProtocolError(f"{event.value} is not possible for a registration in {self.state.value}")
+        effects, self.state = transition
+        for effect in effects:
+            self._EFFECTS[effect](self, now, wait, response)
+
+    def _send_register(self, now: float, wait: float, response: Response | None) -> None:
+        self._send(self.expires)
+
+    def _send_unregister(self, now: float, wait: float, response: Response | None) -> None:
+        self._send(0)
+
+    def _start_timer(self, now: float, wait: float, response: Response | None) -> None:
+        self._timer = now + wait
+
+    def _stop_timer(self, now: float, wait: float, response: Response | None) -> None:
+        self._timer = None
+
+    def _report_registered(self, now: float, wait: float, response: Response | None) -> None:
+        assert response is not None and self.expires_at is not None
+        event = Registered(
+            expires=round(self.expires_at - now),
+            service_route=_uris(lambda: response.service_routes),
+            associated_uris=_uris(lambda: response.associated_uris),
+        )
+        self._events += (event,)
+
+    def _report_failed(self, now: float, wait: float, response: Response | None) -> None:
+        self._events += (RegistrationFailed(response, self._timer, self.state is RegistrationState.REFUSED),)
+
+    def _report_unregistered(self, now: float, wait: float, response: Response | None) -> None:
+        self._events += (Unregistered(self.expires_at is None or self.expires_at <= now),)
+
+    _EFFECTS: ClassVar[Mapping[RegistrationEffect, Callable[[Registration, float, float, Response | None], None]]] = {
+        RegistrationEffect.SEND_REGISTER: _send_register,
+        RegistrationEffect.SEND_UNREGISTER: _send_unregister,
+        RegistrationEffect.START_WAITING: _start_timer,
+        RegistrationEffect.START_BACK_OFF: _start_timer,
+        RegistrationEffect.START_REFRESH: _start_timer,
+        RegistrationEffect.STOP_TIMER: _stop_timer,
+        RegistrationEffect.REPORT_REGISTERED: _report_registered,
+        RegistrationEffect.REPORT_FAILED: _report_failed,
+        RegistrationEffect.REPORT_UNREGISTERED: _report_unregistered,
+    }
+
+    def _send(self, expires: int) -> None:
+        """Make the next REGISTER (:rfc:`3261#section-10.2`). Only our own Contact, never ``*``: A-REG-05."""
+        self._cseq += 1
+        headers = Headers()
+        headers.add("From", f"<{self.aor}>;tag={self._tag}")
+        headers.add("To", f"<{self.aor}>")
+        headers.add("Call-ID", self.call_id)
+        headers.add("CSeq", f"{self._cseq} REGISTER")
+        headers.add("Contact", str(self.contact.with_param("expires", str(expires))))
+        headers.add("Expires", str(expires))
+        for name, value in self.headers:
+            headers.add(name, value)
+        if "Supported" not in headers:
+            headers.add("Supported", "path")
+        request = Request("REGISTER", self.registrar, headers)
+        if self.digest is not None:
+            if self.initial_realm is not None and not self.digest.is_challenged:
+                value = initial_authorization(self.digest.credentials.username, self.initial_realm, request.uri_text)
+                headers.add("Authorization", value)
+            self.digest.authorize(request)
+        self._exchange = _Exchange(request, self._exchange)
+        self._outgoing = (request,)
+
+
+def granted_expires(response: Response, contact: Address, asked: int) -> int:
+    """Return the seconds that a 2xx grants to ``contact`` (A-REG-02): its ``expires``, else Expires, else ``asked``.
+
+    Our binding is the one with our URI (:rfc:`3261#section-10.2.4`) or, where an edge proxy rewrote it, our instance.
+    """
+    instance = contact.param("+sip.instance")
+    for binding in _tolerant(lambda: response.contacts):
+        ours = binding.uri.matches(contact.uri)
+        if ours or (instance is not None and binding.param("+sip.instance") == instance):
+            expires = binding.param("expires")
+            if expires is not None and expires.isascii() and expires.isdecimal():
+                return int(expires)
+    return asked if response.expires is None else response.expires
+
+
+def refresh_delay(granted: int) -> float:
+    """Return how many seconds after a 2xx the refresh is due (A-REG-06)."""
+    return granted - REFRESH_BEFORE if granted > LONG_EXPIRES else granted / 2
+
+
+def is_temporary(response: Response) -> bool:
+    """Tell whether the same REGISTER may succeed later (B-REG-07)."""
+    status = response.status
+    if status in MAY_RETRY_AFTER and response.retry_after is not None:
+        return True
+    return status in TEMPORARY or (500 <= status < 600 and status not in FINAL_SERVER_ERRORS) or status < 300
+
+
+def _tolerant(read: Callable[[], list[Address]]) -> list[Address]:
+    """Return what ``read`` finds, nothing where the registrar wrote nonsense (A-MSG-13)."""
+    try:
+        return read()
+    except ParseError:
+        return []
+
+
+def _uris(read: Callable[[], list[Address]]) -> tuple[Uri, ...]:
+    return tuple(address.uri for address in _tolerant(read))
