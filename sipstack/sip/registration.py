@@ -7,7 +7,6 @@ takes the responses; it asks to be woken when it is time for the next one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from sipstack import ids
@@ -16,6 +15,7 @@ from sipstack.sip.address import Address
 from sipstack.sip.digest import MAX_CHALLENGES, Credentials, DigestClient, initial_authorization
 from sipstack.sip.headers import Headers
 from sipstack.sip.message import Request, Response
+from sipstack.sip.registration_events import Registered, RegistrationEvent, RegistrationFailed, Unregistered
 from sipstack.sip.registration_states import REGISTRATION, RegistrationEffect, RegistrationInput, RegistrationState
 from sipstack.sip.uri import Uri
 
@@ -55,41 +55,6 @@ MAY_RETRY_AFTER = frozenset({404, 413, 480, 486, 500, 503, 600, 603})
 """Responses whose Retry-After means something (:rfc:`3261#section-20.33`)."""
 
 
-@dataclass(slots=True)
-class Registered:
-    """A REGISTER, the first or a refresh, was accepted."""
-
-    expires: int
-    """Seconds that the registrar granted."""
-    service_route: tuple[Uri, ...]
-    """Route for requests of ours, behind the outbound proxy (:rfc:`3608`); replaces the one before."""
-    associated_uris: tuple[Uri, ...]
-    """Identities that we may use; the first is the default (:rfc:`7315#section-4.1`)."""
-
-
-@dataclass(slots=True)
-class RegistrationFailed:
-    """A REGISTER failed."""
-
-    response: Response | None
-    """None if none came."""
-    retry_at: float | None
-    """Monotonic seconds of the next try by ourselves."""
-    final: bool
-    """Nothing more is tried until ``register`` is called again."""
-
-
-@dataclass(slots=True)
-class Unregistered:
-    """The binding is removed, or there was none."""
-
-    confirmed: bool = True
-    """False if the registrar did not say so: then the binding may stay until it expires."""
-
-
-RegistrationEvent = Registered | RegistrationFailed | Unregistered
-
-
 class Pacer:
     """Hands out turns: at most so many a second, without bursts."""
 
@@ -113,8 +78,8 @@ class _Exchange:
 
     def __init__(self, request: Request, before: _Exchange | None) -> None:
         self.request = request
-        self.challenges = before.challenges if before is not None else 0
-        self.too_brief = before.too_brief if before is not None else False
+        self.challenges: int = before.challenges if before is not None else 0
+        self.too_brief: bool = before.too_brief if before is not None else False
 
 
 class Registration:

@@ -1,0 +1,43 @@
+"""What a :class:`~sipstack.sip.registration.Registration` tells its user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sipstack.sip.message import Response
+from sipstack.sip.uri import Uri
+
+
+@dataclass(slots=True)
+class Registered:
+    """A REGISTER, the first or a refresh, was accepted."""
+
+    expires: int
+    """Seconds that the registrar granted."""
+    service_route: tuple[Uri, ...]
+    """Route for requests of ours, behind the outbound proxy (:rfc:`3608`); replaces the one before."""
+    associated_uris: tuple[Uri, ...]
+    """Identities that we may use; the first is the default (:rfc:`7315#section-4.1`)."""
+
+
+@dataclass(slots=True)
+class RegistrationFailed:
+    """A REGISTER failed."""
+
+    response: Response | None
+    """None if none came."""
+    retry_at: float | None
+    """Monotonic seconds of the next try by ourselves."""
+    final: bool
+    """Nothing more is tried until ``register`` is called again."""
+
+
+@dataclass(slots=True)
+class Unregistered:
+    """The binding is removed, or there was none."""
+
+    confirmed: bool = True
+    """False if the registrar did not say so: then the binding may stay until it expires."""
+
+
+RegistrationEvent = Registered | RegistrationFailed | Unregistered
