@@ -1,0 +1,262 @@
+"""The sending half of a connection: who may write next, what waits for an answer (:rfc:`4975#section-7.1`)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from sipstack import ids
+
+from .chunk import report_headers, send_head
+from .message import MessageState, OutgoingMessage
+from .session import MsrpSession
+
+SMALL = 2048
+"""Octets of body that may go out in one chunk that can't be interrupted (C-BR-02)."""
+TURN = 8192
+"""Octets that a session writes before another one that waits gets its turn (C-BR-04); never fewer than SMALL."""
+MAX_CHUNK = 65_536
+"""Octets of body of one chunk: each chunk is answered, which shows that the peer is alive long before the end."""
+MAX_WRITE = 65_536
+"""Octets after which a call of :meth:`Outbox.data_to_send` ends, so that the transport can push back."""
+WINDOW = 32
+"""Chunks of a session that may wait for their answers (C-RSP-08)."""
+RESPONSE_TIMEOUT = 30.0
+"""Seconds from the last octet of a chunk to its answer (C-RSP-01)."""
+
+
+class Outbox:
+    """What a connection has to write, and the transactions that it waits for.
+
+    Responses and reports go before anything else. Sessions take turns; a chunk of more than :data:`SMALL` octets is
+    interrupted when somebody else waits.
+    """
+
+    def __init__(self, wake: Callable[[], None] | None) -> None:
+        self._wake = wake
+        self._is_awake = False
+        # things to send
+        self._frames: list[bytes] = []
+        self._ready: deque[MsrpSession] = deque()
+        # the chunk that is being written: its message, transaction id and octets so far
+        self._message: OutgoingMessage | None = None
+        self._transaction_id = ""
+        self._chunk_size = 0
+        # transactions
+        self._waiting: dict[str, OutgoingMessage] = {}
+        # All wait equally long: a queue in order of writing is a queue in order of deadlines.
+        self._deadlines: deque[tuple[float, str]] = deque()
+
+    def wake(self) -> None:
+        """Have somebody call for events and :meth:`data_to_send`."""
+        if not self._is_awake:
+            self._is_awake = True
+            if self._wake is not None:
+                self._wake()
+
+    def add_frame(self, frame: bytes) -> None:
+        """Queue a response or a report."""
+        self._frames.append(frame)
+        if not self._is_awake:
+            self.wake()
+
+    def add_ready(self, session: MsrpSession) -> None:
+        """Queue a session that has messages, unless it has too many unanswered."""
+        if not session.is_ready and session.outstanding < WINDOW:
+            session.is_ready = True
+            self._ready.append(session)
+            if not self._is_awake:
+                self.wake()
+
+    def remove(self, session: MsrpSession) -> None:
+        """Forget a session: nothing of it is sent any more, its transactions are nobody's."""
+        if self._message is not None and self._message.session is session:
+            self._abort_chunk()
+        self._leave(session)
+        if session.outstanding:
+            for transaction_id in [key for key, message in self._waiting.items() if message.session is session]:
+                del self._waiting[transaction_id]
+            session.outstanding = 0
+
+    def clear(self) -> None:
+        """Drop what was to be sent: there is no transport."""
+        self._frames.clear()
+        self._message = None
+
+    def stop(self, message: OutgoingMessage, *, announce: bool) -> None:
+        """Send nothing more of ``message``, which is still queued; a chunk under way ends in ``#``.
+
+        ``announce``: tell the peer also when no chunk is under way, so that it drops what it has (C-BR-08). Not to be
+        done when it was the peer who refused the message (C-RSP-07).
+        """
+        session = message.session
+        if message is self._message:
+            self._abort_chunk()
+        elif announce and message.written:
+            transaction_id = self._new_transaction_id(message)
+            self.add_frame(_head(message, transaction_id) + _end_line(transaction_id, "#"))
+        if session.queue is not None:
+            session.queue.remove(message)
+            if not session.queue:
+                self._leave(session)
+
+    def _leave(self, session: MsrpSession) -> None:
+        if session.is_ready:
+            session.is_ready = False
+            self._ready.remove(session)
+
+    # Transactions
+
+    def settle(self, transaction_id: str) -> OutgoingMessage | None:
+        """Return the message whose chunk is answered; None for an answer that nobody waits for (C-BAD-06)."""
+        message = self._waiting.pop(transaction_id, None)
+        if message is None:
+            return None
+        waiting, deadlines = self._waiting, self._deadlines
+        while deadlines and deadlines[0][1] not in waiting:
+            deadlines.popleft()
+        if message.failure_report == "yes":
+            self._count_down(message)
+        return message
+
+    def get_timer(self) -> float | None:
+        """Return when the oldest transaction times out."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def expired(self, now: float) -> Iterator[OutgoingMessage]:
+        """Yield the messages of which a chunk has waited too long for its answer."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            message = self._waiting.pop(deadlines.popleft()[1], None)
+            if message is not None and message.failure_report == "yes":
+                self._count_down(message)
+                yield message
+
+    def _count_down(self, message: OutgoingMessage) -> None:
+        session = message.session
+        message.outstanding -= 1
+        session.outstanding -= 1
+        if session.queue and not session.is_ready and session.opened:
+            self.add_ready(session)
+
+    def _open_transaction(self, message: OutgoingMessage) -> str:
+        """Begin a transaction; a message that wants no failure reports has none."""
+        transaction_id = self._new_transaction_id(message)
+        if message.failure_report != "no":
+            self._waiting[transaction_id] = message
+        if message.failure_report == "yes":
+            message.outstanding += 1
+            message.session.outstanding += 1
+        return transaction_id
+
+    def _new_transaction_id(self, message: OutgoingMessage) -> str:
+        """Return an id that no live transaction has and whose end-line is not in the octets to come (C-FRM-03)."""
+        stop = message.written + MAX_CHUNK
+        while True:
+            transaction_id = ids.msrp_transaction_id()
+            mark = b"-------" + transaction_id.encode()
+            if transaction_id not in self._waiting and message.body.find(mark, message.written, stop) < 0:
+                return transaction_id
+
+    # Writing
+
+    def data_to_send(self, now: float) -> bytes:
+        """Return the next octets for the wire, ``b""`` when there are none. ``now`` starts their timers."""
+        if self._message is not None and (self._frames or len(self._ready) > 1):
+            # Somebody waits: end the chunk here, go on in another one later (C-BR-04).
+            self._frames.insert(0, _end_line(self._transaction_id, "+"))
+            message = self._message
+            self._close_chunk(now)
+            self._end_turn(message)
+        out: list[bytes | memoryview] = []
+        out += self._frames
+        self._frames.clear()
+        size = 0
+        while self._ready and size < MAX_WRITE:
+            size += self._write_turn(self._ready[0], out, now)
+        if not self._ready:
+            self._is_awake = False
+        return b"".join(out)
+
+    def _write_turn(self, session: MsrpSession, out: list[bytes | memoryview], now: float) -> int:
+        """Write a small message, or a part of a large one, and return how many octets that took."""
+        message = self._message
+        if message is None:
+            message = cast("deque[OutgoingMessage]", session.queue)[0]
+            if message.size <= SMALL:
+                return self._write_small(message, out, now)
+            self._message = message
+            self._chunk_size = 0
+            self._transaction_id = self._open_transaction(message)
+            out.append(_head(message, self._transaction_id))
+        size = min(TURN, message.size - message.written, MAX_CHUNK - self._chunk_size)
+        out.append(memoryview(message.body)[message.written : message.written + size])
+        message.written += size
+        self._chunk_size += size
+        is_last = message.written == message.size
+        if is_last or self._chunk_size == MAX_CHUNK or len(self._ready) > 1:
+            out.append(_end_line(self._transaction_id, "$" if is_last else "+"))
+            self._close_chunk(now)
+            self._end_turn(message)
+        return size
+
+    def _write_small(self, message: OutgoingMessage, out: list[bytes | memoryview], now: float) -> int:
+        session, size = message.session, message.size
+        transaction_id = self._open_transaction(message)
+        if message.content_type is None:
+            tail = ""
+            end = f"-------{transaction_id}$\r\n".encode()
+        else:
+            wishes = report_headers(message.success_report, message.failure_report)
+            tail = f"{wishes}Content-Type: {message.content_type}\r\n\r\n"
+            end = _end_line(transaction_id, "$")
+        byte_range = f"1-{size}/{size}"
+        frame = send_head(transaction_id, session.route, message.message_id, byte_range, tail) + message.body + end
+        out.append(frame)
+        message.written = size
+        if message.failure_report != "no":
+            self._deadlines.append((now + RESPONSE_TIMEOUT, transaction_id))
+        self._end_turn(message)
+        return len(frame)
+
+    def _end_turn(self, message: OutgoingMessage) -> None:
+        """Let the next session write; this one stands in line again if it has more and may send it."""
+        session = message.session
+        queue = session.queue
+        if message.written == message.size and queue is not None:
+            queue.popleft()
+            message.body = b""
+            if message.failure_report != "yes":
+                session.settle(message, MessageState.SENT, None)
+        self._ready.popleft()
+        session.is_ready = False
+        if queue:
+            self.add_ready(session)
+
+    def _close_chunk(self, now: float) -> None:
+        self._message = None
+        if self._transaction_id in self._waiting:
+            self._deadlines.append((now + RESPONSE_TIMEOUT, self._transaction_id))
+
+    def _abort_chunk(self) -> None:
+        """End the chunk under way; its answer matters to nobody any more."""
+        self._frames.insert(0, _end_line(self._transaction_id, "#"))
+        message, self._message = self._message, None
+        if self._waiting.pop(self._transaction_id, None) is not None and message is not None:
+            message.outstanding -= 1
+            message.session.outstanding -= 1
+        self.wake()
+
+
+def _head(message: OutgoingMessage, transaction_id: str) -> bytes:
+    """Return the head of an interruptible chunk that begins where the last one stopped (C-BR-02)."""
+    wishes = report_headers(message.success_report, message.failure_report)
+    tail = f"{wishes}Content-Type: {message.content_type}\r\n\r\n"
+    byte_range = f"{message.written + 1}-*/{message.size}"
+    return send_head(transaction_id, message.session.route, message.message_id, byte_range, tail)
+
+
+def _end_line(transaction_id: str, flag: str) -> bytes:
+    """Return the end-line of a chunk with its CRLF in front, which is not data (C-FRM-06)."""
+    return f"\r\n-------{transaction_id}{flag}\r\n".encode()

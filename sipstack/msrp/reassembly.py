@@ -1,0 +1,103 @@
+"""Putting chunks together again, whatever their order and overlap (:rfc:`4975#section-7.3.1`)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+from sipstack.errors import MessageTooLarge
+
+from .chunk import Chunk
+
+MAX_RANGES = 64
+"""Separate stretches of one message. A relay that reorders leaves a handful of holes; more is an attack on memory."""
+
+
+class Ranges:
+    """A set of octet positions, kept as sorted, disjoint half-open stretches."""
+
+    __slots__ = ("_bounds",)
+
+    def __init__(self) -> None:
+        # start, end, start, end, …: an odd index is an end.
+        self._bounds: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._bounds) // 2
+
+    def add(self, start: int, end: int) -> None:
+        """Add the positions from ``start`` up to but without ``end``."""
+        if end <= start:
+            return
+        bounds = self._bounds
+        first, last = bisect_left(bounds, start), bisect_right(bounds, end)
+        # A bound that falls into a stretch, or touches it, melts into it.
+        bounds[first:last] = [bound for bound, index in ((start, first), (end, last)) if index % 2 == 0]
+
+    def cover(self, end: int) -> bool:
+        """Tell whether all positions from 0 up to but without ``end`` are in."""
+        return end == 0 or (self._bounds[:1] == [0] and self._bounds[1] >= end)
+
+
+class Assembly:
+    """A message of which some chunks have come."""
+
+    __slots__ = (
+        "_buffer",
+        "_ranges",
+        "content_type",
+        "failure_report",
+        "headers",
+        "success_report",
+        "total",
+        "touched",
+    )
+
+    def __init__(self, first: Chunk, now: float) -> None:
+        self.content_type = first.content_type
+        self.success_report = first.success_report
+        self.failure_report = first.failure_report
+        self.headers = first.headers
+        self.total: int | None = None
+        """Length of the message, told by the chunk that ends in ``$`` (C-BR-06)."""
+        self.touched = now
+        """When octets came last: a sender that stops for too long has given up."""
+        self._buffer = bytearray()
+        self._ranges = Ranges()
+
+    @property
+    def size(self) -> int:
+        """Octets of memory held."""
+        return len(self._buffer)
+
+    def add(self, chunk: Chunk, now: float) -> None:
+        """Put the octets of ``chunk`` in their place, over what may be there already.
+
+        Raise :exc:`MessageTooLarge` when the message is in more pieces than a sane peer makes.
+        """
+        buffer, start, body = self._buffer, chunk.start - 1, chunk.body
+        end = start + len(body)
+        if start == len(buffer):
+            buffer += body
+        else:
+            if start > len(buffer):
+                buffer.extend(bytes(start - len(buffer)))
+            buffer[start:end] = body
+        self._ranges.add(start, end)
+        if len(self._ranges) > MAX_RANGES:
+            raise MessageTooLarge("MSRP message", f"is in more than {MAX_RANGES} pieces", status=413)
+        if chunk.flag == "$":
+            self.total = end
+        if self.content_type is None:
+            self.content_type = chunk.content_type
+        self.touched = now
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether every octet up to the total is there, in whatever order they came."""
+        return self.total is not None and self._ranges.cover(self.total)
+
+    def take(self) -> bytes:
+        """Return the whole message; the assembly is of no use afterwards."""
+        buffer, self._buffer = self._buffer, bytearray()
+        del buffer[self.total :]
+        return bytes(buffer)

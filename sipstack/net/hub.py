@@ -1,0 +1,384 @@
+"""All MSRP of an endpoint: one listener, the connections to peers, the sessions on them."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, assert_never
+
+from sipstack import ids
+from sipstack.errors import ConnectionClosed, LocalProtocolError, SipstackError
+from sipstack.flow import HostPort
+from sipstack.msrp.connection import Event, MsrpConnection, SessionBound, SessionFailed
+from sipstack.msrp.message import IncomingMessage, OutgoingMessage
+from sipstack.msrp.session import MsrpSession
+from sipstack.msrp.table import SessionTable
+from sipstack.msrp.uri import MsrpUri, canonical_host
+from sipstack.trace import Trace
+
+from .msrplink import Cancellable, MsrpLink, Schedule
+
+logger = logging.getLogger(__name__)
+
+BIND_TIMEOUT = 30.0
+"""Seconds that a passive session waits for the peer's first request (C-SET-07)."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds that closing waits for peers to take what is still to be written."""
+
+
+class SessionHandler(Protocol):
+    """Who owns a session. Called from the loop; must not block."""
+
+    def session_opened(self, session: MsrpSession) -> None:
+        """The session has its connection. What was sent before goes out now."""
+
+    def message_received(self, session: MsrpSession, message: IncomingMessage) -> None:
+        """A whole message came; ``accept()`` or ``reject()`` it, now or later."""
+
+    def session_closed(self, session: MsrpSession, error: Exception | None) -> None:
+        """The session is over and not by :meth:`MsrpHub.release`. Its undecided messages were told of before."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """What strangers may cost us."""
+
+    unclaimed: int = 1024
+    """Connections that no session has claimed yet, in all."""
+    unclaimed_per_host: int = 64
+    """The same from one address: a core's border controller may bring many sessions in the same second."""
+    held_messages: int = 16
+    """Messages of a session that came before our side knew the answer to its offer (TCP outran SIP)."""
+
+
+class MsrpHub:
+    """Creates sessions, connects them or waits for their peers, and tells their handlers what happens.
+
+    ``bind`` is the address to listen at (port 0: any), ``advertise`` what peers are told instead. ``allowed`` is asked
+    about each numeric address and port before we connect. ``schedule`` is the endpoint's heap of timers, by default
+    the loop's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        bind: HostPort,
+        advertise: HostPort | None = None,
+        trace: Trace | None = None,
+        allowed: Callable[[str, int], bool] | None = None,
+        limits: HubLimits | None = None,
+        connect_timeout: float = 10.0,
+        schedule: Schedule | None = None,
+    ) -> None:
+        # configuration
+        self.trace = trace
+        self._bind = bind
+        self._advertise = advertise
+        self._allowed = allowed
+        self._limits = limits or HubLimits()
+        self._connect_timeout = connect_timeout
+        self._given_schedule = schedule
+        # state
+        self.sessions = SessionTable()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: asyncio.Server | None = None
+        self._local: HostPort = bind
+        self._links: dict[MsrpConnection, MsrpLink] = {}
+        self._outgoing: dict[tuple[str, str, int], MsrpLink] = {}
+        self._unclaimed: dict[MsrpLink, str] = {}
+        self._unclaimed_hosts: Counter[str] = Counter()
+        self._is_paused = False
+        # of sessions that are being set up
+        self._bind_timers: dict[MsrpSession, Cancellable] = {}
+        # Messages that came before their session was announced to its handler.
+        self._held: dict[MsrpSession, list[IncomingMessage]] = {}
+        self._dials: set[asyncio.Task[None]] = set()
+
+    # Life
+
+    async def start(self) -> None:
+        """Listen. Raise :exc:`OSError` when the address is taken or not ours."""
+        self._loop = asyncio.get_running_loop()
+        host, port = self._bind
+        self._server = await self._loop.create_server(self._accept, host, port)
+        self._local = self._server.sockets[0].getsockname()[:2]
+
+    async def close(self) -> None:
+        """Stop listening, write what is due, close every connection. Handlers of remaining sessions are told."""
+        if self._server is not None:
+            self._server.close()
+        for task in tuple(self._dials):
+            task.cancel()
+        if self._dials:
+            await asyncio.wait(self._dials)
+        for link in tuple(self._links.values()):
+            link.close()
+        deadline = self._clock() + CLOSE_TIMEOUT
+        while self._links and self._clock() < deadline:
+            await asyncio.sleep(0.001)
+        for link in tuple(self._links.values()):
+            link.abort()
+        while self._links:
+            await asyncio.sleep(0)
+        for session in self.sessions:
+            self._end(session, ConnectionClosed("the MSRP endpoint is closed"))
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    @property
+    def port(self) -> int:
+        """The port that we listen at."""
+        return self._local[1]
+
+    @property
+    def local(self) -> HostPort:
+        """The address that peers are told."""
+        if self._advertise is None:
+            return self._local
+        return self._advertise[0], self._advertise[1] or self._local[1]
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def pause(self) -> None:
+        """Read no socket until :meth:`resume`: whoever stores the messages can't keep up."""
+        self._is_paused = True
+        for link in self._links.values():
+            if link.transport is not None and not link.transport.is_closing():
+                link.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._is_paused = False
+        for link in self._links.values():
+            if link.transport is not None and not link.transport.is_closing():
+                link.transport.resume_reading()
+
+    # Sessions
+
+    def create_session(self, handler: SessionHandler, *, max_size: int) -> MsrpSession:
+        """Return a new session with an unguessable URI (C-URI-03); ``max_size`` in octets is what our SDP says.
+
+        The peer may bind it from now on; messages are held back until :meth:`open`.
+        """
+        host, port = self.local
+        uri = MsrpUri("msrp", f"[{host}]" if ":" in host else host, port, ids.msrp_session_id())
+        session = MsrpSession(uri, max_size=max_size, owner=handler)
+        self.sessions.add(session)
+        self._held[session] = []
+        return session
+
+    def open(
+        self,
+        session: MsrpSession,
+        remote_path: Sequence[MsrpUri],
+        *,
+        active: bool,
+        remote_max_size: int | None = None,
+        remote_accept_types: Sequence[str] | None = None,
+    ) -> None:
+        """Take over what the peer's SDP says and get the session its connection.
+
+        ``active``: connect to the first URI of the path, or reuse a connection to it (C-SET-04). Else wait for the peer
+        (C-SET-07). ``session_opened`` or ``session_closed`` follows, never from within this call.
+        """
+        session.open(remote_path, max_size=remote_max_size, accept_types=remote_accept_types)
+        if session.is_bound:
+            self._need_loop().call_soon(self._announce, session)
+        elif active:
+            self._connect(session, remote_path[0])
+        else:
+            due = self._clock() + BIND_TIMEOUT
+            self._bind_timers[session] = self._schedule(due, partial(self._bind_timed_out, session))
+
+    def release(self, session: MsrpSession) -> None:
+        """End a session whose dialog is over (C-SET-06). Its handler is not told, but its undecided messages are."""
+        connection = session.connection
+        self._forget(session)
+        if connection is not None:
+            connection.detach(session, self._clock())
+            self._links[connection].arm()
+        for message in session.close():
+            if message.on_done is not None:
+                message.on_done(message)
+
+    def _forget(self, session: MsrpSession) -> None:
+        self.sessions.discard(session)
+        self._held.pop(session, None)
+        timer = self._bind_timers.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _end(self, session: MsrpSession, error: SipstackError) -> None:
+        """Close a session that has no connection, and tell its handler."""
+        self._forget(session)
+        for message in session.close():
+            if message.on_done is not None:
+                message.on_done(message)
+        session.owner.session_closed(session, error)
+
+    def _bind_timed_out(self, session: MsrpSession) -> None:
+        if self._bind_timers.pop(session, None) is not None:
+            self._end(session, ConnectionClosed("the MSRP peer did not connect", certain=True))
+
+    def _announce(self, session: MsrpSession) -> None:
+        """Tell that the session is open, and what came before it was."""
+        if session.closed:
+            return
+        session.owner.session_opened(session)
+        for message in self._held.pop(session, ()):
+            session.owner.message_received(session, message)
+
+    # Connections
+
+    def _connect(self, session: MsrpSession, uri: MsrpUri) -> None:
+        key = (uri.scheme, canonical_host(uri.host), uri.host_port[1])
+        link = self._outgoing.get(key)
+        if link is not None and link.is_usable:
+            link.connection.attach(session)
+            if link.transport is not None:
+                link.begin(session)
+                self._need_loop().call_soon(self._announce, session)
+            return
+        link = self._make_link(key)
+        self._outgoing[key] = link
+        link.connection.attach(session)
+        task = self._need_loop().create_task(self._dial(link, uri))
+        self._dials.add(task)
+        task.add_done_callback(self._dials.discard)
+
+    async def _dial(self, link: MsrpLink, uri: MsrpUri) -> None:
+        """Connect ``link``; on failure its sessions surely have sent nothing."""
+        host, port = uri.host_port
+        try:
+            if uri.secure or uri.transport.lower() != "tcp":
+                raise OSError(f"{uri.scheme} over {uri.transport} is not supported")
+            async with asyncio.timeout(self._connect_timeout):
+                await self._dial_any(link, await self._resolve(host, port), port)
+        except (OSError, asyncio.CancelledError) as error:
+            reason = str(error) or type(error).__name__
+            link.fail(ConnectionClosed(f"no MSRP connection to {host}:{port}: {reason}", certain=True))
+
+    async def _dial_any(self, link: MsrpLink, addresses: list[str], port: int) -> None:
+        """Try the addresses in turn; raise the last :exc:`OSError`."""
+        failure = OSError("the name has no address")
+        for address in addresses:
+            if self._allowed is not None and not self._allowed(address, port):
+                failure = OSError(f"{address}:{port} is not an allowed destination")
+                continue
+            try:
+                await self._need_loop().create_connection(lambda: link, address, port)
+            except OSError as error:
+                failure = error
+            else:
+                return
+        raise failure
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        try:
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            found = await self._need_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return [str(info[4][0]) for info in found]
+
+    def _accept(self) -> MsrpLink:
+        return self._make_link(None)
+
+    def _make_link(self, key: tuple[str, str, int] | None) -> MsrpLink:
+        host, port = self.local
+        local_uri = f"msrp://{f'[{host}]' if ':' in host else host}:{port};tcp"
+        link = MsrpLink(self, self._need_loop(), self._schedule, self.sessions, local_uri, key)
+        self._links[link.connection] = link
+        return link
+
+    # What links call
+
+    def dispatch(self, event: Event) -> None:
+        """Hand an event on; what a handler raises is logged and harms no other session."""
+        try:
+            self._dispatch(event)
+        except Exception:
+            logger.exception("MSRP handler failed on %r", event)
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case IncomingMessage():
+                if event.session in self._held:
+                    self._hold(event)
+                else:
+                    event.session.owner.message_received(event.session, event)
+            case OutgoingMessage():
+                if event.on_done is not None:
+                    event.on_done(event)
+            case SessionBound():
+                self._bound(event.session)
+            case SessionFailed():
+                self._forget(event.session)
+                event.session.owner.session_closed(event.session, event.error)
+            case _:
+                assert_never(event)
+
+    def _hold(self, message: IncomingMessage) -> None:
+        held = self._held[message.session]
+        if len(held) < self._limits.held_messages:
+            held.append(message)
+        else:
+            message.reject(413)
+
+    def _bound(self, session: MsrpSession) -> None:
+        if session.connection is not None:
+            self._claim(self._links[session.connection])
+        timer = self._bind_timers.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+            self._announce(session)
+
+    def _claim(self, link: MsrpLink) -> None:
+        host = self._unclaimed.pop(link, None)
+        if host is not None:
+            self._unclaimed_hosts[host] -= 1
+            if not self._unclaimed_hosts[host]:
+                del self._unclaimed_hosts[host]
+
+    def link_up(self, link: MsrpLink) -> None:
+        """Note a new transport: count it while nobody claims it, or start the sessions that wait for it."""
+        if self._is_paused and link.transport is not None:
+            link.transport.pause_reading()
+        if link.key is None:
+            host = link.remote[0] if link.remote else ""
+            self._unclaimed[link] = host
+            self._unclaimed_hosts[host] += 1
+            limits = self._limits
+            if len(self._unclaimed) > limits.unclaimed or self._unclaimed_hosts[host] > limits.unclaimed_per_host:
+                logger.warning("too many unclaimed MSRP connections, the last from %s", host)
+                link.abort()
+            return
+        for session in tuple(link.connection.bound.values()):
+            link.begin(session)
+            self._announce(session)
+
+    def link_down(self, link: MsrpLink) -> None:
+        """Forget a connection."""
+        self._links.pop(link.connection, None)
+        self._claim(link)
+        if link.key is not None and self._outgoing.get(link.key) is link:
+            del self._outgoing[link.key]
+
+    def _schedule(self, due: float, callback: Callable[[], None]) -> Cancellable:
+        if self._given_schedule is not None:
+            return self._given_schedule(due, callback)
+        return self._need_loop().call_at(due, callback)
+
+    def _clock(self) -> float:
+        return self._need_loop().time()
+
+    def _need_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise LocalProtocolError("the MSRP hub is not started")
+        return self._loop

@@ -1,0 +1,185 @@
+"""One MSRP socket: bytes in and out of a :class:`~sipstack.msrp.connection.MsrpConnection`, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from sipstack.errors import ConnectionClosed, SipstackError
+from sipstack.flow import HostPort
+from sipstack.msrp.connection import Event, MsrpConnection
+from sipstack.msrp.session import MsrpSession
+from sipstack.msrp.table import SessionTable
+from sipstack.trace import Trace
+
+WRITE_PER_TICK = 262_144
+"""Octets that one connection may hand to the kernel in one turn of the loop; then the others are served."""
+
+
+class Cancellable(Protocol):
+    """A timer that can be called off."""
+
+    def cancel(self) -> None: ...
+
+
+Schedule = Callable[[float, Callable[[], None]], Cancellable]
+"""Calls back once at a deadline in the loop's own time, in seconds."""
+
+
+class LinkOwner(Protocol):
+    """What a link needs of the hub."""
+
+    trace: Trace | None
+
+    def dispatch(self, event: Event) -> None:
+        """Hand an event to the owner of its session."""
+
+    def link_up(self, link: MsrpLink) -> None:
+        """The transport is there."""
+
+    def link_down(self, link: MsrpLink) -> None:
+        """The transport is gone, or never came."""
+
+
+class MsrpLink(asyncio.Protocol):
+    """Feeds what comes in, hands on events, writes what is to go out once a turn of the loop."""
+
+    def __init__(
+        self,
+        owner: LinkOwner,
+        loop: asyncio.AbstractEventLoop,
+        schedule: Schedule,
+        sessions: SessionTable,
+        local_uri: str,
+        key: tuple[str, str, int] | None = None,
+    ) -> None:
+        self.key = key
+        """Scheme, host and port that we connected to; None for a connection that a peer made."""
+        self.connection = MsrpConnection(sessions, loop.time(), wake=self._wake, local=local_uri)
+        self.transport: asyncio.Transport | None = None
+        self.local: HostPort | None = None
+        self.remote: HostPort | None = None
+        self._owner = owner
+        self._loop = loop
+        self._schedule = schedule
+        self._is_scheduled = False
+        self._is_write_paused = False
+        self._timer: Cancellable | None = None
+        self._timer_due = 0.0
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether another session may join: the link is up, or being made."""
+        return not self.connection.is_closing and (self.transport is None or not self.transport.is_closing())
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.local = transport.get_extra_info("sockname")[:2]
+        self.remote = (transport.get_extra_info("peername") or ("", 0))[:2]
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._owner.link_up(self)
+        self._run()
+
+    def data_received(self, data: bytes) -> None:
+        trace = self._owner.trace
+        if trace is not None:
+            trace.wire("MSRP", "TCP", "in", self.local, self.remote, data)
+        self.connection.receive_data(data, self._loop.time())
+        self._hand_on()
+        if self._timer is None:
+            self.arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.fail(None if exc is None else ConnectionClosed(f"the MSRP connection broke: {exc}"))
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        self._wake()
+
+    # What the hub calls
+
+    def begin(self, session: MsrpSession) -> None:
+        """Show that ``session`` is ours: by its first message, else by a SEND without content (C-SET-01)."""
+        if not session.queue:
+            session.send_empty()
+
+    def fail(self, error: SipstackError | None) -> None:
+        """End all sessions on this link."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.connection.receive_eof(error)
+        self._hand_on()
+        self._owner.link_down(self)
+
+    def close(self) -> None:
+        """Write what there is to write and close."""
+        self.connection.is_closing = True
+        self._run()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def arm(self) -> None:
+        """Have the timer go off when the connection wants it to, or earlier."""
+        due = self.connection.get_timer()
+        if due is None or (self._timer is not None and self._timer_due <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._schedule(due, self._time_out)
+        self._timer_due = due
+
+    # Turning the crank
+
+    def _wake(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._run)
+
+    def _time_out(self) -> None:
+        self._timer = None
+        self.connection.handle_timer(self._loop.time())
+        self._run()
+
+    def _run(self) -> None:
+        self._is_scheduled = False
+        self._hand_on()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if self._flush(transport) and self.connection.is_closing:
+            transport.close()
+        elif self._timer is None:
+            self.arm()
+
+    def _hand_on(self) -> None:
+        while (event := self.connection.next_event()) is not None:
+            self._owner.dispatch(event)
+
+    def _flush(self, transport: asyncio.Transport) -> bool:
+        """Write, and tell whether everything is written that the kernel will take now."""
+        written = 0
+        while not self._is_write_paused:
+            data = self.connection.data_to_send(self._loop.time())
+            if not data:
+                return True
+            trace = self._owner.trace
+            if trace is not None:
+                trace.wire("MSRP", "TCP", "out", self.local, self.remote, data)
+            transport.write(data)
+            written += len(data)
+            if written >= WRITE_PER_TICK:
+                self._wake()
+                return False
+        return False
