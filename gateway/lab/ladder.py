@@ -1,0 +1,372 @@
+"""The ladder of what crossed the wire, from the trace files of several processes.
+
+    python -m gateway.lab.ladder gateway.jsonl core.jsonl phone.jsonl
+
+One time line, a column an actor, an arrow a message; the two sides of a hop, where both were recorded, become one
+arrow. Nothing secret is shown: neither queries nor credentials, headers or bodies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sipstack.flow import HostPort
+from sipstack.net.tracefile import read_trace
+from sipstack.trace import Record, StateRecord, WireRecord
+
+from .wiremessages import Part, Splitter, splitters
+
+ORDER = ("inviter", "guest", "browser", "gateway", "core", "kamailio", "im", "phone", "mailbox")
+"""Columns from left to right, by what an actor's name begins with or holds; others stand between phone and mailbox."""
+
+WILDCARDS = {"", "0.0.0.0", "::"}
+TIME_WIDTH = 9
+LEAST_COLUMN = 10
+LEAST_LABEL = 30
+HEADER_EVERY = 40
+"""Lines after which the names of the actors are repeated."""
+
+SHAFTS = {"SIP": "─", "MSRP": "═", "HTTP": "┄", "SMTP": "·"}
+ASCII = str.maketrans("│├┤─═┄·▶◀┼╪×…↻", "|||-=~.><++x~@")
+
+
+@dataclass(slots=True)
+class Arrow:
+    """A message on its way from one actor to another."""
+
+    at: float
+    """When it was sent, or when it came where only that was recorded. Wall seconds."""
+    source: str
+    target: str
+    protocol: str
+    transport: str
+    part: Part
+    received_at: float | None = None
+    """When the other side had it, where both recorded it."""
+    count: int = 1
+    """How many messages this line stands for."""
+    again: bool = False
+    """The same bytes went the same way before: a retransmission."""
+
+    @property
+    def label(self) -> str:
+        """What stands beside the arrow."""
+        label = self.part.label
+        if self.count > 1:
+            label += f" ×{self.count}"
+        return f"{label} again" if self.again else label
+
+
+@dataclass(slots=True)
+class Note:
+    """A change of state in one actor."""
+
+    at: float
+    actor: str
+    text: str
+
+
+@dataclass(slots=True)
+class Ladder:
+    """Actors from left to right, and what happened in order of time."""
+
+    actors: list[str]
+    lines: list[Arrow | Note]
+
+
+@dataclass(slots=True)
+class _Sighting:
+    """One message as one side saw it."""
+
+    at: float
+    record: WireRecord
+    part: Part
+    again: bool
+    other: _Sighting | None = None
+
+
+class Addresses:
+    """Which actor answers at which address."""
+
+    def __init__(self, records: Iterable[WireRecord]) -> None:
+        self._actors: dict[HostPort, str] = {}
+        self._wildcards: dict[int, str] = {}
+        for record in records:
+            if record.local is None:
+                continue
+            if record.local[0] in WILDCARDS:
+                self._wildcards.setdefault(record.local[1], record.actor)
+            else:
+                self._actors.setdefault(record.local, record.actor)
+
+    def actor(self, address: HostPort) -> str | None:
+        """Return who recorded something at ``address``."""
+        return self._actors.get(address) or self._wildcards.get(address[1])
+
+    def same(self, one: HostPort | None, other: HostPort | None) -> bool:
+        """Tell whether two addresses may be one: unknown and wildcard hosts are any."""
+        if one is None or other is None or one == other:
+            return True
+        return one[1] == other[1] and (one[0] in WILDCARDS or other[0] in WILDCARDS)
+
+
+def build_ladder(records: Iterable[Record], *, states: bool = False) -> Ladder:
+    """Merge the records of all processes into one ladder; ``states`` adds changes of state as notes."""
+    ordered = sorted(records, key=lambda record: record.at)
+    wire = [record for record in ordered if isinstance(record, WireRecord)]
+    addresses = Addresses(wire)
+    sightings = _sightings(wire)
+    _join(sightings, addresses)
+    lines: list[Arrow | Note] = _fold([_arrow(sighting, addresses) for sighting in sightings if _leads(sighting)])
+    if states:
+        lines += [
+            Note(record.at, record.actor, " ".join(filter(None, (record.subject, record.state, record.note))))
+            for record in ordered
+            if isinstance(record, StateRecord)
+        ]
+    lines.sort(key=lambda line: line.at)
+    actors: dict[str, None] = {}
+    for line in lines:
+        actors.update(dict.fromkeys([line.source, line.target] if isinstance(line, Arrow) else [line.actor]))
+    return Ladder(sorted(actors, key=_rank), lines)
+
+
+def _sightings(records: Iterable[WireRecord]) -> list[_Sighting]:
+    """Cut the bytes of each connection, as each side recorded it, into messages."""
+    connections: dict[tuple[object, ...], tuple[Splitter, Splitter]] = {}
+    seen: set[tuple[object, ...]] = set()
+    found = []
+    for record in records:
+        key = (record.actor, record.protocol, record.transport, record.local, record.remote)
+        if key not in connections:
+            connections[key] = splitters(record.protocol, record.transport)
+        splitter = connections[key][record.direction == "out"]
+        for part in splitter.receive_data(record.data):
+            # Only SIP repeats itself to the byte; equal bytes elsewhere are new messages that look alike.
+            once = (key, record.direction, part.key)
+            again = record.protocol == "SIP" and once in seen
+            seen.add(once)
+            found.append(_Sighting(record.at, record, part, again))
+    return found
+
+
+def _join(sightings: Iterable[_Sighting], addresses: Addresses) -> None:
+    """Find for each message that came in the same message going out elsewhere."""
+    sent: defaultdict[tuple[str, str, bytes], deque[_Sighting]] = defaultdict(deque)
+    for sighting in sightings:
+        record = sighting.record
+        if record.direction == "out":
+            sent[record.protocol, record.transport, sighting.part.key].append(sighting)
+    for sighting in sightings:
+        record = sighting.record
+        if record.direction == "out":
+            continue
+        waiting = sent.get((record.protocol, record.transport, sighting.part.key), ())
+        for candidate in waiting:
+            there = candidate.record
+            if (
+                candidate.other is None
+                and addresses.same(there.remote, record.local)
+                and addresses.same(there.local, record.remote)
+            ):
+                candidate.other, sighting.other = sighting, candidate
+                break
+
+
+def _leads(sighting: _Sighting) -> bool:
+    """Of two sightings of one message the sender's makes the arrow."""
+    return sighting.other is None or sighting.record.direction == "out"
+
+
+def _arrow(sighting: _Sighting, addresses: Addresses) -> Arrow:
+    record, other = sighting.record, sighting.other
+    far = other.record.actor if other is not None else _stranger(record, sighting.part, addresses)
+    source, target = (record.actor, far) if record.direction == "out" else (far, record.actor)
+    received_at = None if other is None else other.at
+    return Arrow(
+        sighting.at, source, target, record.protocol, record.transport, sighting.part, received_at, again=sighting.again
+    )
+
+
+def _stranger(record: WireRecord, part: Part, addresses: Addresses) -> str:
+    """Name the other side of a message that only one side recorded."""
+    known = None if record.remote is None else addresses.actor(record.remote)
+    if known is not None:
+        return known
+    if record.protocol == "HTTP":
+        path = str(part.fields.get("path", "/"))
+        return next((actor for word, actor in CALLERS.items() if word in path), "guest")
+    if record.protocol == "SMTP":
+        return "mailbox"
+    return "?" if record.remote is None else f"{record.remote[0]}:{record.remote[1]}"
+
+
+CALLERS = {
+    "/invitee/user": "inviter",
+    "/inviter/": "inviter",
+    "/rcsgw/user/": "inviter",
+    "/healthz": "operator",
+    "/readyz": "operator",
+}
+"""Part of a path → who makes such calls; who makes others is the guest."""
+
+
+def _fold(arrows: list[Arrow]) -> list[Arrow | Note]:
+    """Let one line stand for all the chunks of a long message, and one for the answers to them."""
+    kept: list[Arrow | Note] = []
+    folds: dict[tuple[str, str, str], Arrow] = {}
+    for arrow in sorted(arrows, key=lambda arrow: arrow.at):
+        if arrow.part.fold is None:
+            kept.append(arrow)
+            continue
+        key = (arrow.source, arrow.target, arrow.part.fold)
+        first = folds.get(key)
+        if first is None:
+            folds[key] = arrow
+            kept.append(arrow)
+        else:
+            first.count += 1
+    return kept
+
+
+def _rank(actor: str) -> tuple[float, str]:
+    name = actor.lower()
+    for place, word in enumerate(ORDER):
+        if name.startswith(word) or (len(word) > 2 and word in name):
+            return place, name
+    return ORDER.index("mailbox") - 0.5, name
+
+
+# text
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Where the life lines stand."""
+
+    actors: list[str]
+    width: int
+    step: int = field(init=False)
+    label: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = max([LEAST_COLUMN, *(len(actor) + 2 for actor in self.actors)])
+        room = (self.width - TIME_WIDTH - LEAST_LABEL) // max(len(self.actors), 1)
+        self.step = max(LEAST_COLUMN, min(names, room))
+        self.label = TIME_WIDTH + self.step * len(self.actors) + 1
+
+    def place(self, actor: str) -> int:
+        return TIME_WIDTH + self.step // 2 + self.step * self.actors.index(actor)
+
+    def header(self) -> str:
+        row = " " * TIME_WIDTH + "".join(actor[: self.step - 1].center(self.step) for actor in self.actors)
+        return row.rstrip()
+
+    def row(self, at: float) -> list[str]:
+        cells = list(f"{at:8.3f}".ljust(self.label))
+        for actor in self.actors:
+            cells[self.place(actor)] = "│"
+        return cells
+
+
+def draw(ladder: Ladder, *, width: int = 140, ascii_only: bool = False) -> str:
+    """Return the ladder as text with lines of at most ``width`` characters."""
+    if not ladder.lines:
+        return "nothing was recorded\n"
+    columns = _Columns(ladder.actors, width)
+    start = ladder.lines[0].at
+    rows = [f"0.000 is {datetime.fromtimestamp(start, UTC):%Y-%m-%d %H:%M:%S} UTC    {_legend(ladder)}"]
+    for number, line in enumerate(ladder.lines):
+        if number % HEADER_EVERY == 0:
+            rows.append(columns.header())
+        cells = columns.row(line.at - start)
+        if isinstance(line, Arrow):
+            _draw_arrow(cells, columns, line)
+            text = line.label
+        else:
+            cells[columns.place(line.actor)] = "*"
+            text = f"[{line.actor}] {line.text}"
+        row = "".join(cells) + text
+        rows.append((row if len(row) <= width else row[: width - 1] + "…").rstrip())
+    text = "\n".join(rows) + "\n"
+    return text.translate(ASCII) if ascii_only else text
+
+
+def _legend(ladder: Ladder) -> str:
+    there = {line.protocol for line in ladder.lines if isinstance(line, Arrow)}
+    return "  ".join(f"{name} {shaft * 3}▶" for name, shaft in SHAFTS.items() if name in there)
+
+
+def _draw_arrow(cells: list[str], columns: _Columns, arrow: Arrow) -> None:
+    begin, end = columns.place(arrow.source), columns.place(arrow.target)
+    if begin == end:
+        cells[begin] = "↻"
+        return
+    shaft = SHAFTS.get(arrow.protocol, "─")
+    low, high = min(begin, end), max(begin, end)
+    for place in range(low + 1, high):
+        cells[place] = "┼" if cells[place] == "│" else shaft
+    cells[begin] = "├" if begin < end else "┤"
+    if begin < end:
+        cells[end - 1] = "▶"
+    else:
+        cells[end + 1] = "◀"
+
+
+# JSON
+
+
+def as_json(ladder: Ladder) -> str:
+    """Return the ladder as one JSON object a line, times in Unix seconds."""
+    rows = []
+    for line in ladder.lines:
+        if isinstance(line, Note):
+            rows.append({"at": line.at, "actor": line.actor, "state": line.text})
+            continue
+        row: dict[str, object] = {
+            "at": line.at,
+            "from": line.source,
+            "to": line.target,
+            "protocol": line.protocol,
+            "transport": line.transport,
+            "label": line.label,
+            "size": line.part.size,
+            **line.part.fields,
+        }
+        if line.received_at is not None:
+            row["received_at"] = line.received_at
+        if line.count > 1:
+            row["count"] = line.count
+        rows.append(row)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw the ladder of the trace files that are named on the command line."""
+    parser = argparse.ArgumentParser(prog="ladder", description="Draw what crossed the wire, from trace files.")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="trace of one process, JSON lines")
+    parser.add_argument("--json", action="store_true", help="one JSON object a message instead of a drawing")
+    parser.add_argument("--states", action="store_true", help="changes of state too")
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    parser.add_argument("--width", type=int, help="columns of the drawing (default: the terminal's, 120 to 160)")
+    options = parser.parse_args(arguments)
+    records = [record for file in options.files for record in read_trace(file)]
+    ladder = build_ladder(records, states=options.states)
+    if options.json:
+        sys.stdout.write(as_json(ladder))
+        return 0
+    width = options.width or min(max(shutil.get_terminal_size((140, 24)).columns, 120), 160)
+    plain = options.ascii or not (sys.stdout.encoding or "").lower().startswith("utf")
+    sys.stdout.write(draw(ladder, width=width, ascii_only=plain))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
