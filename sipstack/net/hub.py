@@ -20,6 +20,7 @@ from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
 from sipstack.msrp.uri import MsrpUri, canonical_host
+from sipstack.sdp_msrp import DISCARD_PORT
 from sipstack.trace import Trace
 
 from .msrplink import Cancellable, MsrpLink, Schedule
@@ -162,12 +163,14 @@ class MsrpHub:
 
     # Sessions
 
-    def create_session(self, handler: SessionHandler, *, max_size: int) -> MsrpSession:
+    def create_session(self, handler: SessionHandler, *, max_size: int, discard_port: bool = False) -> MsrpSession:
         """Return a new session with an unguessable URI (C-URI-03); ``max_size`` in octets is what our SDP says.
 
-        The peer may bind it from now on; messages are held back until :meth:`open`.
+        The peer may bind it from now on; messages are held back until :meth:`open`. ``discard_port``: put port 9 into
+        the URI, for an offer of ``a=setup:active`` from where nobody can connect to (C-SET-02).
         """
         host, port = self.local
+        port = DISCARD_PORT if discard_port else port
         uri = MsrpUri("msrp", f"[{host}]" if ":" in host else host, port, ids.msrp_session_id())
         session = MsrpSession(uri, max_size=max_size, owner=handler)
         self.sessions.add(session)
