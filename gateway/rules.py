@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from gateway.settings import Config, split_host_port
+from translators.identifiers import TemplateError, check_template
 
 Problem = tuple[str, str]
 """A dotted key and what is wrong with its value."""
@@ -81,11 +83,20 @@ def _provisioning(config: Config) -> Iterator[Problem]:
         yield "provisioning.lab.url", "is missing: the administration of the lab core"
     if provisioning.driver == "kamailio" and not provisioning.kamailio.database:
         yield "provisioning.kamailio.database", "is missing: the SQLite file with the subscriber table"
-    if "{user}" not in config.accounts.impi:
-        yield "accounts.impi", "must hold {user}"
     for section, retry in (("provisioning", provisioning.retry), ("delivery", config.delivery.retry)):
         if retry.first > retry.longest:
             yield f"{section}.retry.first", "is longer than the longest pause"
+
+
+def _accounts(config: Config) -> Iterator[Problem]:
+    template, impi = config.accounts.template, config.accounts.impi
+    if "{user}" not in impi or re.search(r"[{}]", re.sub(r"\{(user|domain|realm)\}", "", impi)):
+        yield "accounts.impi", "must hold {user}; only {domain} and {realm} may stand there too"
+    if template:
+        try:
+            check_template(template)
+        except TemplateError as error:
+            yield "accounts.template", str(error)
 
 
 def _interaction(config: Config) -> Iterator[Problem]:
@@ -159,6 +170,7 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _users,
     _policy,
     _provisioning,
+    _accounts,
     _interaction,
     _delivery,
     _listeners,

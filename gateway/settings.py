@@ -134,8 +134,8 @@ class AccountsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
     naming: Literal["derived", "identifier", "phone", "serial"] = "derived"
     domain: Domain = ""
+    template: str = ""
     impi: str = "{user}"
-    prefix: str = "guest"
 
 
 class PolicySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

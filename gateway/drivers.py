@@ -1,0 +1,24 @@
+"""What all drivers share: how they fail, and how a lab names one of its own."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+
+class DriverError(Exception):
+    """A driver could not do it. ``temporary``: trying again later may help."""
+
+    def __init__(self, text: str, *, temporary: bool) -> None:
+        super().__init__(text)
+        self.temporary = temporary
+
+
+def load_driver(path: str, options: Mapping[str, Any]) -> Any:
+    """Return ``Class(**options)`` for ``package.module:Class``. Raises :class:`DriverError` when there is no such."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)(**options)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise DriverError(f"driver {path}: {error}", temporary=False) from error

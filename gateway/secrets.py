@@ -1,0 +1,127 @@
+"""Secrets: the ones that open accounts, the ones that accounts register with, and the key that seals them.
+
+A login secret is kept as SHA-256 only: 128 random bits need no slow hash. What has to be read again (the SIP secret
+of an account, a link that is not delivered yet) is sealed by AES-256-GCM with the account as associated data, so that
+a row cannot be moved to another account.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from sipstack import ids
+from sipstack.sip.digest import Credentials, compute_ha1
+
+LOGIN_SECRET_BITS = 128
+SIP_SECRET_BITS = 128
+KEY_BYTES = 32
+KEY_ID_BYTES = 4
+NONCE_BYTES = 12
+
+_LINE = re.compile(rf"([0-9a-f]{{{2 * KEY_ID_BYTES}}}) ([0-9a-f]{{{2 * KEY_BYTES}}})")
+
+
+class SecretsError(Exception):
+    """A key file cannot be used, or sealed bytes cannot be opened with it."""
+
+
+def new_login_secret() -> str:
+    """Return a secret for one invitation: 32 hex digits, which can be typed by hand."""
+    return ids.token(LOGIN_SECRET_BITS)
+
+
+def hash_login_secret(secret: str) -> bytes:
+    """Return what is kept of a login secret."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+
+
+class Sealer:
+    """Seals and opens small secrets. The first key seals; all keys open, so that keys can be changed."""
+
+    def __init__(self, keys: dict[bytes, bytes]) -> None:
+        """``keys`` maps key ids of 4 bytes to keys of 32 bytes."""
+        self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._current = next(iter(keys))
+        # tombstones and caches are keyed hashes; their keys follow from the oldest key, which outlives a change of keys
+        oldest = list(keys.values())[-1]
+        self._tombstone_key = hmac.digest(oldest, b"rcsgw tombstone", "sha256")
+
+    @classmethod
+    def from_file(cls, path: Path) -> Sealer:
+        """Read a key file, ``key-id key`` in hex on each line, newest first; make one (mode 0600) if there is none.
+
+        Raises :class:`SecretsError` when it cannot be read or written, or when others may read it.
+        """
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_key_file(path)
+            if path.stat().st_mode & 0o077:
+                raise SecretsError(f"{path}: others may read it; its mode must be 0600")
+            lines = path.read_text(encoding="ascii").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretsError(f"{path}: {error}") from error
+        matches = [_LINE.fullmatch(line.strip()) for line in lines if line.strip()]
+        if not matches or None in matches:
+            raise SecretsError(f"{path}: is no key file")
+        return cls({bytes.fromhex(match[1]): bytes.fromhex(match[2]) for match in matches if match})
+
+    def seal(self, secret: str, account: str) -> bytes:
+        """Return key id, nonce and cipher text of a secret that belongs to an account (its SIP URI)."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = self._ciphers[self._current].encrypt(nonce, secret.encode(), account.encode())
+        return self._current + nonce + sealed
+
+    def open(self, sealed: bytes, account: str) -> str:
+        """Return the secret. Raises :class:`SecretsError` for an unknown key, changed bytes or another account."""
+        cipher = self._ciphers.get(sealed[:KEY_ID_BYTES])
+        if cipher is None:
+            raise SecretsError("sealed with a key that is not in the key file")
+        nonce = sealed[KEY_ID_BYTES : KEY_ID_BYTES + NONCE_BYTES]
+        try:
+            return cipher.decrypt(nonce, sealed[KEY_ID_BYTES + NONCE_BYTES :], account.encode()).decode()
+        except (InvalidTag, ValueError):
+            raise SecretsError("the sealed secret was changed, or belongs to another account") from None
+
+    def tombstone(self, account: str, secret_hash: bytes) -> bytes:
+        """Return the keyed hash by which the holder of a dead login secret is told why it is dead."""
+        return hmac.digest(self._tombstone_key, account.encode() + b"\0" + secret_hash, "sha256")
+
+    def new_sip_secret(self, account: str) -> bytes:
+        """Return a new SIP secret for an account, sealed; nobody ever sees it."""
+        return self.seal(ids.token(SIP_SECRET_BITS), account)
+
+    def ha1(self, sealed: bytes, account: str, username: str, realm: str, algorithm: str) -> str:
+        """Return the digest hash that a SIP secret gives for a username, realm and algorithm."""
+        return compute_ha1(username, realm, self.open(sealed, account), algorithm)
+
+    def credentials(self, sealed: bytes, account: str, impi: str) -> Credentials:
+        """Return digest credentials that open the SIP secret only while a challenge is answered."""
+        return Credentials(impi, lambda realm, algorithm: self.ha1(sealed, account, impi, realm, algorithm))
+
+
+def _make_key_file(path: Path) -> None:
+    """Write a first key unless the file is there. It appears whole or not at all, readable by us only."""
+    if path.exists():
+        return
+    line = f"{secrets.token_hex(KEY_ID_BYTES)} {secrets.token_hex(KEY_BYTES)}\n"
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was faster; its key counts
+    finally:
+        draft.unlink()

@@ -1,0 +1,41 @@
+"""The seam to the UP Center: who is a subscriber."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gateway.services import Inviter
+from translators.identifiers import Identifier
+
+
+@dataclass(frozen=True, slots=True)
+class UserAnswer:
+    """What the UP Center knows about a person."""
+
+    known: Literal["yes", "no", "unknown"]
+    """``unknown`` where the driver cannot tell."""
+    sip: str | None = None
+    """SIP URI of the subscriber, with ``yes``."""
+
+
+UNKNOWN = UserAnswer("unknown")
+
+
+class UsersDriver(Protocol):
+    """Asked by the gateway; never told anything. Calls take at most two seconds, or fail."""
+
+    async def authenticate(self, user_id: str, password: str) -> Inviter:
+        """Return who has proven to be a subscriber; ``user_id`` is a UID, or an identity with its scheme.
+
+        Raises NotAuthenticated for wrong credentials and unknown users alike, DriverError when nothing was proven.
+        """
+
+    async def lookup(self, identifier: Identifier) -> UserAnswer:
+        """Tell whether an e-mail address, a number or a SIP URI is a subscriber's. Raises DriverError."""
+
+    async def taken(self, uri: str) -> bool:
+        """Tell whether a SIP URI is a subscriber's, so that no guest gets it. Raises DriverError."""
+
+    async def close(self) -> None:
+        """Let go of what the driver holds."""
