@@ -123,7 +123,7 @@ TEMPLATES = {
     "derived": "{user}-{random}",
     "identifier": "{user}",
     "phone": "{phone}",
-    "serial": "guest-{serial}",
+    "serial": "{prefix}-{serial}",
 }
 """User parts of account names, by their name in ``[accounts] naming``."""
 
@@ -139,7 +139,7 @@ def check_template(template: str) -> None:
     except ValueError as error:
         raise TemplateError(str(error)) from None
     for field in fields:
-        if field not in ("user", "domain", "phone", "random", "serial"):
+        if field not in ("user", "domain", "phone", "prefix", "random", "serial"):
             raise TemplateError(f"unknown field {{{field}}}")
     if not any(field in ("random", "serial", "user", "phone") for field in fields):
         raise TemplateError("gives everybody the same name")
@@ -153,6 +153,7 @@ def account_uri(
     random: str,
     serial: int,
     served: tuple[str, ...] = (),
+    prefix: str = "guest",
     template: str | None = None,
 ) -> str:
     """Return the SIP URI for a new account of this person.
@@ -172,6 +173,7 @@ def account_uri(
         "user": _plain(identifier.value if naming == "identifier" else identifier.value.lstrip("+")),
         "domain": _plain(identifier.value.rpartition("@")[2]),
         "phone": identifier.value if identifier.kind is Kind.PHONE else "",
+        "prefix": prefix,
         "random": random,
         "serial": f"{serial:06d}",
     }

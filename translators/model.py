@@ -20,6 +20,9 @@ MAX_SECRET = 256
 MAX_NOTE = 500
 """Characters of the inviter's own words in an invitation: what still fits a few SMS."""
 
+MAX_VALIDITY = 10 * 365 * 86400
+"""Seconds; the gateway's policy is stricter, this only keeps dates within reason."""
+
 MAX_TYPES = 8
 """Interaction types of one invitation; there are two so far."""
 
@@ -42,7 +45,7 @@ MessageId = Annotated[str, Meta(min_length=1, max_length=MAX_MESSAGE_ID)]
 Secret = Annotated[str, Meta(min_length=1, max_length=MAX_SECRET)]
 Language = Annotated[str, Meta(min_length=2, max_length=35)]
 Channel = Annotated[str, Meta(min_length=1, max_length=32)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=MAX_VALIDITY)]
 
 
 def format_time(seconds: float) -> str:

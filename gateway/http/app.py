@@ -1,0 +1,153 @@
+"""The HTTP face: listener, dispatch, and what a request costs before and after its call.
+
+It stands on aiohttp's low-level server instead of ``web.Application``: one dictionary look-up leads to a call, and one
+``except`` turns whatever leaves it into problem details, so that there is neither a chain of middlewares in the way of
+a message nor an error that is shown in another form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway.http.auth import Origins, parse_networks
+from gateway.http.calls import Face
+from gateway.http.events import Streams
+from gateway.http.guest import GuestCalls
+from gateway.http.inviter import InviterCalls
+from gateway.http.negotiation import wanted_for_problem
+from gateway.http.page import WEB, Pages
+from gateway.http.problems import as_service_error, describe, extra_headers, trace_id
+from gateway.http.public import PublicCalls
+from gateway.http.routes import Router
+from gateway.http.server import Server
+from gateway.http.throttle import Throttle
+from gateway.services import Services
+from gateway.settings import HttpSection, ThrottleSection, split_host_port
+from sipstack.trace import Trace
+
+log = logging.getLogger("rcsgw.http")
+
+BACKLOG = 4096
+"""Connections that the kernel keeps while we are busy: a whole town of guests may come at once."""
+
+DRAIN = 5.0
+"""Seconds that running calls have to finish when the server stops."""
+
+
+class HttpServer:
+    """Serves the calls of ``services``.
+
+    ``public_url`` is where clients find us, without a slash at its end; ``trace`` records what crosses the wire.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        http: HttpSection,
+        throttle: ThrottleSection,
+        *,
+        public_url: str = "",
+        trace: Trace | None = None,
+        web_dir: Path = WEB,
+    ) -> None:
+        self._http = http
+        self._throttle = throttle
+        self._services = services
+        self._public_url = public_url.rstrip("/")
+        self._trace = trace
+        self._web_dir = web_dir
+        self._runner: web.ServerRunner | None = None
+        self.streams: Streams
+        self.port = 0
+        """Where we listen, once started."""
+
+    @property
+    def url(self) -> str:
+        """Where we listen, for clients on this machine."""
+        scheme = "https" if self._http.certificate else "http"
+        host = split_host_port(self._http.listen)[0]
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen; OSError when the address is taken, ssl.SSLError for a bad certificate."""
+        loop = asyncio.get_running_loop()
+        self.streams = Streams(self._http.stream_ping, self._http.stream_timeout)
+        limits = self._throttle
+        face = Face(
+            Origins(parse_networks(self._http.trusted_proxies)),
+            Throttle(limits.logins, limits.addresses, limits.window, loop.time),
+            self.streams,
+            self._http.max_body,
+            self._http.max_wait,
+        )
+        pages = Pages(self._web_dir, self._http.frame_ancestors)
+        routes = [
+            *InviterCalls(face, self._services.inviters).routes(),
+            *GuestCalls(face, self._services.guests, pages).routes(),
+        ]
+        routes += PublicCalls(self._services.health, pages, routes, self._public_url).routes()
+        dispatch = Dispatch(Router(routes), self._public_url)
+        server = Server(dispatch.handle, error_answer=dispatch.problem, max_body=self._http.max_body, trace=self._trace)
+        self._runner = web.ServerRunner(server, shutdown_timeout=DRAIN)
+        await self._runner.setup()
+        host, port = split_host_port(self._http.listen)
+        site = web.TCPSite(self._runner, host, port, backlog=BACKLOG, ssl_context=self._tls())
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        log.info("listening for HTTP on %s", self.url)
+
+    async def close(self) -> None:
+        """Stop listening, end the streams, let running calls finish."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            for site in list(runner.sites):
+                await site.stop()
+            self.streams.close()
+            await runner.cleanup()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if not self._http.certificate:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self._http.certificate, self._http.key or None)
+        return context
+
+
+class Dispatch:
+    """Leads requests to calls and exceptions to problem details."""
+
+    __slots__ = ("_plain", "_public_url", "_router")
+
+    def __init__(self, router: Router, public_url: str) -> None:
+        self._router = router
+        self._plain = router.plain
+        self._public_url = public_url
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; nothing but cancellation leaves this."""
+        try:
+            methods = self._plain.get(request.rel_url.raw_path)
+            if methods is not None:
+                call = methods.get(request.method)
+                if call is not None:
+                    return await call(request)
+            call, values = self._router.find(request.method, request.rel_url.raw_path)
+            return await call(request, *values)
+        except Exception as error:
+            return self.problem(request, error)
+
+    def problem(self, request: web.BaseRequest, error: Exception) -> web.Response:
+        """Return the problem details of an exception."""
+        refusal = as_service_error(error)
+        trace = trace_id(request.headers.get("traceparent"))
+        if refusal.status == 500:
+            log.error("%s %s failed, trace %s", request.method, request.path, trace, exc_info=error)
+        problem = describe(refusal, public_url=self._public_url, instance=request.path, trace=trace)
+        response = wanted_for_problem(request.headers.get("Accept")).problem(problem, refusal.status)
+        response.headers.update(extra_headers(refusal))
+        return response

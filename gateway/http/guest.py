@@ -1,0 +1,186 @@
+"""The calls of a guest, B."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from gateway.http.auth import parse_basic
+from gateway.http.calls import EVENT_PARAMETERS, MAX_CURSOR, Face, nothing, number, secret
+from gateway.http.negotiation import JSON, Format, asked_for, sent_in, wanted
+from gateway.http.page import Pages
+from gateway.http.routes import Parameter, Route
+from gateway.services import Forbidden, GuestAccess, GuestService, NotAuthenticated
+from translators.from_http import check_message, key, name
+from translators.identifiers import identity
+from translators.model import (
+    EventPage,
+    LoginAnswer,
+    LoginRequest,
+    MessageAnswer,
+    MessageRequest,
+    Messages,
+    StatusAnswer,
+)
+
+MAX_PAGE = 100
+"""Messages of one page of the conversation."""
+
+DEFAULT_PAGE = 50
+"""Messages of a page when the client does not say."""
+
+
+class GuestCalls:
+    """Turns the requests of guests into calls of :class:`gateway.services.GuestService`."""
+
+    def __init__(self, face: Face, guests: GuestService, pages: Pages) -> None:
+        self._face = face
+        self._guests = guests
+        self._known = guests.known
+        self._pages = pages
+        self._decode_message = msgspec.json.Decoder(MessageRequest).decode
+
+    def routes(self) -> list[Route]:
+        """Return the calls with their paths and bodies."""
+        session = "/rcsgw/invitee/session/{account}"
+        with_, before = Parameter("with", "UID or identity of an inviter"), Parameter("before", "Cursor", "integer")
+        retry = Parameter("Idempotency-Key", "Makes a retry harmless", place="header")
+        return [
+            Route(
+                "GET",
+                session,
+                self.link,
+                "The invite link: logs in where Accept names JSON or XML, else gives the page",
+                "anybody",
+                answers={200: LoginAnswer},
+                parameters=(Parameter("passwd", "Login secret; Basic does too"),),
+                with_head=True,
+            ),
+            Route("POST", session, self.login, "Log in", "guest", LoginRequest, {200: LoginAnswer}),
+            Route("DELETE", session, self.logout, "Log out: all invitations end", "guest", None, {204: None}),
+            Route(
+                "GET",
+                "/rcsgw/invitee/status/{inviter}",
+                self.status,
+                "Status of an inviter, by UID or identity",
+                "guest",
+                answers={200: StatusAnswer},
+            ),
+            Route(
+                "POST",
+                "/rcsgw/invitee/message",
+                self.message,
+                "Send a message to an inviter",
+                "guest",
+                MessageRequest,
+                {200: MessageAnswer, 202: MessageAnswer},
+                (retry,),
+            ),
+            Route(
+                "GET",
+                "/rcsgw/invitee/messages",
+                self.messages,
+                "The conversation so far, newest page first",
+                "guest",
+                answers={200: Messages},
+                parameters=(with_, before, Parameter("limit", f"Messages of the page, at most {MAX_PAGE}", "integer")),
+            ),
+            Route(
+                "GET",
+                "/rcsgw/invitee/events",
+                self.events,
+                "Everything for the guest: event stream or long poll",
+                "guest",
+                answers={200: EventPage},
+                parameters=EVENT_PARAMETERS,
+            ),
+        ]
+
+    async def link(self, request: web.BaseRequest, account: str) -> web.StreamResponse:
+        """Log in only where the client named JSON or XML: a mail scanner that follows the link changes nothing."""
+        format = asked_for(request.headers.get("Accept")) if request.method == "GET" else None
+        if format is None:
+            return self._pages.index(secure=self._face.origins.secure(request))
+        passwd = request.query.get("passwd")
+        if passwd is None:
+            passwd = self._basic_secret(request, account)
+        return await self._login(request, format, account, secret("passwd", passwd))
+
+    async def login(self, request: web.BaseRequest, account: str) -> web.StreamResponse:
+        """Log in, with the secret from Basic or from the body."""
+        format = wanted(request.headers.get("Accept"))
+        body = LoginRequest()
+        if request.body_exists and (data := await self._face.read(request)):
+            body = sent_in(request.headers.get("Content-Type")).decode(data, LoginRequest)
+        passwd = body.passwd if body.passwd is not None else self._basic_secret(request, account)
+        return await self._login(request, format, account, secret("passwd", passwd))
+
+    def _basic_secret(self, request: web.BaseRequest, account: str) -> str:
+        credentials = parse_basic(request.headers.get("Authorization"))
+        if credentials.user != identity(account):
+            raise NotAuthenticated("The credentials are for another account.")
+        return credentials.password
+
+    async def _login(self, request: web.BaseRequest, format: Format, account: str, passwd: str) -> web.StreamResponse:
+        account = identity(name("account", account))
+        address = self._face.origins.address(request)
+        with self._face.throttle.attempt(account, address):
+            return format.answer(await self._guests.login(account, passwd, address))
+
+    async def logout(self, request: web.BaseRequest, account: str) -> web.StreamResponse:
+        """Log out; answered when everything is ended."""
+        guest = await self._guest(request)
+        if identity(guest.account) != identity(account):
+            raise Forbidden("This is another guest's session.")
+        await guest.logout()
+        return nothing()
+
+    async def status(self, request: web.BaseRequest, inviter: str) -> web.StreamResponse:
+        """Tell the status of an inviter."""
+        format = wanted(request.headers.get("Accept"))
+        guest = await self._guest(request)
+        return format.answer(await guest.status(name("inviter", inviter)))
+
+    async def message(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Send a message: the call that must be quick."""
+        headers = request.headers
+        format = wanted(headers.get("Accept"))
+        guest = self._known(headers.get("Authorization", "")) or await self._guest(request)
+        sent = sent_in(headers.get("Content-Type"))
+        data = await self._face.read(request)
+        body = self._decode_message(data) if sent is JSON else sent.decode(data, MessageRequest)
+        check_message(body)
+        once = headers.get("Idempotency-Key")
+        if once is not None:
+            key("Idempotency-Key", once)
+        answer = await guest.send(body, once)
+        return format.answer(answer, 202 if answer.state == "pending" else 200)
+
+    async def messages(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Give a page of the conversation."""
+        format = wanted(request.headers.get("Accept"))
+        guest = await self._guest(request)
+        peer = request.query.get("with")
+        if peer is not None:
+            name("with", peer)
+        limit = number(request, "limit", MAX_PAGE)
+        page = await guest.messages(peer, number(request, "before", MAX_CURSOR), limit or DEFAULT_PAGE)
+        return format.answer(page)
+
+    async def events(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Give the guest's events."""
+        guest = await self._guest(request)
+        return await self._face.events(request, guest.feed)
+
+    async def _guest(self, request: web.BaseRequest) -> GuestAccess:
+        """Return who asks: by one look-up of the header, or by checking the credentials in it."""
+        authorization = request.headers.get("Authorization")
+        if authorization is not None:
+            known = self._known(authorization)
+            if known is not None:
+                return known
+        account, passwd = parse_basic(authorization)
+        name("Authorization", account)
+        address = self._face.origins.address(request)
+        with self._face.throttle.attempt(account, address):
+            return await self._guests.authenticate(authorization or "", account, passwd, address)
