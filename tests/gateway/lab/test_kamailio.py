@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -100,13 +101,20 @@ async def test_asserted_identity_of_the_caller_is_replaced(tmp_path: Path) -> No
 
 async def test_third_party_register_tells_the_im_server(tmp_path: Path) -> None:
     seen: asyncio.Queue[bytes] = asyncio.Queue()
+    closed = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            seen.put_nowait(head)
-            lines = head.split(b"\r\n")
-            copied = [line for line in lines if line.split(b":")[0] in (b"Via", b"From", b"To", b"Call-ID", b"CSeq")]
-            writer.write(b"\r\n".join([b"SIP/2.0 200 OK", *copied, b"Content-Length: 0", b"", b""]))
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                seen.put_nowait(head)
+                lines = head.split(b"\r\n")
+                copied = [
+                    line for line in lines if line.split(b":")[0] in (b"Via", b"From", b"To", b"Call-ID", b"CSeq")
+                ]
+                writer.write(b"\r\n".join([b"SIP/2.0 200 OK", *copied, b"Content-Length: 0", b"", b""]))
+        writer.close()
+        closed.set()
 
     port = free_port()
     server = await asyncio.start_server(serve, "127.0.0.1", port)
@@ -122,5 +130,6 @@ async def test_third_party_register_tells_the_im_server(tmp_path: Path) -> None:
         await client.register("secret", expires=0)
         assert b"\r\nExpires: 0\r\n" in await asyncio.wait_for(seen.get(), 5)
         client.close()
+    await asyncio.wait_for(closed.wait(), 5)
     server.close()
     await server.wait_closed()

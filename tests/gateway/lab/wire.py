@@ -78,8 +78,9 @@ class RawClient:
         return f"<sip:{self.user}@{self.local[0]}:{self.local[1]}{suffix}>"
 
     def build(self, method: str, uri: str, to: str, *extra: str, body: str = "") -> str:
-        """Return a request outside any dialog."""
+        """Return a request outside any dialog; a body is SDP, or text in a MESSAGE."""
         self.cseq += 1
+        kind = "text/plain" if method == "MESSAGE" else "application/sdp"
         lines = [
             f"{method} {uri} SIP/2.0",
             f"Via: SIP/2.0/{self.transport} {self.local[0]}:{self.local[1]};rport;branch=z9hG4bK{secrets.token_hex(8)}",
@@ -89,6 +90,7 @@ class RawClient:
             f"Call-ID: {self.call_id}",
             f"CSeq: {self.cseq} {method}",
             *extra,
+            *([f"Content-Type: {kind}"] if body else []),
             f"Content-Length: {len(body)}",
         ]
         return "\r\n".join(lines) + "\r\n\r\n" + body
@@ -152,20 +154,45 @@ class RawClient:
         await self.send(self.build("OPTIONS", uri, f"<{uri}>", f"Contact: {self.contact}", *extra))
         return await self.final()
 
-    async def answer(self, method: str, status: str = "200 OK", *extra: str) -> RawMessage:
-        """Wait for a request of this method and answer it; returns the request."""
+    def reply_text(self, request: RawMessage, status: str, *extra: str) -> str:
+        """Return a response to ``request`` with our tag."""
+        copied = [f"Via: {via}" for via in request.headers("Via")]
+        copied += [f"Record-Route: {value}" for value in request.headers("Record-Route")]
+        copied += [f"{name}: {request.header(name)}" for name in ("From", "Call-ID", "CSeq")]
+        to = request.header("To")
+        copied.append(f"To: {to}" if ";tag=" in to else f"To: {to};tag=raw{self.user}")
+        return "\r\n".join([f"SIP/2.0 {status}", *copied, *extra, "Content-Length: 0", "", ""])
+
+    async def expect(self, method: str) -> RawMessage:
+        """Return the next request of this method; others are passed over."""
         while (request := await self.receive()).method != method:
             pass
-        copied = [f"Via: {via}" for via in request.headers("Via")]
-        copied += [f"{name}: {request.header(name)}" for name in ("From", "Call-ID", "CSeq")]
+        return request
+
+    async def reply(self, request: RawMessage, status: str, *extra: str) -> None:
+        """Answer ``request``."""
+        await self.send(self.reply_text(request, status, *extra))
+
+    def build_in_dialog(self, method: str, response: RawMessage, number: int, tag: str) -> str:
+        """Return a request of the caller inside the dialog that ``response``, a 2xx, made."""
+        target = re.search(r"<([^>]*)>", response.header("Contact"))
+        assert target is not None
+        routes = [f"Route: {route}" for route in response.headers("Record-Route")[::-1]]
         lines = [
-            f"SIP/2.0 {status}",
-            *copied,
-            f"To: {request.header('To')};tag=raw",
-            *extra,
+            f"{method} {target[1]} SIP/2.0",
+            f"Via: SIP/2.0/{self.transport} {self.local[0]}:{self.local[1]};rport;branch=z9hG4bK{secrets.token_hex(8)}",
+            "Max-Forwards: 70",
+            *routes,
+            f"From: <sip:{self.user}@{self.domain}>;tag={tag}",
+            f"To: {response.header('To')}",
+            f"Call-ID: {response.header('Call-ID')}",
+            f"CSeq: {number} {method}",
             "Content-Length: 0",
-            "",
-            "",
         ]
-        await self.send("\r\n".join(lines))
+        return "\r\n".join(lines) + "\r\n\r\n"
+
+    async def answer(self, method: str, status: str = "200 OK", *extra: str) -> RawMessage:
+        """Wait for a request of this method and answer it; returns the request."""
+        request = await self.expect(method)
+        await self.reply(request, status, *extra)
         return request

@@ -1,0 +1,334 @@
+"""The embedded IMS core: registrar, proxy between registered users, and the way of chats through the IM server.
+
+For labs and tests only. It plays all CSCFs in one process, keeps bindings in memory, believes every source address,
+encrypts nothing and charges nobody. Of several devices of a user only the one that registered last rings.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import click
+
+from gateway.lab.admin import AdminServer
+from gateway.lab.coreadmin import build_app
+from gateway.lab.faults import Faults
+from gateway.lab.proxy import Proxy
+from gateway.lab.registrar import Change, Registrar
+from gateway.lab.run import parse_host_port, ready, serve_until_signal, trace_option
+from gateway.lab.subscribers import COLUMNS, Subscriber, SubscriberTable
+from sipstack import ids
+from sipstack.errors import SipstackError
+from sipstack.flow import HostPort
+from sipstack.net.config import EndpointConfig
+from sipstack.net.endpoint import Endpoint
+from sipstack.net.uas import CAPABILITIES
+from sipstack.sip.address import Address
+from sipstack.sip.digest import DigestServer, Stale, Verified
+from sipstack.sip.message import Request, Response
+from sipstack.sip.transaction import ServerTransaction
+from sipstack.sip.uri import Uri
+from sipstack.trace import Trace
+
+logger = logging.getLogger(__name__)
+
+EXPIRY_PERIOD = 1.0
+"""Seconds between two looks for bindings that ran out; a look costs nothing when none did."""
+
+
+@dataclass(slots=True)
+class CoreOptions:
+    """How the core is set up."""
+
+    domain: str = "cc.com"
+    realm: str = ""
+    """Of the digest; empty: the domain."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    """SIP by UDP and TCP; 0: a free port."""
+    http_port: int = 0
+    """Admin HTTP; 0: a free port."""
+    database: Path | str = ":memory:"
+    im_server: HostPort | None = None
+    """Chats go through it, and it is told who is online; None: chats go straight to the user."""
+    algorithms: tuple[str, ...] = ("SHA-256", "MD5")
+    """Digest algorithms, most preferred first."""
+
+
+class Core:
+    """The core in one object. Its subscribers may change at any time, here or over the admin HTTP."""
+
+    def __init__(self, options: CoreOptions | None = None, *, trace: Trace | None = None) -> None:
+        # configuration
+        self.options = options or CoreOptions()
+        self.domain = self.options.domain.lower()
+        self.im_server = self.options.im_server
+        # what it owns; the rest exists from start() on
+        self.faults = Faults()
+        self.subscribers = SubscriberTable(self.options.database)
+        realm = self.options.realm or self.options.domain
+        self._digest = DigestServer(realm, self.options.algorithms, secret=ids.token(256).encode())
+        config = EndpointConfig(bind_host=self.options.host, bind_port=self.options.port, user_agent="rcsgw lab core")
+        self.endpoint = Endpoint(config, trace=trace)
+        self._proxy = Proxy(self.endpoint)
+        # The "original dialog identifier" (TS 24.229 §5.4.3.2): who sends it back to us is the IM server.
+        self._mark = f"odi-{ids.token(96)}"
+        self.registrar: Registrar
+        self.admin: AdminServer
+
+    # life
+
+    async def start(self) -> None:
+        """Listen for SIP and HTTP. OSError when a port is taken."""
+        self.endpoint.on_request = self._request_received
+        await self.endpoint.start()
+        self.registrar = Registrar(
+            self.subscribers,
+            self._digest,
+            domain=self.domain,
+            service_route=f"<sip:orig@{self.endpoint.sent_by};lr>",
+        )
+        self.admin = AdminServer(build_app(self), self.options.host, self.options.http_port)
+        await self.admin.start()
+        self._expire()
+
+    async def close(self) -> None:
+        """Stop. The subscriber table stays in its file."""
+        await self.admin.close()
+        await self.endpoint.close()
+        self.subscribers.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def address(self) -> HostPort:
+        """Where SIP is spoken, by UDP and TCP."""
+        return self.endpoint.local
+
+    @property
+    def sip_uri(self) -> str:
+        """The URI to use as outbound proxy, without transport parameter."""
+        return f"sip:{self.endpoint.sent_by};lr"
+
+    # subscribers
+
+    def remove_subscriber(self, username: str) -> bool:
+        """Delete an account and its bindings; False when there is none."""
+        self._announce(self.registrar.remove(username))
+        return self.subscribers.delete(username)
+
+    # requests
+
+    def _request_received(self, transaction: ServerTransaction, request: Request) -> bool:
+        if self.faults.take(self.endpoint, transaction, request):
+            return True
+        if request.method == "REGISTER":
+            self._register(transaction, request)
+        elif request.to.tag is not None:
+            self._proxy.relay_in_dialog(transaction, request)
+        elif not self._proxy.refuse_loop(transaction, request):
+            self._initial(transaction, request)
+        return True
+
+    def _register(self, transaction: ServerTransaction, request: Request) -> None:
+        answer = self.registrar.register(request, transaction.flow, self.endpoint.timers.time())
+        self.endpoint.reply(transaction, answer.status, headers=answer.headers)
+        self._announce(answer.change)
+
+    def _initial(self, transaction: ServerTransaction, request: Request) -> None:
+        """Route a request outside of any dialog: who calls, through the IM server or not, who is called."""
+        if request.method == "OPTIONS" and request.uri.user is None and self._is_served(request.uri):
+            self.endpoint.reply(transaction, 200, headers=CAPABILITIES)
+            return
+        copy = self._proxy.copy(request)
+        own = self._proxy.take_routes(copy)
+        from_im_server = any(uri.user == self._mark for uri in own)
+        if copy.routes:
+            self.endpoint.reply(transaction, 403, "Preloaded Route denied")  # no open relay
+        elif from_im_server:
+            self._to_user(transaction, copy)
+        elif self._assert_identity(transaction, request, copy):
+            if self.im_server is not None and is_chat(request):
+                self._to_im_server(transaction, copy, self.im_server)
+            else:
+                self._to_user(transaction, copy)
+
+    def _is_served(self, uri: Uri) -> bool:
+        return uri.is_sip and (uri.host.lower() == self.domain or self.endpoint.is_local(uri))
+
+    # who calls
+
+    def _assert_identity(self, transaction: ServerTransaction, request: Request, copy: Request) -> bool:
+        """Find out who calls and write it into P-Asserted-Identity (:rfc:`3325#section-5`); answer 407 or 403 else."""
+        now = self.endpoint.timers.time()
+        aor = request.from_.uri.aor
+        owner = self.subscribers.owner(aor)
+        if owner is None or not self.registrar.knows_sender(owner, request, transaction.flow, now):
+            verdict = self._digest.verify(request, self.subscribers.ha1, now, proxy=True)
+            if not isinstance(verdict, Verified):
+                values = self._digest.challenges(now, stale=isinstance(verdict, Stale))
+                headers = [("Proxy-Authenticate", value) for value in values]
+                self.endpoint.reply(transaction, 407, headers=headers)
+                return False
+            if owner != verdict.username:
+                self.endpoint.reply(transaction, 403, "Identity not yours")
+                return False
+            copy.headers.remove("Proxy-Authorization")
+        copy.headers.remove("P-Asserted-Identity")
+        copy.headers.add("P-Asserted-Identity", f"<{self._preferred(request, owner) or aor}>")
+        copy.headers.remove("P-Preferred-Identity")
+        return True
+
+    def _preferred(self, request: Request, owner: str) -> str | None:
+        """Return the identity that the caller prefers, if it is one of its own."""
+        identities = self.subscribers.identities(owner)
+        for value in request.headers.get_list("P-Preferred-Identity"):
+            preferred = Address.parse(value).uri.aor
+            if preferred in identities:
+                return preferred
+        return None
+
+    # where it goes
+
+    def _to_im_server(self, transaction: ServerTransaction, request: Request, server: HostPort) -> None:
+        hop = Uri.parse(f"sip:{server[0]}:{server[1]};transport=tcp;lr")
+        request.headers.add("Route", f"<{hop}>")
+        request.headers.add("Route", f"<sip:{self._mark}@{self.endpoint.sent_by};transport=tcp;lr>")
+        if request.method == "INVITE":
+            self._proxy.record_route(request, tcp=transaction.flow.transport == "TCP")
+        self._proxy.relay(transaction, request, hop, unreachable_status=503)
+
+    def _to_user(self, transaction: ServerTransaction, request: Request) -> None:
+        username = self._called(request.uri)
+        if username is None:
+            self.endpoint.reply(transaction, 404)
+            return
+        binding = self.registrar.newest(username, self.endpoint.timers.time())
+        if binding is None:
+            self.endpoint.reply(transaction, 480)
+            return
+        forwarded = Request(request.method, binding.uri, request.headers, request.body)
+        forwarded.headers.set("P-Called-Party-ID", f"<{request.uri.aor}>")
+        for value in binding.path:
+            forwarded.headers.add("Route", value)
+        hop = Address.parse(binding.path[0]).uri if binding.path else binding.uri
+        if request.method == "INVITE":
+            tcp = transaction.flow.transport == "TCP" and (hop.param("transport") or "").lower() == "tcp"
+            self._proxy.record_route(forwarded, tcp=tcp)
+        gone = binding
+        self._proxy.relay(
+            transaction, forwarded, hop, on_unreachable=lambda: self._announce(self.registrar.drop(username, gone))
+        )
+
+    def _called(self, uri: Uri) -> str | None:
+        """Return the account that a Request-URI names: by SIP URI, by tel URI, or by a number in a SIP URI."""
+        if not uri.is_tel and not self._is_served(uri):
+            return None
+        aor = uri.aor
+        if uri.is_sip and self.endpoint.is_local(uri):
+            aor = f"sip:{uri.user}@{self.domain}"
+        owner = self.subscribers.owner(aor)
+        if owner is None and uri.is_sip and (uri.user or "").startswith("+"):
+            owner = self.subscribers.owner(Uri("tel", uri.user).aor)
+        return owner
+
+    # third-party registration
+
+    def _expire(self) -> None:
+        timers = self.endpoint.timers
+        for change in self.registrar.expire(timers.time()):
+            self._announce(change)
+        timers.schedule(timers.time() + EXPIRY_PERIOD, self._expire)
+
+    def _announce(self, change: Change | None) -> None:
+        """Tell the IM server who came, stays or went (TS 24.229 §5.4.1.7, B-TPR-01)."""
+        if change is None or self.im_server is None:
+            return
+        host, port = self.im_server
+        uri = Uri.parse(f"sip:{host}:{port};transport=tcp")
+        request = Request(
+            "REGISTER",
+            uri,
+            [
+                ("From", f"<sip:scscf@{self.domain}>;tag={ids.tag()}"),
+                ("To", f"<{change.aor}>"),
+                ("Call-ID", ids.call_id()),
+                ("CSeq", "1 REGISTER"),
+                ("Contact", f"<sip:{self.endpoint.sent_by}>"),
+                ("Expires", str(change.expires)),
+            ],
+        )
+        self.endpoint.send(request, uri, _third_party_answered, _third_party_failed)
+
+
+def is_chat(request: Request) -> bool:
+    """Tell whether a request belongs to chats: an INVITE that offers MSRP, and all OPTIONS and MESSAGE."""
+    if request.method == "INVITE":
+        return b"\nm=message " in request.body
+    return request.method in ("OPTIONS", "MESSAGE")
+
+
+def _third_party_answered(response: Response) -> None:
+    if not response.is_success and response.is_final:
+        logger.warning("the IM server refused a third-party REGISTER: %d %s", response.status, response.reason)
+
+
+def _third_party_failed(error: SipstackError) -> None:
+    # The user stays registered (B-TPR-02): the default handling of an application server that is down.
+    logger.warning("the IM server was not told of a registration: %s", error)
+
+
+def parse_subscriber(text: str, domain: str, realm: str) -> Subscriber:
+    """Make an account from ``USER:PASSWORD`` or ``USER:PASSWORD=URI,URI``; click's error when it is none."""
+    username, colon, rest = text.partition(":")
+    password, _, identities = rest.partition("=")
+    if not (username and colon and password):
+        raise click.BadParameter(f"{text!r} is not USER:PASSWORD[=URI,URI]")
+    return Subscriber.from_password(username, password, domain, filter(None, identities.split(",")), realm)
+
+
+@click.command()
+@click.option("--domain", default="cc.com", show_default=True, help="Home domain.")
+@click.option("--realm", default="", help="Realm of the digest; the domain when not given.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=5060, show_default=True, help="SIP port (UDP and TCP); 0: a free one.")
+@click.option("--http-port", default=5061, show_default=True, help="Port of the admin HTTP; 0: a free one.")
+@click.option("--database", type=click.Path(path_type=Path), help="Subscriber table; in memory when not given.")
+@click.option("--im-server", metavar="HOST:PORT", help="IM server that chats go through.")
+@click.option(
+    "--algorithm", "algorithms", multiple=True, type=click.Choice(list(COLUMNS)), help="Most preferred first."
+)
+@click.option("--subscriber", "subscribers", multiple=True, metavar="USER:PASSWORD[=URI,URI]", help="Put this account.")
+@trace_option("core")
+def main(
+    domain: str,
+    realm: str,
+    host: str,
+    port: int,
+    http_port: int,
+    database: Path | None,
+    im_server: str | None,
+    algorithms: tuple[str, ...],
+    subscribers: tuple[str, ...],
+    trace: Trace | None,
+) -> None:
+    """Run the embedded core until SIGTERM. Writes one JSON line when it is ready."""
+    options = CoreOptions(domain, realm, host, port, http_port, database or ":memory:")
+    options.im_server = parse_host_port(im_server) if im_server else None
+    options.algorithms = algorithms or options.algorithms
+    core = Core(options, trace=trace)
+    for text in subscribers:
+        core.subscribers.put(parse_subscriber(text, domain, realm or domain))
+    serve_until_signal(core, lambda: ready("core", sip=core.address, http=core.admin.address))
+
+
+if __name__ == "__main__":
+    main()

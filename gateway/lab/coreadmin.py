@@ -1,0 +1,113 @@
+"""The admin HTTP of the embedded core: the subscriber table, who is registered, what fails on purpose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from gateway.lab.admin import read_json
+from gateway.lab.subscribers import COLUMNS, MAX_IDENTITIES, IdentityTaken, Subscriber, canonical
+from sipstack.errors import ParseError
+
+if TYPE_CHECKING:
+    from gateway.lab.core import Core
+
+
+def build_app(core: Core) -> web.Application:
+    """Return the application. Bodies are JSON; hashes go in and never come out."""
+    admin = CoreAdmin(core)
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/health", admin.health),
+            web.get("/subscribers", admin.list_subscribers),
+            web.get("/subscribers/{user}", admin.get_subscriber),
+            web.put("/subscribers/{user}", admin.put_subscriber),
+            web.delete("/subscribers/{user}", admin.delete_subscriber),
+            web.get("/registrations", admin.registrations),
+        ]
+    )
+    core.faults.add_routes(app)
+    return app
+
+
+class CoreAdmin:
+    """The handlers; ``{user}`` is the private identity."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def health(self, _: web.Request) -> web.Response:
+        """Tell that the core runs, and how many accounts are online."""
+        return web.json_response({"status": "ok", "online": len(self._core.registrar)})
+
+    async def list_subscribers(self, _: web.Request) -> web.Response:
+        """Return all private identities."""
+        return web.json_response({"subscribers": self._core.subscribers.usernames()})
+
+    async def get_subscriber(self, request: web.Request) -> web.Response:
+        """Return one account without its hashes."""
+        subscriber = self._core.subscribers.get(request.match_info["user"])
+        if subscriber is None:
+            raise web.HTTPNotFound(text="no such subscriber")
+        return web.json_response(view(subscriber))
+
+    async def put_subscriber(self, request: web.Request) -> web.Response:
+        """Insert (201) or replace (200) an account; 400 for a bad body, 409 for an identity of another account."""
+        try:
+            subscriber = read_subscriber(request.match_info["user"], await read_json(request), self._core.domain)
+            created = self._core.subscribers.put(subscriber)
+        except IdentityTaken as error:
+            raise web.HTTPConflict(text=str(error)) from None
+        except (ParseError, TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
+        return web.json_response(view(subscriber), status=201 if created else 200)
+
+    async def delete_subscriber(self, request: web.Request) -> web.Response:
+        """Delete an account and its bindings; 404 when there is none."""
+        if not self._core.remove_subscriber(request.match_info["user"]):
+            raise web.HTTPNotFound(text="no such subscriber")
+        return web.Response(status=204)
+
+    async def registrations(self, _: web.Request) -> web.Response:
+        """Return all bindings."""
+        now = self._core.endpoint.timers.time()
+        return web.json_response({"registrations": self._core.registrar.dump(now)})
+
+
+def view(subscriber: Subscriber) -> dict[str, object]:
+    """Return what may be shown of an account."""
+    return {
+        "username": subscriber.username,
+        "domain": subscriber.domain,
+        "realm": subscriber.realm,
+        "impus": list(subscriber.impus),
+        "algorithms": sorted(subscriber.ha1),
+    }
+
+
+def read_subscriber(username: str, body: dict[str, Any], default_domain: str) -> Subscriber:
+    """Make an account from ``{"realm", "domain", "impus", "ha1": {"MD5": …}}`` or ``{"password": …}`` instead of ha1.
+
+    ValueError naming the key for what makes no sense.
+    """
+    unknown = set(body) - {"realm", "domain", "impus", "ha1", "password"}
+    if unknown:
+        raise ValueError(f"unknown key: {', '.join(sorted(unknown))}")
+    domain = str(body.get("domain") or default_domain)
+    realm = str(body.get("realm") or domain)
+    impus = body.get("impus", [])
+    if not isinstance(impus, list) or len(impus) > MAX_IDENTITIES:
+        raise ValueError(f"impus: a list of at most {MAX_IDENTITIES} URIs")
+    if "password" in body:
+        return Subscriber.from_password(username, str(body["password"]), domain, impus, realm)
+    hashes = body.get("ha1")
+    if not isinstance(hashes, dict) or not hashes or not set(hashes) <= set(COLUMNS):
+        raise ValueError(f"ha1: an object with one or more of {', '.join(COLUMNS)}")
+    ha1 = {algorithm: str(value).lower() for algorithm, value in hashes.items()}
+    for algorithm, value in ha1.items():
+        if len(value) != (32 if algorithm == "MD5" else 64) or not set(value) <= set("0123456789abcdef"):
+            raise ValueError(f"ha1: {algorithm} is no hash in hexadecimal")
+    identities = canonical(impus) or (f"sip:{username.partition('@')[0]}@{domain}",)
+    return Subscriber(username, domain, realm, ha1, identities)
