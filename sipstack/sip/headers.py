@@ -194,6 +194,21 @@ class Headers:
         other._values = self._values.copy()
         return other
 
+    def copy_from(self, other: Headers, *names: str) -> None:
+        """Append the lines of ``other`` that have one of the names, in the order of ``names``, as they are."""
+        for name in names:
+            key = header_key(name)
+            for index, candidate in enumerate(other._keys):
+                if candidate == key:
+                    self._keys.append(key)
+                    self._names.append(other._names[index])
+                    self._values.append(other._values[index])
+        self.version += 1
+
+    def fields(self) -> str:
+        """Return all lines as they go to the wire, each with its CRLF."""
+        return "".join([f"{name}: {value}\r\n" for name, value in zip(self._names, self._values, strict=True)])
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and header_key(name) in self._keys
 
@@ -202,13 +217,6 @@ class Headers:
 
     def __len__(self) -> int:
         return len(self._keys)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Headers):
-            return NotImplemented
-        return self._keys == other._keys and self._values == other._values
-
-    __hash__ = None  # type: ignore[assignment]  # mutable: this is how Python spells "not hashable"
 
     def __repr__(self) -> str:
         return f"Headers({self.items()!r})"
@@ -230,21 +238,6 @@ class Headers:
         self._values = [value for value, keep in zip(self._values, kept, strict=True) if keep]
         self._keys = [key for key, keep in zip(self._keys, kept, strict=True) if keep]
         self.version += 1
-
-    def copy_from(self, other: Headers, *names: str) -> None:
-        """Append the lines of ``other`` that have one of the names, in the order of ``names``, as they are."""
-        for name in names:
-            key = header_key(name)
-            for index, candidate in enumerate(other._keys):
-                if candidate == key:
-                    self._keys.append(key)
-                    self._names.append(other._names[index])
-                    self._values.append(other._values[index])
-        self.version += 1
-
-    def fields(self) -> str:
-        """Return all lines as they go to the wire, each with its CRLF."""
-        return "".join([f"{name}: {value}\r\n" for name, value in zip(self._names, self._values, strict=True)])
 
 
 _FOLD = re.compile(r"\r\n[ \t]+")
