@@ -1,0 +1,267 @@
+"""The guest's page in a real browser, against the real HTTP face with services of straw behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from gateway.services import UpstreamRefused
+from tests.gateway.http.fakes import SECRET, Feed, House, message_view, running
+from translators.model import Event, MessageView, SessionChange, SipCause, StatusAnswer, format_time
+
+pytestmark = pytest.mark.interop
+
+PATH = "/rcsgw/invitee/session/sip:b@cc.com"
+PATIENCE = 10.0
+"""Seconds for the page to become what a test expects; a slow machine shares two cores with a browser."""
+
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=900,700",
+)
+
+
+class Browser:
+    """A browser whose calls do not stop the loop that serves the page."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    async def open(self, url: str) -> None:
+        await asyncio.to_thread(self.driver.get, "about:blank")
+        await asyncio.to_thread(self.driver.get, url)
+
+    async def text(self, selector: str = "body") -> str:
+        """Return what a reader sees of an element, "" when it is not there."""
+        found = await asyncio.to_thread(self.driver.find_elements, By.CSS_SELECTOR, selector)
+        return (await asyncio.to_thread(lambda: found[0].text)) if found else ""
+
+    async def shows(self, words: str, selector: str = "body") -> None:
+        """Wait until an element shows ``words``."""
+        await self.until(lambda text: words in text, selector, words)
+
+    async def until(self, wanted: Callable[[str], bool], selector: str = "body", what: str = "") -> None:
+        end = time.monotonic() + PATIENCE
+        text = await self.text(selector)
+        while not wanted(text):
+            assert time.monotonic() < end, f"{what!r} is not in {text!r}"
+            await asyncio.sleep(0.05)
+            text = await self.text(selector)
+
+    async def run(self, script: str) -> Any:
+        return await asyncio.to_thread(self.driver.execute_script, script)
+
+    async def type(self, text: str, selector: str = "#text") -> None:
+        element = await asyncio.to_thread(self.driver.find_element, By.CSS_SELECTOR, selector)
+        await asyncio.to_thread(element.send_keys, text)
+
+    async def click(self, selector: str) -> None:
+        element = await asyncio.to_thread(self.driver.find_element, By.CSS_SELECTOR, selector)
+        await asyncio.to_thread(element.click)
+
+
+def start_browser(profile: Path, language: str = "en-US") -> webdriver.Chrome:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if chromium is None or chromedriver is None:
+        pytest.skip("chromium and chromium-driver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for switch in (*SWITCHES, f"--user-data-dir={profile}", f"--lang={language}", f"--accept-lang={language}"):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=Service(chromedriver))
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(driver: webdriver.Chrome) -> Browser:
+    return Browser(driver)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    async with running() as house:
+        yield house
+
+
+def feed_of(house: House) -> Feed:
+    feed = house.guest.feed
+    assert isinstance(feed, Feed)
+    return feed
+
+
+def publish(house: House, **fields: Any) -> None:
+    """Tell the guest's streams of an event."""
+    feed = feed_of(house)
+    event = Event(cursor=feed.latest() + 1, at=format_time(time.time()), **fields)
+    feed.events.append(event)
+    for listener in list(feed.listeners):
+        listener(event)
+
+
+def said(text: str, id: str, **fields: Any) -> MessageView:
+    view = message_view(text)
+    view.id, view.at = id, format_time(time.time())
+    for name, value in fields.items():
+        setattr(view, name, value)
+    return view
+
+
+async def signed_in(house: House, browser: Browser) -> None:
+    await browser.open(f"{house.server.url}{PATH}#{SECRET}")
+    await browser.shows("online", "#inviters")
+    await browser.shows("two\nlines", "#log")
+
+
+@pytest.mark.parametrize("secret", [f"#{SECRET}", f"#passwd={SECRET}", f"?passwd={SECRET}"])
+async def test_the_link_signs_in_and_leaves_no_secret_behind(house: House, browser: Browser, secret: str) -> None:
+    await browser.open(f"{house.server.url}{PATH}{secret}")
+    await browser.shows("Alice <&>", "#inviters")
+    assert await browser.run("return location.href") == f"{house.server.url}{PATH}"
+    assert [login[:2] for login in house.guests.logins] == [("sip:b@cc.com", SECRET)]
+    # A reload knows the secret from the tab's own storage.
+    await asyncio.to_thread(browser.driver.refresh)
+    await browser.shows("Alice <&>", "#inviters")
+    assert len(house.guests.logins) == 2
+
+
+async def test_chat_goes_both_ways(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    await browser.type("abcdefg" + Keys.ENTER)
+    await browser.shows("abcdefg", "#log li:last-child")
+    await browser.shows("✓ Sent", "#log li:last-child")
+    request, key = house.guest.sent[0]
+    assert (request.to, request.message) == ("sip:a@cc.com", "abcdefg")
+    assert key and len(key) >= 32
+    publish(house, kind="message", message=said("hello <b>B</b> <img src=x onerror=alert(1)>", "m9"))
+    await browser.shows("hello <b>B</b> <img src=x onerror=alert(1)>", "#log li:last-child")
+    assert await browser.run("return document.querySelectorAll('#log b, #log img').length") == 0
+
+
+async def test_the_event_of_an_own_message_does_not_show_it_twice(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    await browser.type("only once" + Keys.ENTER)
+    await browser.shows("✓ Sent", "#log li:last-child")
+    id = house.guest.sent[0][1]
+    assert id is not None
+    publish(house, kind="message", message=said("only once", id, direction="out", state="sent"))
+    publish(house, kind="message", message=said("marker", "m10"))
+    await browser.shows("marker", "#log li:last-child")
+    assert (await browser.text("#log")).count("only once") == 1
+
+
+async def test_refused_messages_say_why_and_can_be_sent_again(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    house.guest.error = UpstreamRefused(
+        409, "peer-busy", "Busy", "", retryable=True, sip=SipCause(code=486, reason="Busy Here"), message_id="x1"
+    )
+    await browser.type("are you there" + Keys.ENTER)
+    await browser.shows("Not sent: Alice <&> is busy.", "#log li:last-child")
+    house.guest.error = None
+    await browser.click("#log li:last-child button")
+    await browser.shows("✓ Sent", "#log li:last-child")
+    assert (await browser.text("#log")).count("are you there") == 1
+
+
+async def test_status_and_receipts_are_live(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    answer = StatusAnswer(sip="sip:a@cc.com", uid="a", status="offline", services=[], at=format_time(time.time()))
+    publish(house, kind="status", status=answer)
+    await browser.shows("offline", "#inviters")
+    await browser.shows("Alice <&> is not online now.", "#peer")
+
+
+async def test_a_broken_stream_is_resumed_behind_the_last_event(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    publish(house, kind="message", message=said("first", "m20"))
+    await browser.shows("first", "#log")
+    feed_of(house).end()
+    while feed_of(house).listeners:
+        await asyncio.sleep(0.01)
+    publish(house, kind="message", message=said("while away", "m21"))
+    await browser.shows("while away", "#log")
+    assert (await browser.text("#log")).count("first") == 1
+
+
+async def test_wrong_links_and_typing_by_hand(house: House, browser: Browser) -> None:
+    await browser.open(f"{house.server.url}{PATH}#wrong")
+    await browser.shows("This link does not open anything.")
+    await browser.type(SECRET, "#secret")
+    await browser.click("#signin button")
+    await browser.shows("online", "#inviters")
+
+
+async def test_without_a_secret_it_asks_for_one(house: House, browser: Browser) -> None:
+    await browser.open(f"{house.server.url}{PATH}")
+    await browser.shows("Open the link of your invitation")
+    assert house.guests.logins == []
+
+
+async def test_after_the_end_it_says_why(house: House, browser: Browser) -> None:
+    house.guests.ended = True
+    await browser.open(f"{house.server.url}{PATH}#{SECRET}")
+    await browser.shows("taken the invitation back")
+    house.guests.ended = False
+    await browser.open(f"{house.server.url}{PATH}#{SECRET}")
+    await browser.shows("online", "#inviters")
+    publish(house, kind="session", session=SessionChange(state="expired"))
+    await browser.shows("has expired")
+
+
+async def test_logging_out_asks_first(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    await browser.click("#logout")
+    await browser.shows("Your invitations end with it")
+    await browser.click("#confirm button[value=stay]")
+    assert house.guest.logged_out == 0
+    await browser.click("#logout")
+    await browser.click("#confirm button[value=leave]")
+    await browser.shows("You are logged out")
+    assert house.guest.logged_out == 1
+    assert await browser.run("return sessionStorage.length") == 0
+
+
+async def test_the_page_obeys_its_own_policy(house: House, browser: Browser) -> None:
+    """The console would tell of every breach of the content security policy and every script error."""
+    await asyncio.to_thread(browser.driver.get_log, "browser")  # what earlier tests left
+    await signed_in(house, browser)
+    await browser.type("policy" + Keys.ENTER)
+    await browser.shows("✓ Sent", "#log li:last-child")
+    log = await asyncio.to_thread(browser.driver.get_log, "browser")
+    assert [json.dumps(entry) for entry in log if entry["level"] == "SEVERE"] == []
+
+
+async def test_it_speaks_chinese(house: House, tmp_path: Path) -> None:
+    driver = await asyncio.to_thread(start_browser, tmp_path / "profile", "zh-CN")
+    try:
+        browser = Browser(driver)
+        await browser.open(f"{house.server.url}{PATH}#{SECRET}")
+        await browser.shows("在线", "#inviters")
+        assert await browser.run("return document.documentElement.lang") == "zh"
+    finally:
+        await asyncio.to_thread(driver.quit)
