@@ -13,7 +13,7 @@ import json
 import shutil
 import sys
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,7 +21,8 @@ from sipstack.flow import HostPort
 from sipstack.net.tracefile import read_trace
 from sipstack.trace import Record, StateRecord, WireRecord
 
-from .wiremessages import Part, Splitter, splitters
+from .wiremessages import splitters
+from .wiretext import Part, Splitter
 
 ORDER = ("inviter", "guest", "browser", "gateway", "core", "kamailio", "im", "phone", "mailbox")
 """Columns from left to right, by what an actor's name begins with or holds; others stand between phone and mailbox."""
@@ -95,8 +96,8 @@ class _Sighting:
 class Addresses:
     """Which actor answers at which address."""
 
-    def __init__(self, records: Iterable[WireRecord]) -> None:
-        self._actors: dict[HostPort, str] = {}
+    def __init__(self, records: Iterable[WireRecord], names: Mapping[HostPort, str]) -> None:
+        self._actors: dict[HostPort, str] = dict(names)
         self._wildcards: dict[int, str] = {}
         for record in records:
             if record.local is None:
@@ -117,11 +118,16 @@ class Addresses:
         return one[1] == other[1] and (one[0] in WILDCARDS or other[0] in WILDCARDS)
 
 
-def build_ladder(records: Iterable[Record], *, states: bool = False) -> Ladder:
-    """Merge the records of all processes into one ladder; ``states`` adds changes of state as notes."""
+def build_ladder(
+    records: Iterable[Record], *, states: bool = False, names: Mapping[HostPort, str] | None = None
+) -> Ladder:
+    """Merge the records of all processes into one ladder.
+
+    ``states`` adds changes of state as notes; ``names`` tells who stands at addresses that recorded nothing.
+    """
     ordered = sorted(records, key=lambda record: record.at)
     wire = [record for record in ordered if isinstance(record, WireRecord)]
-    addresses = Addresses(wire)
+    addresses = Addresses(wire, names or {})
     sightings = _sightings(wire)
     _join(sightings, addresses)
     lines: list[Arrow | Note] = _fold([_arrow(sighting, addresses) for sighting in sightings if _leads(sighting)])
@@ -204,7 +210,7 @@ def _stranger(record: WireRecord, part: Part, addresses: Addresses) -> str:
         path = str(part.fields.get("path", "/"))
         return next((actor for word, actor in CALLERS.items() if word in path), "guest")
     if record.protocol == "SMTP":
-        return "mailbox"
+        return "mailbox" if record.direction == "out" or record.actor == "gateway" else "gateway"
     return "?" if record.remote is None else f"{record.remote[0]}:{record.remote[1]}"
 
 
@@ -348,6 +354,12 @@ def as_json(ladder: Ladder) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+def _parse_name(text: str) -> tuple[HostPort, str]:
+    name, _, address = text.partition("=")
+    host, _, port = address.rpartition(":")
+    return (host, int(port)), name
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the ladder of the trace files that are named on the command line."""
     parser = argparse.ArgumentParser(prog="ladder", description="Draw what crossed the wire, from trace files.")
@@ -355,10 +367,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object a message instead of a drawing")
     parser.add_argument("--states", action="store_true", help="changes of state too")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    parser.add_argument(
+        "--name", action="append", default=[], metavar="NAME=HOST:PORT", help="who stands there and recorded nothing"
+    )
     parser.add_argument("--width", type=int, help="columns of the drawing (default: the terminal's, 120 to 160)")
     options = parser.parse_args(arguments)
     records = [record for file in options.files for record in read_trace(file)]
-    ladder = build_ladder(records, states=options.states)
+    ladder = build_ladder(records, states=options.states, names=dict(map(_parse_name, options.name)))
     if options.json:
         sys.stdout.write(as_json(ladder))
         return 0

@@ -117,6 +117,7 @@ def test_one_side_is_enough() -> None:
     whole = [line for line in build_ladder(both.all()).lines if isinstance(line, Arrow)]
     assert labels == [line.label for line in whole if "gateway" in (line.source, line.target)]
     assert "127.0.0.1:5060" in build_ladder(one.all()).actors
+    assert "kamailio" in build_ladder(one.all(), names={CORE: "kamailio"}).actors
 
 
 def test_a_listener_on_all_addresses_is_found() -> None:
@@ -126,6 +127,12 @@ def test_a_listener_on_all_addresses_is_found() -> None:
     assert [(line.source, line.target) for line in ladder.lines if isinstance(line, Arrow)] == [("gateway", "core")]
     alone = build_ladder([WireRecord(1.0, "gateway", "SIP", "UDP", "out", None, CORE, REGISTER), came])
     assert alone.actors == ["gateway", "core"]
+
+
+def test_a_mailbox_that_recorded_mail_got_it_from_the_gateway() -> None:
+    came = WireRecord(1.0, "mailbox", "SMTP", "TCP", "in", MAILBOX, GATEWAY_MAIL, b"MAIL FROM:<gw@x>\r\n")
+    ladder = build_ladder([came])
+    assert [(line.source, line.target) for line in ladder.lines if isinstance(line, Arrow)] == [("gateway", "mailbox")]
 
 
 def test_what_an_actor_sends_to_itself_and_to_nobody_known() -> None:
@@ -171,6 +178,8 @@ def test_the_command_reads_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main([*files, "--width", "120"]) == 0
     drawn = capsys.readouterr().out
     assert "INVITE sip:a@cc.com (SDP)" in drawn
+    assert main([*files[:1], "--name", "kamailio=127.0.0.1:5060"]) == 0
+    assert "kamailio" in capsys.readouterr().out
     assert main([*files, "--ascii"]) == 0
     assert capsys.readouterr().out.isascii()
     assert main([*files, "--json"]) == 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.lab.wiremessages import Splitter, chunked_end, plain_path, sip_part, splitters
+from gateway.lab.wiremessages import sip_part, splitters
+from gateway.lab.wiretext import Splitter, chunked_end, plain_path
 
 INVITE = (
     b"INVITE sip:a:pw@cc.com;user=phone?x=y SIP/2.0\r\n"
