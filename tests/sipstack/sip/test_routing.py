@@ -1,0 +1,82 @@
+"""Where responses go: A-TRN-03, A-TRN-04, A-TRN-06."""
+
+from __future__ import annotations
+
+import pytest
+
+from sipstack.flow import Flow
+from sipstack.sip.message import Request
+from sipstack.sip.routing import default_port
+from sipstack.sip.transaction import mark_received, response_flow
+
+LOCAL = ("192.0.2.10", 5060)
+SOURCE = ("198.51.100.7", 40123)
+UDP = Flow("UDP", SOURCE, LOCAL)
+TCP = Flow("TCP", SOURCE, LOCAL, 3)
+
+
+def request_with(*vias: str) -> Request:
+    return Request("OPTIONS", "sip:h", [("Via", via) for via in vias])
+
+
+@pytest.mark.parametrize(
+    ("via", "expected"),
+    [
+        # A-TRN-03: a name, or another address
+        ("SIP/2.0/UDP h.example;branch=b", "SIP/2.0/UDP h.example;branch=b;received=198.51.100.7"),
+        ("SIP/2.0/UDP 10.0.0.1;branch=b", "SIP/2.0/UDP 10.0.0.1;branch=b;received=198.51.100.7"),
+        ("SIP/2.0/UDP 198.51.100.7;branch=b", "SIP/2.0/UDP 198.51.100.7;branch=b"),
+        # A-TRN-06: rport
+        (
+            "SIP/2.0/UDP 198.51.100.7;rport;branch=b",
+            "SIP/2.0/UDP 198.51.100.7;rport=40123;branch=b;received=198.51.100.7",
+        ),
+        # what the peer wrote itself doesn't count
+        ("SIP/2.0/UDP 198.51.100.7;received=1.2.3.4;branch=b", "SIP/2.0/UDP 198.51.100.7;branch=b"),
+        (
+            "SIP/2.0/UDP h;received=1.2.3.4;rport=1;branch=b",
+            "SIP/2.0/UDP h;rport=40123;branch=b;received=198.51.100.7",
+        ),
+    ],
+)
+def test_mark_received(via: str, expected: str) -> None:
+    request = request_with(f"{via}, SIP/2.0/UDP second;branch=2", "SIP/2.0/UDP third;branch=3")
+    for _ in range(2):
+        mark_received(request, UDP)
+        assert str(request.via) == expected
+        assert [via.host for via in request.vias[1:]] == ["second", "third"]
+
+
+def test_ipv6_is_compared_as_an_address() -> None:
+    flow = Flow("UDP", ("2001:db8::1", 5060), LOCAL)
+    request = request_with("SIP/2.0/UDP [2001:DB8:0:0::1];branch=b")
+    mark_received(request, flow)
+    assert request.via.received is None
+    request = request_with("SIP/2.0/UDP [2001:db8::2];branch=b")
+    mark_received(request, flow)
+    assert request.via.received == "2001:db8::1"
+
+
+@pytest.mark.parametrize(
+    ("via", "flow", "connected", "expected"),
+    [
+        # UDP: rport, else the sent-by port, else 5060
+        ("SIP/2.0/UDP h;branch=b;rport", UDP, True, UDP),
+        ("SIP/2.0/UDP h:5070;branch=b", UDP, True, Flow("UDP", (SOURCE[0], 5070), LOCAL)),
+        ("SIP/2.0/UDP h;branch=b", UDP, True, Flow("UDP", (SOURCE[0], 5060), LOCAL)),
+        ("SIP/2.0/UDP h:5070;branch=b;maddr=203.0.113.9", UDP, True, Flow("UDP", ("203.0.113.9", 5070), LOCAL)),
+        ("SIP/2.0/UDP h:5070;branch=b;maddr=evil.example", UDP, True, Flow("UDP", (SOURCE[0], 5070), LOCAL)),
+        # reliable: the connection, and when it is gone a new one to the sent-by port
+        ("SIP/2.0/TCP h:5070;branch=b;rport", TCP, True, TCP),
+        ("SIP/2.0/TCP h:5070;branch=b;rport", TCP, False, Flow("TCP", (SOURCE[0], 5070))),
+        ("SIP/2.0/TLS h;branch=b", Flow("TLS", SOURCE, LOCAL, 1), False, Flow("TLS", (SOURCE[0], 5061))),
+    ],
+)
+def test_response_flow(via: str, flow: Flow, connected: bool, expected: Flow) -> None:
+    request = request_with(via)
+    mark_received(request, flow)
+    assert response_flow(request, flow, connected=connected) == expected
+
+
+def test_default_ports() -> None:
+    assert [default_port(name) for name in ("UDP", "TCP", "TLS", "WSS")] == [5060, 5060, 5061, 5061]
