@@ -16,7 +16,7 @@ MAX_PENDING = 16 * 1024 * 1024
 """Octets of one unfinished HTTP, SIP or SMTP message; more is shown as it is and forgotten."""
 
 _HTTP_START = re.compile(rb"(?:[A-Z]{3,20} \S+ HTTP/1\.[01]|HTTP/1\.[01] [0-9]{3}(?: [^\r\n]*)?)\r?\n")
-CONTENT_LENGTH = re.compile(
+CONTENT_LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,12})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _CHUNKED = re.compile(rb"^transfer-encoding[ \t]*:.*\bchunked\b", re.IGNORECASE | re.MULTILINE)
 _EVENT_STREAM = re.compile(rb"^content-type[ \t]*:[ \t]*text/event-stream", re.IGNORECASE | re.MULTILINE)
 _SHORT_LINK = re.compile(r"^((?:/[^/]+)?/i)/.+")
