@@ -79,9 +79,8 @@ def _parse_part(piece: bytes) -> Part:
     content_type, optional = "text/plain", False
     for line in head.decode("utf-8", "replace").replace("\r\n ", " ").split("\r\n"):
         name, _, value = line.partition(":")
-        match name.strip().lower():
-            case "content-type":
-                content_type = value.strip()
-            case "content-disposition":
-                optional = "handling=optional" in value.replace(" ", "").lower()
+        if name.strip().lower() == "content-type":
+            content_type = value.strip()
+        elif name.strip().lower() == "content-disposition":
+            optional = "handling=optional" in value.replace(" ", "").lower()
     return Part(content_type, body, optional)

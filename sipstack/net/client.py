@@ -12,6 +12,7 @@ from sipstack.net.resolver import Target
 from sipstack.sip.headers import split_list
 from sipstack.sip.message import Request, Response
 from sipstack.sip.transaction import ClientTransaction
+from sipstack.sip.uri import Uri
 
 if TYPE_CHECKING:
     from sipstack.net.endpoint import Endpoint
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 CHALLENGE_LIMIT = 3
 """Challenges that one request answers (A-REG-10): 407 of a proxy, 401 of the server, one nonce gone stale."""
+
+MAX_FORWARDS = "70"
+"""Hops that a request of ours may take (:rfc:`3261#section-8.1.1.6`)."""
 
 ResponseCallback = Callable[[Response], None]
 FailureCallback = Callable[[SipstackError], None]
@@ -197,6 +201,8 @@ class ClientRequest:
         endpoint, target = self._endpoint, self._target
         assert target is not None
         attempt = copy_request(self._base)
+        if "Max-Forwards" not in attempt.headers:
+            attempt.headers.insert("Max-Forwards", MAX_FORWARDS)
         if self._digest is not None:
             self._digest.authorize(attempt)
         flow = target if isinstance(target, Flow) else Flow(target.transport, (target.host, target.port))
@@ -221,6 +227,12 @@ def pop_via(response: Response) -> None:
     response.headers.remove_first("Via")
     if rest:
         response.headers.insert("Via", ", ".join(rest))
+
+
+def next_hop(request: Request) -> Uri:
+    """Return where ``request`` has to go: its first Route, else its Request-URI (:rfc:`3261#section-8.1.2`)."""
+    routes = request.routes
+    return routes[0].uri if routes else request.uri
 
 
 def new_via(transport: str, sent_by: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from sipstack.flow import Flow
 from sipstack.sip.timers import TimerValues
@@ -51,13 +52,15 @@ class EndpointConfig:
     msrp_advertise_port: int | None = None
     msrp_allowed: Callable[[str, int], bool] = anywhere
     """Whether MSRP may connect to this address and port, which a peer has chosen."""
-    msrp_setup: str = "actpass"
+    msrp_setup: Literal["actpass", "active"] = "actpass"
     """``actpass``: peers can reach us; ``active``: we always connect (behind NAT or a relay)."""
     max_message_size: int = MAX_MESSAGE_SIZE
     accept_types: tuple[str, ...] = ACCEPT_TYPES
     accept_wrapped_types: tuple[str, ...] = ACCEPT_WRAPPED_TYPES
     user_agent: str = "rcsgw"
     """For User-Agent and Server headers."""
+    warn_agent: str = "rcsgw"
+    """Name of this host in Warning headers: a token or host."""
     udp: bool = True
     tcp: bool = True
     mtu_limit: int = MTU_LIMIT

@@ -14,14 +14,16 @@ from typing import Any, Self
 
 from sipstack.errors import ConnectionClosed, ParseError, SipstackError, TransactionTimeout
 from sipstack.flow import Flow, HostPort
-from sipstack.net.client import ClientRequest, FailureCallback, ResponseCallback, new_via
+from sipstack.net.client import MAX_FORWARDS, ClientRequest, FailureCallback, ResponseCallback, new_via, next_hop
 from sipstack.net.config import EndpointConfig
 from sipstack.net.dispatch import DialogUser, Dispatcher, answer_malformed
+from sipstack.net.hub import MsrpHub
 from sipstack.net.pool import UserAgentPool
 from sipstack.net.pump import TransactionPump
 from sipstack.net.resolver import Resolver, Target
 from sipstack.net.timers import TimerHeap
 from sipstack.net.transport import SipTransport
+from sipstack.net.wallclock import DateTime
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.digest import DigestClient
 from sipstack.sip.message import Request, Response
@@ -57,7 +59,7 @@ class Endpoint:
         self.pool = UserAgentPool()
         self.dialogs: dict[tuple[str, str, str], DialogUser] = {}
         self._transport: SipTransport | None = None
-        self._hub: Any = None
+        self._hub: MsrpHub | None = None
         self._timers: TimerHeap | None = None
         self._pump: TransactionPump | None = None
         # what is under way
@@ -66,6 +68,7 @@ class Endpoint:
         self.closing = False
         """close() has begun: new requests get 503."""
         self._local: HostPort | None = None
+        self._date = DateTime()
         self._sent_by = ""
         # callbacks
         self.on_request: Callable[[ServerTransaction, Request], bool] | None = None
@@ -105,8 +108,6 @@ class Endpoint:
                 raise
 
     async def _start_hub(self) -> None:
-        from sipstack.net.hub import MsrpHub
-
         config = self.config
         bind_host = config.msrp_bind_host or config.bind_host
         host = config.msrp_advertise_host or config.advertise_host or bind_host
@@ -115,6 +116,7 @@ class Endpoint:
             advertise=(host, config.msrp_advertise_port or 0),
             trace=self.trace,
             allowed=config.msrp_allowed,
+            schedule=self.timers.schedule,
         )
         await hub.start()
         self._hub = hub
@@ -169,7 +171,7 @@ class Endpoint:
         return self._timers
 
     @property
-    def hub(self) -> Any:
+    def hub(self) -> MsrpHub:
         """The MSRP listener and its connections."""
         assert self._hub is not None, "the endpoint is not started, or has no MSRP"
         return self._hub
@@ -184,6 +186,10 @@ class Endpoint:
         host, port = uri.host_port
         own_host, own_port = self.local
         return host.lower() in (own_host.lower(), self.config.bind_host) and (port or 5060) == own_port
+
+    def date(self) -> str:
+        """Return the time as CPIM writes it, in UTC to the second."""
+        return self._date.now()
 
     def via(self, transport: str) -> str:
         """Return a new Via value for a request by ``transport``."""
@@ -317,11 +323,24 @@ class Endpoint:
         body: bytes = b"",
     ) -> Response:
         """Make a response to the request of ``transaction``, send and return it."""
+        response = self.make_reply(transaction, status, reason, headers=headers, body=body)
+        self.respond(transaction, response)
+        return response
+
+    def make_reply(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> Response:
+        """Make a response with our To tag and Server header, without sending it."""
         response = Response.for_request(
             transaction.request, status, reason, to_tag=transaction.local_tag, headers=headers, body=body
         )
         response.headers.add("Server", self.config.user_agent)
-        self.respond(transaction, response)
         return response
 
     # for ClientRequest
@@ -376,6 +395,8 @@ class Endpoint:
         self._send_ack(request, Flow(target.transport, (target.host, target.port)))
 
     def _send_ack(self, request: Request, flow: Flow) -> None:
+        if "Max-Forwards" not in request.headers:
+            request.headers.insert("Max-Forwards", MAX_FORWARDS)
         request.headers.insert("Via", self.via(flow.transport))
         self.transactions.send_ack(request, flow)
         self._run()
@@ -400,9 +421,3 @@ class Endpoint:
         logger.debug("%s", error)
         if self._pump is not None:
             self._pump.flow_failed(flow)
-
-
-def next_hop(request: Request) -> Uri:
-    """Return where ``request`` has to go: its first Route, else its Request-URI (:rfc:`3261#section-8.1.2`)."""
-    routes = request.routes
-    return routes[0].uri if routes else request.uri

@@ -107,17 +107,20 @@ class TcpConnection(asyncio.Protocol):
         self.last_used = self._clock()
         if self.wire is not None:
             self.wire("in", self.flow, data)
-        broken = False
-        try:
-            self._parser.receive_data(data)
-            while (message := self._parser.next_message()) is not None:
-                self.owner.message_received(message, self)
-        except ParseError as error:
-            self.owner.message_received(error, self)
-            broken = True
-        if pings := self._parser.take_pings():
+        parser = self._parser
+        parser.receive_data(data)
+        while not parser.failed:
+            try:
+                message = parser.next_message()
+            except ParseError as error:
+                self.owner.message_received(error, self)
+                continue
+            if message is None:
+                break
+            self.owner.message_received(message, self)
+        if pings := parser.take_pings():
             self.send(b"\r\n" * pings)
-        if broken:
+        if parser.failed:
             # Framing is lost (A-MSG-18). What the owner answered is still sent.
             self.close()
 

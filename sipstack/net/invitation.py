@@ -1,0 +1,193 @@
+"""Requests of others that a user agent's owner decides about: INVITE, MESSAGE, OPTIONS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from sipstack.errors import LocalProtocolError, RemoteProtocolError, TransactionTimeout
+from sipstack.net import uas
+from sipstack.net.body import Part, first_message
+from sipstack.net.chat import ChatHandler, ChatSession
+from sipstack.net.features import offers_chat
+from sipstack.net.media import warning
+from sipstack.sdp import SessionDescription
+from sipstack.sip.dialog import Dialog
+from sipstack.sip.message import Request
+from sipstack.sip.transaction import ServerTransaction
+from sipstack.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from sipstack.net.timers import Timer
+    from sipstack.net.useragent import UserAgent
+
+RING_INTERVAL = 55.0
+"""Seconds between two 180: at least one a minute keeps proxies from giving up (A-INV-03)."""
+
+
+class IncomingProbe:
+    """Who asks, and by which words: what all incoming requests have in common."""
+
+    __slots__ = ("agent", "asserted", "request", "transaction")
+
+    def __init__(self, agent: UserAgent, transaction: ServerTransaction, request: Request) -> None:
+        self.agent = agent
+        self.transaction = transaction
+        self.request = request
+        trusted = agent.endpoint.config.trusted(transaction.flow)
+        self.asserted: tuple[Uri, ...] = (
+            tuple(address.uri for address in request.asserted_identities) if trusted else ()
+        )
+        """P-Asserted-Identity, where the flow is trusted (B-CHT-05); else empty."""
+
+    @property
+    def peer(self) -> Uri:
+        """Who says to be calling (From)."""
+        return self.request.from_.uri
+
+    @property
+    def offers_chat(self) -> bool:
+        """Whether the peer's Contact says that it can chat (B-CAP-03)."""
+        return offers_chat(self.request.contacts)
+
+
+class IncomingPage(IncomingProbe):
+    """A SIP MESSAGE (RFC 3428). Call :meth:`accept` or :meth:`reject`, now or within 32 s."""
+
+    __slots__ = ()
+
+    @property
+    def content_type(self) -> str:
+        """As on the wire, with parameters."""
+        return str(self.request.content_type or "text/plain")
+
+    @property
+    def body(self) -> bytes:
+        """The content, as it came."""
+        return self.request.body
+
+    def accept(self, status: int = 200) -> None:
+        """Answer 200: it is stored. (202: it is queued.)"""
+        self.agent.endpoint.reply(self.transaction, status)
+
+    def reject(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Refuse with ``status``."""
+        self.agent.endpoint.reply(self.transaction, status, reason, headers=headers)
+
+
+class IncomingInvitation(IncomingProbe):
+    """An INVITE to a chat. :meth:`answer` or :meth:`accept` it, or :meth:`reject` it; :meth:`ring` in between."""
+
+    __slots__ = ("_chat", "_timer", "_waiter", "done", "offer", "on_cancel")
+
+    def __init__(
+        self, agent: UserAgent, transaction: ServerTransaction, request: Request, offer: SessionDescription | None
+    ) -> None:
+        super().__init__(agent, transaction, request)
+        self.offer = offer
+        """The peer's session description; None when it wants ours (A-OA-03)."""
+        self.done = False
+        """Answered, rejected or cancelled."""
+        self.on_cancel: Callable[[IncomingInvitation], None] | None = None
+        """Called when the caller gave up before an answer."""
+        self._chat: ChatSession | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: Timer | None = None
+        expires = request.expires
+        if expires:
+            timers = agent.endpoint.timers
+            self._timer = timers.schedule(timers.time() + expires, self._expired)
+
+    @property
+    def first_message(self) -> Part | None:
+        """A message/cpim body that came along in the INVITE (B-CHT-14). The 200 says that it was taken."""
+        return first_message(self.request)
+
+    def ring(self) -> None:
+        """Answer 180, and again each minute until there is an answer."""
+        if self.done:
+            return
+        self.agent.endpoint.reply(self.transaction, 180, headers=self._headers())
+        timers = self.agent.endpoint.timers
+        if not self.request.expires:
+            self._timer = timers.schedule(timers.time() + RING_INTERVAL, self.ring)
+
+    def answer(self, handler: ChatHandler | None = None) -> ChatSession:
+        """Accept: send 200 with our session description and return the chat, on which messages may be sent at once.
+
+        Raise LocalProtocolError when the invitation is done, RemoteProtocolError when nothing in the offer fits; then
+        488 has been sent.
+        """
+        if self.done:
+            raise LocalProtocolError("the invitation is answered, rejected or cancelled")
+        agent = self.agent
+        chat = ChatSession(agent, self.peer, handler)
+        try:
+            dialog = Dialog.from_request(self.request, self.transaction.local_tag)
+            description = chat.describe(self.offer)
+        except RemoteProtocolError as error:
+            chat.abandon()
+            self.reject(error.status, headers=[warning(agent.endpoint.config, error)])
+            raise
+        self._finish()
+        self._chat = chat
+        headers = [*self._headers(), ("Allow", uas.ALLOW), ("Supported", uas.SUPPORTED)]
+        headers += [("Content-Type", "application/sdp")]
+        response = agent.endpoint.make_reply(self.transaction, 200, headers=headers, body=description)
+        dialog.send_response(self.request, response)
+        chat.established(dialog, self.offer, offered=False)
+        agent.endpoint.respond(self.transaction, response)
+        return chat
+
+    async def accept(self, handler: ChatHandler | None = None) -> ChatSession:
+        """:meth:`answer`, then wait for the caller's ACK. Raise TransactionTimeout when it does not come; the chat is
+        closed then."""
+        chat = self.answer(handler)
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+        return chat
+
+    def reject(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Refuse with ``status``: 486 busy, 603 declined, 403, 480… Nothing happens when the invitation is done."""
+        if not self.done:
+            self._finish()
+            self.agent.endpoint.reply(self.transaction, status, reason, headers=headers)
+
+    # sipstack.net.dispatch.InviteUser
+
+    def cancelled(self, request: Request) -> None:
+        """Take the caller's CANCEL."""
+        if not self.done:
+            self.reject(487)
+            if self.on_cancel is not None:
+                self.on_cancel(self)
+
+    def ack_received(self, request: Request) -> None:
+        """Take the ACK: the chat is confirmed."""
+        if self._chat is not None:
+            self._chat.confirmed(request)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def ack_missing(self) -> None:
+        """Give up on a caller that never acknowledged (A-IST-05)."""
+        if self._chat is not None:
+            self._chat.ack_missing()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TransactionTimeout("the 200 to INVITE was never acknowledged"))
+
+    def _expired(self) -> None:
+        self._timer = None
+        self.cancelled(self.request)
+
+    def _finish(self) -> None:
+        self.done = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _headers(self) -> list[tuple[str, str]]:
+        # A-DLG-02: every Record-Route goes back as it came.
+        routes = [("Record-Route", value) for value in self.request.headers.get_all("Record-Route")]
+        return [*routes, ("Contact", self.agent.contact())]

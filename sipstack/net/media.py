@@ -1,0 +1,90 @@
+"""Between SIP messages and the MSRP part of their session descriptions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sipstack.errors import ParseError, RemoteProtocolError
+from sipstack.flow import HostPort
+from sipstack.msrp.session import MsrpSession
+from sipstack.net.body import sdp_of
+from sipstack.net.config import EndpointConfig
+from sipstack.sdp import SessionDescription
+from sipstack.sdp_msrp import MediaRefused, MsrpMedia, msrp_answer, msrp_offer
+from sipstack.sip.headers import quote
+from sipstack.sip.message import Message
+
+CPIM = "message/cpim"
+
+WARNING_LENGTH = 120
+"""Characters of a warning text."""
+
+MISCELLANEOUS = 399
+"""Warning code for what has none of its own (:rfc:`3261#section-20.43`)."""
+
+
+def parse_description(message: Message) -> SessionDescription | None:
+    """Return the session description in ``message``, None when there is none.
+
+    Raise RemoteProtocolError with the SIP status to refuse it with: 400, 415, 488.
+    """
+    body = sdp_of(message)
+    if body is None:
+        return None
+    try:
+        return SessionDescription.parse(body)
+    except ParseError as error:
+        raise RemoteProtocolError(str(error), status=488) from error
+
+
+def offer(
+    config: EndpointConfig, local: HostPort, session: MsrpSession, sdp_id: int, *, active: bool = False
+) -> SessionDescription:
+    """Return our offer of ``session``; ``active`` when it runs and we made its connection."""
+    return msrp_offer(
+        local=local,
+        path=session.local_path,
+        setup="active" if active or config.msrp_setup == "active" else "actpass",
+        accept_types=config.accept_types,
+        accept_wrapped_types=config.accept_wrapped_types,
+        max_size=config.max_message_size,
+        session_id=sdp_id,
+        version=sdp_id,
+    )
+
+
+def answer(
+    config: EndpointConfig,
+    local: HostPort,
+    session: MsrpSession,
+    sdp_id: int,
+    offered: SessionDescription,
+    setup: Literal["passive", "active"],
+) -> SessionDescription:
+    """Return our answer to an offer; ``setup`` is what we are where the offer leaves it to us.
+
+    Raise MediaRefused (488) when nothing in it fits.
+    """
+    return msrp_answer(
+        offered,
+        local=local,
+        path=session.local_path,
+        setup=setup,
+        accept_types=config.accept_types,
+        accept_wrapped_types=config.accept_wrapped_types,
+        max_size=config.max_message_size,
+        session_id=sdp_id,
+        version=sdp_id,
+    )
+
+
+def wants_cpim(media: MsrpMedia) -> bool:
+    """Tell whether text should go wrapped (D-CPM-10): the peer prefers it, or takes no bare text (C-SES-04)."""
+    return media.accepts(CPIM) and (media.prefers_cpim or not media.accepts("text/plain"))
+
+
+def warning(config: EndpointConfig, error: RemoteProtocolError) -> tuple[str, str]:
+    """Return a Warning header that says what ``error`` says."""
+    code = error.warning if isinstance(error, MediaRefused) else MISCELLANEOUS
+    text = " ".join(str(error).split())[:WARNING_LENGTH]
+    return "Warning", f"{code} {config.warn_agent} {quote(text)}"

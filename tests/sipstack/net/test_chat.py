@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sipstack.errors import LocalProtocolError, RequestFailed, TransactionTimeout
+from sipstack.msrp.message import MessageState
+from sipstack.net.invitation import IncomingInvitation
+
+from .helpers import B, Chats, pair, until
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [({}, {}), ({"msrp_setup": "active"}, {}), ({}, {"msrp_setup": "active"})],
+    ids=["actpass", "caller active", "callee active"],
+)
+async def test_both_ways(transport: str, a: dict[str, str], b: dict[str, str]) -> None:
+    async with pair(transport, a=a, b=b) as (around, agent, _, phone):
+        chats = Chats()
+        chat = await agent.invite(B, chats)
+        done = await chat.deliver("hello")
+        assert done.state is MessageState.SENT
+        await until(lambda: phone.chats.messages)
+        message = phone.chats.messages[0]
+        assert (message.text, message.content_type, message.message_id) == ("hello", "text/plain", done.message_id)
+        assert message.cpim is not None and message.cpim.from_.uri == "sip:anonymous@anonymous.invalid"
+        other = phone.open[0]
+        assert other.wraps and chat.wraps
+        assert (await other.deliver("answer", message_id="abcd1234")).state is MessageState.SENT
+        assert chats.texts == ["answer"]
+        await chat.close("logout")
+        await until(lambda: phone.chats.closed)
+        assert [reason for _, reason, _ in phone.chats.closed] == ["remote"]
+        assert [reason for _, reason, _ in chats.closed] == ["local"]
+        bye = next(request for request in around.core.requests if request.method == "BYE")
+        assert bye.headers.get("Reason") == 'SIP;cause=200;text="logout"'
+        assert phone.invitations[0].asserted == (agent.identity.aor,)
+        with pytest.raises(LocalProtocolError):
+            chat.send("too late")
+        await chat.close()
+        assert not around.a.dialogs and not around.b.dialogs
+
+
+async def test_big_message_and_many_small_ones() -> None:
+    async with pair() as (around, agent, _, phone):
+        chat = await agent.invite(B, Chats())
+        text = "0123456789abcdef" * 65536
+        async with asyncio.timeout(30):
+            assert (await chat.deliver(text)).state is MessageState.SENT
+        assert phone.chats.texts == [text]
+        sent = [chat.send(f"message {number}") for number in range(100)]
+        await until(lambda: all(message.state is MessageState.SENT for message in sent))
+        assert phone.chats.texts[1:] == [f"message {number}" for number in range(100)]
+        assert around.core.methods().count("INVITE") == 1
+        assert len(around.b.hub) == 1
+
+
+async def test_callee_hangs_up() -> None:
+    async with pair() as (_, agent, _, phone):
+        chats = Chats()
+        await agent.invite(B, chats)
+        await phone.open[0].close()
+        await until(lambda: chats.closed)
+        assert chats.closed[0][1] == "remote"
+        assert phone.chats.closed[0][1] == "local"
+
+
+async def test_cut_connection_ends_the_chat_on_both_sides() -> None:
+    async with pair() as (around, agent, _, phone):
+        chats = Chats()
+        chat = await agent.invite(B, chats)
+        await chat.deliver("hello")
+        pending = chat.send("x" * 4_000_000)
+        assert chat.msrp.connection is not None
+        around.a.hub._links[chat.msrp.connection].abort()
+        await until(lambda: chats.closed and phone.chats.closed)
+        assert [reason for _, reason, _ in chats.closed] == ["connection-lost"]
+        assert chats.closed[0][2] is not None
+        assert phone.chats.closed[0][1] in ("remote", "connection-lost")
+        assert len(phone.chats.closed) == 1
+        assert pending.state is not MessageState.PENDING
+        # and the next one works
+        chat = await agent.invite(B, chats)
+        assert (await chat.deliver("again")).state is MessageState.SENT
+
+
+async def test_iteration() -> None:
+    async with pair() as (_, agent, _, phone):
+        chat = await agent.invite(B)
+        for text in ("one", "two"):
+            phone.open[0].send(text)
+        received = []
+        async for message in chat:
+            received.append(message.text)
+            if len(received) == 2:
+                await phone.open[0].close()
+        assert received == ["one", "two"]
+    async with pair() as (_, agent, _, phone):
+        async with await agent.invite(B, Chats()) as chat:
+            with pytest.raises(LocalProtocolError):
+                aiter(chat)
+        await until(lambda: phone.chats.closed)
+
+
+@pytest.mark.parametrize("status", [403, 480, 486, 603])
+async def test_refused(status: int) -> None:
+    async with pair() as (around, agent, _, phone):
+        phone.react = lambda invitation: invitation.reject(status)
+        chats = Chats()
+        with pytest.raises(RequestFailed) as caught:
+            await agent.invite(B, chats)
+        assert caught.value.response.status == status
+        assert chats.closed == []
+        assert len(around.a.hub.sessions) == 0
+        phone.invitations[0].reject(486)
+        with pytest.raises(LocalProtocolError):
+            phone.invitations[0].answer()
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("how", ["timeout", "cancellation"])
+async def test_caller_gives_up(transport: str, how: str) -> None:
+    async with pair(transport) as (around, agent, _, phone):
+        phone.react = IncomingInvitation.ring
+        responses: list[int] = []
+        timeout = 0.2 if how == "timeout" else None
+        calling = asyncio.ensure_future(
+            agent.invite(B, timeout=timeout, on_provisional=lambda response: responses.append(response.status))
+        )
+        await until(lambda: responses)
+        if how == "cancellation":
+            calling.cancel()
+        with pytest.raises((TransactionTimeout, asyncio.CancelledError)):
+            await calling
+        await until(lambda: phone.cancelled)
+        await until(lambda: "CANCEL" in around.core.methods())
+        assert phone.invitations[0].done and 180 in responses
+        assert len(around.a.hub.sessions) == 0
+
+
+async def test_late_success_is_acknowledged_and_ended() -> None:
+    async with pair() as (around, agent, _, phone):
+        # The callee never hears of the CANCEL, because the core keeps it back.
+        around.core.endpoint.on_cancel = lambda transaction, request: None
+        phone.react = IncomingInvitation.ring
+        responses: list[int] = []
+        calling = asyncio.ensure_future(
+            agent.invite(B, on_provisional=lambda response: responses.append(response.status))
+        )
+        await until(lambda: responses)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        phone.invitations[0].answer(phone.chats)
+        await until(lambda: phone.chats.closed)
+        assert phone.chats.closed[0][1] == "remote"
+        assert around.core.methods()[-2:] == ["ACK", "BYE"]
+
+
+async def test_missing_ack_ends_the_chat() -> None:
+    async with pair() as (around, agent, _, phone):
+        around.core.endpoint.on_ack = lambda request: True
+        accepting: list[asyncio.Future[object]] = []
+        phone.react = lambda invitation: accepting.append(asyncio.ensure_future(invitation.accept(phone.chats)))
+        chats = Chats()
+        await agent.invite(B, chats)
+        await until(lambda: chats.closed and phone.chats.closed)
+        assert phone.chats.closed[0][1] == "no-ack"
+        with pytest.raises(TransactionTimeout):
+            await accepting[0]
+
+
+async def test_accept_waits_for_the_ack() -> None:
+    async with pair() as (_, agent, _, phone):
+        accepting: list[asyncio.Future[object]] = []
+        phone.react = lambda invitation: accepting.append(asyncio.ensure_future(invitation.accept(phone.chats)))
+        chat = await agent.invite(B, Chats())
+        await asyncio.wait_for(accepting[0], 5)
+        assert (await chat.deliver("x")).state is MessageState.SENT
+
+
+async def test_close_of_the_agent_ends_its_chats_first() -> None:
+    async with pair() as (around, agent, _, phone):
+        await agent.invite(B, Chats())
+        await agent.close()
+        await until(lambda: phone.chats.closed)
+        methods = around.core.methods()
+        assert methods.index("BYE") < len(methods) - 1 and methods[-1] == "REGISTER"
+        assert agent.identity.aor.aor not in around.core.bindings
+
+
+async def test_challenged_invite_and_bye() -> None:
+    async with pair() as (around, agent, _, phone):
+        around.core.challenge_all = True
+        chat = await agent.invite(B, Chats())
+        invites = [request for request in around.core.requests if request.method == "INVITE"]
+        assert [request.cseq.number for request in invites] == [1, 2]
+        ack = next(request for request in around.core.requests if request.method == "ACK" and request.to.tag)
+        assert (await chat.deliver("x")).state is MessageState.SENT
+        acks = [request for request in around.core.requests if request.method == "ACK"]
+        assert ack in acks and acks[-1].cseq.number == 2
+        assert acks[-1].headers.get("Proxy-Authorization") == invites[1].headers.get("Proxy-Authorization")
+        await chat.close()
+        bye = around.core.requests[-1]
+        assert (bye.method, bye.cseq.number) == ("BYE", 3)
