@@ -173,7 +173,7 @@ class ChunkParser:
         data, position = self._data, self._position
         beginning = data[position : position + MAX_START_LINE]
         if not b"MSRP ".startswith(beginning[:5]) or b"\r\n" in beginning or len(data) - position >= MAX_START_LINE:
-            raise ParseError("MSRP start line", f"is malformed: {beginning[:40]!r}", offset=0)
+            raise ParseError("MSRP start line", offset=0)
 
     def _head_too_large(self, start_line: re.Match[bytes]) -> ParseError:
         lines = self._data[start_line.end() : self._position + MAX_HEAD].rpartition(b"\r\n")[0]
@@ -241,8 +241,8 @@ def _read_fields(text: str) -> tuple[dict[str, str], list[tuple[str, str]], str]
     fault = ""
     lines = text.split("\r\n") if text else []
     if len(lines) > MAX_HEADERS:
-        return fields, extra, f"more than {MAX_HEADERS} headers"
-    for line in lines:
+        fault = f"more than {MAX_HEADERS} headers"
+    for line in lines[:MAX_HEADERS]:
         name, colon, value = line.partition(":")
         known = _CANONICAL.get(name) or _CANONICAL.get(name.lower())
         if known is None:
