@@ -154,6 +154,9 @@ class MsrpConnection:
         session.connection = self
         self.bound[session.local] = session
         self._idle_deadline = None
+        if session.opened and session.queue:
+            # What was sent while the peer had not connected yet.
+            self.add_ready(session)
 
     def detach(self, session: MsrpSession, now: float) -> None:
         """Let go of ``session``; a chunk of it under way is aborted."""
