@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from sipstack.sip.client_transaction import ClientTransaction
@@ -56,6 +60,11 @@ def test_timer_values_follow_from_t1() -> None:
     slow = TimerValues(t1=1.0)
     assert (slow.patience, slow.d, slow.trying_delay) == (64.0, 64.0, 3.0)
     assert TimerValues(t1=0.1).d == 32.0
+
+
+def test_page_is_drawn_from_these_tables() -> None:
+    script = Path(__file__).parents[3] / "scripts" / "draw_states.py"
+    subprocess.run([sys.executable, script, "--check"], check=True)
 
 
 class TestTimerQueue:
