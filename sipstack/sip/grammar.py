@@ -44,7 +44,8 @@ _PARAMETER = re.compile(
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE = re.compile(r'(["\\\x00])')
-_LINE_BREAK = re.compile(r"[\r\n]|(?<!\\)\x00")
+# What no header value holds: it could end a line for somebody. NUL is legal as a quoted-pair only.
+LINE_BREAK = re.compile(r"[\r\n]|(?<!\\)\x00")
 # What a comma list is made of; a lone quote or angle bracket matches nothing.
 _LIST_PIECE = re.compile(rf'[^,"<]+|{QUOTED}|<[^<>"]*>', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -57,7 +58,7 @@ def is_token(text: str) -> bool:
 
 def refuse_line_breaks(text: str, what: str) -> None:
     """Raise :class:`LocalProtocolError` if ``text`` holds CR, LF or a NUL that is no quoted-pair."""
-    if _LINE_BREAK.search(text) is not None:
+    if LINE_BREAK.search(text) is not None:
         raise LocalProtocolError(f"{what} must not hold line breaks or NUL")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar, overload
 
 from sipstack.errors import LocalProtocolError, ParseError
-from sipstack.sip.grammar import is_token, quote, refuse_line_breaks, split_list, unquote
+from sipstack.sip.grammar import LINE_BREAK, is_token, quote, refuse_line_breaks, split_list, unquote
 from sipstack.sip.values import CSeq, MediaType, Reason, RetryAfter, WarningValue, parse_auth_params
 
 __all__ = [
@@ -256,10 +256,10 @@ def parse_headers(text: str, limit: int) -> tuple[Headers, ParseError | None]:
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
     lines = text.split("\r\n")
-    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+    if any(text.count(end) != len(lines) - 1 for end in "\r\n") or "\x00" in text and LINE_BREAK.search("".join(lines)):
         # A lone CR or LF could hide a header from us and show it to the next hop.
-        error = ParseError("header block", "has a lone CR or LF")
-        lines = [line.replace("\r", " ").replace("\n", " ") for line in lines]
+        error = ParseError("header block", "has a lone CR, LF or NUL")
+        lines = [LINE_BREAK.sub(" ", line) for line in lines]
     if len(lines) > limit:
         error = error or ParseError("header block", f"has more than {limit} lines", status=513)
         del lines[limit:]

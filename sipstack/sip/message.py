@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sipstack.errors import LocalProtocolError, ParseError
 from sipstack.sip.address import Address
-from sipstack.sip.grammar import parse_number, split_list
+from sipstack.sip.grammar import parse_number, refuse_line_breaks, split_list
 from sipstack.sip.headers import Headers
 from sipstack.sip.reasons import REASONS
 from sipstack.sip.uri import Uri
@@ -320,9 +320,8 @@ class Response(Message):
         return self.status >= 200
 
     def start_line(self) -> str:
-        """Return the status line without CRLF; :class:`LocalProtocolError` if the reason holds a line break."""
-        if "\r" in self.reason or "\n" in self.reason:
-            raise LocalProtocolError("a reason phrase must not hold line breaks")
+        """Return the status line without CRLF; :class:`LocalProtocolError` if the reason holds a line break or NUL."""
+        refuse_line_breaks(self.reason, "reason phrase")
         return f"SIP/2.0 {self.status} {self.reason}"
 
 

@@ -20,7 +20,7 @@ LINE_BREAK = b"\r\n"
 # SIP-Version = "SIP" "/" 1*DIGIT "." 1*DIGIT, without regard to case
 _VERSION = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.IGNORECASE | re.ASCII)
 # Status-Code SP Reason-Phrase; the SP may be missing before an empty reason (A-MSG-02)
-_STATUS = re.compile(r"([1-6][0-9]{2})(?: (.*))?", re.DOTALL)
+_STATUS = re.compile(r"([1-6][0-9]{2})(?: ([^\r\n\x00]*))?")
 
 
 def parse_message(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Request | Response:

@@ -142,6 +142,7 @@ def test_empty_block() -> None:
         ("Via: a\r\n\r\nFrom: b", "header line"),
         ("Via: a\r\nFrom: b\nTo: c", "header block"),
         ("Via: a\r\nFrom: b\rTo: c\r\nTo", "header block"),
+        ("Via: a\r\nFrom: b\x00", "header block"),
         ("Via: a\r\nFrom: b\r\n" + "To: c\r\n" * 99 + "To", "header block"),
     ],
 )

@@ -77,6 +77,9 @@ def test_status_lines(start: bytes) -> None:
         b"SIP/2.0 2000 OK\r\n",
         b"SIP/2.0 4294967301 x\r\n",
         b"SIP/3.0 200 OK\r\n",
+        b"SIP/2.0 200 OK\rVia: x\r\n",
+        b"SIP/2.0 200 OK\nVia: x\r\n",
+        b"SIP/2.0 200 O\x00K\r\n",
         b"SIP/2.0 \xd9\xa2\xd9\xa0\xd9\xa0 OK\r\n",
     ],
 )
