@@ -71,7 +71,9 @@ class Core:
         self.subscribers = SubscriberTable(self.options.database)
         realm = self.options.realm or self.options.domain
         self._digest = DigestServer(realm, self.options.algorithms, secret=ids.token(256).encode())
-        config = EndpointConfig(bind_host=self.options.host, bind_port=self.options.port, user_agent="rcsgw lab core")
+        config = EndpointConfig(
+            bind_host=self.options.host, bind_port=self.options.port, msrp=False, user_agent="rcsgw lab core"
+        )
         self.endpoint = Endpoint(config, trace=trace)
         self._proxy = Proxy(self.endpoint)
         # The "original dialog identifier" (TS 24.229 §5.4.3.2): who sends it back to us is the IM server.
@@ -89,7 +91,7 @@ class Core:
             self.subscribers,
             self._digest,
             domain=self.domain,
-            service_route=f"<sip:orig@{self.endpoint.sent_by};lr>",
+            sent_by=self.endpoint.sent_by,
         )
         self.admin = AdminServer(build_app(self), self.options.host, self.options.http_port)
         await self.admin.start()

@@ -103,7 +103,9 @@ class ImServer:
         self.online: dict[str, float] = {}
         self._gateways = canonical(options.gateways or (f"sip:rcsgw@{options.domain}",))
         self._cores = canonical(options.cores or (f"sip:scscf@{options.domain}",))
-        config = EndpointConfig(bind_host=options.host, bind_port=options.port, user_agent="rcsgw lab IM server")
+        config = EndpointConfig(
+            bind_host=options.host, bind_port=options.port, msrp=False, user_agent="rcsgw lab IM server"
+        )
         self.endpoint = Endpoint(config, trace=trace)
         self._proxy = Proxy(self.endpoint)
         self.admin = AdminServer(self._build_app(), options.host, options.http_port)

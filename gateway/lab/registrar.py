@@ -73,12 +73,12 @@ class Refusal(Exception):
 class Registrar:
     """All bindings of one home domain."""
 
-    def __init__(self, subscribers: SubscriberTable, digest: DigestServer, *, domain: str, service_route: str) -> None:
-        """``service_route`` is the value of Service-Route (:rfc:`3608`)."""
+    def __init__(self, subscribers: SubscriberTable, digest: DigestServer, *, domain: str, sent_by: str) -> None:
+        """``sent_by`` is the core's own address for Service-Route (:rfc:`3608`), ``host:port``."""
         self._subscribers = subscribers
         self._digest = digest
         self._domain = domain.lower()
-        self._service_route = service_route
+        self._sent_by = sent_by
         self._bindings: dict[str, list[Binding]] = {}
         # (expires_at, serial, account); an entry whose binding was refreshed or removed since means nothing
         self._deadlines: list[tuple[float, int, str]] = []
@@ -100,7 +100,7 @@ class Registrar:
             change = self._update(request, flow, username, aor, now)
         except Refusal as refusal:
             return refusal.answer
-        return Answer(200, self._success_headers(request, username, now), change)
+        return Answer(200, self._success_headers(request, flow, username, now), change)
 
     def _check_domain(self, request: Request) -> None:
         if request.to.uri.host.lower() != self._domain and not request.to.uri.is_tel:
@@ -161,12 +161,14 @@ class Registrar:
             expires = int(max(binding.expires_at for binding in bindings) - now)
         return Change(aor, expires)
 
-    def _success_headers(self, request: Request, username: str, now: float) -> list[tuple[str, str]]:
+    def _success_headers(self, request: Request, flow: Flow, username: str, now: float) -> list[tuple[str, str]]:
         headers = [("Path", value) for value in request.headers.get_all("Path")]
         for binding in self._bindings.get(username, []):
             left = max(0, round(binding.expires_at - now))
             headers.append(("Contact", f"<{binding.uri}>{binding.parameters};expires={left}"))
-        headers.append(("Service-Route", self._service_route))
+        # Who came by TCP shall go on by TCP.
+        transport = ";transport=tcp" if flow.transport == "TCP" else ""
+        headers.append(("Service-Route", f"<sip:orig@{self._sent_by}{transport};lr>"))
         identities = ", ".join(f"<{uri}>" for uri in self._subscribers.identities(username))
         headers.append(("P-Associated-URI", identities))
         return headers

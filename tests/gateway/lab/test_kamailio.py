@@ -45,7 +45,8 @@ async def test_registers_with_the_right_password_only(tmp_path: Path, transport:
         answer = await client.register("secret")
         assert answer.status == 200
         assert answer.header("P-Associated-URI") == "<sip:b@cc.com>"
-        assert answer.header("Service-Route") == f"<sip:orig@{core.host}:{core.sip_port};lr>"
+        by_tcp = ";transport=tcp" if transport == "TCP" else ""
+        assert answer.header("Service-Route") == f"<sip:orig@{core.host}:{core.sip_port}{by_tcp};lr>"
         assert (await client.register("wrong")).status == 401
         core.remove_subscriber("b")
         assert (await client.register("secret")).status == 401

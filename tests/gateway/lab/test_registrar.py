@@ -57,7 +57,7 @@ def registrar() -> Iterator[Registrar]:
     table = SubscriberTable()
     table.put(Subscriber.from_password("a", "secret", "cc.com", ["sip:a@cc.com", "tel:+491511"]))
     digest = DigestServer("cc.com", ("SHA-512-256", "SHA-256", "MD5"), secret=b"s")
-    yield Registrar(table, digest, domain="cc.com", service_route="<sip:orig@core;lr>")
+    yield Registrar(table, digest, domain="cc.com", sent_by="core")
     table.close()
 
 
@@ -83,7 +83,7 @@ def test_every_algorithm(algorithm: str) -> None:
     table = SubscriberTable()
     table.put(Subscriber.from_password("a", "secret", "cc.com"))
     digest = DigestServer("cc.com", (algorithm,), secret=b"s")
-    registrar = Registrar(table, digest, domain="cc.com", service_route="<sip:core;lr>")
+    registrar = Registrar(table, digest, domain="cc.com", sent_by="core")
     assert Phone(registrar).register(("Contact", CONTACT)).status == 200
     assert Phone(registrar, password="wrong").register(("Contact", CONTACT)).status == 401
     assert Phone(registrar, username="nobody").register(("Contact", CONTACT)).status == 401

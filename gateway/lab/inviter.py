@@ -1,0 +1,61 @@
+"""What A does over HTTP: invite somebody through the gateway, and look after the invitations."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+TIMEOUT = aiohttp.ClientTimeout(total=35.0)
+"""Seconds for one call; the gateway itself answers within 30."""
+
+
+class InviteFailed(Exception):
+    """The gateway refused; ``problem`` is its RFC 9457 body, if it sent one."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(f"{status} {problem.get('title', '')}: {problem.get('detail', '')}".rstrip(": "))
+        self.status = status
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Inviter:
+    """A's credentials at a gateway."""
+
+    gateway: str
+    """``http://127.0.0.1:8080``, without the path."""
+    user: str
+    """UID, or an identity without its scheme."""
+    password: str
+
+    async def invite(self, identifier: str, *, note: str = "", language: str = "") -> dict[str, Any]:
+        """Invite a person by e-mail address or phone number; returns the invitation."""
+        body = {"email" if "@" in identifier else "phone": identifier, "note": note, "language": language}
+        return await self._call("POST", "/rcsgw/invitee/user", {key: value for key, value in body.items() if value})
+
+    async def invitations(self) -> list[dict[str, Any]]:
+        """Return my invitations."""
+        found: list[dict[str, Any]] = (await self._call("GET", "/rcsgw/invitee/user")).get("invitations", [])
+        return found
+
+    async def revoke(self, account: str) -> None:
+        """End my invitation of an account."""
+        await self._call("DELETE", f"/rcsgw/invitee/user/{quote(account, safe=':@')}")
+
+    async def log_out(self) -> None:
+        """End all my invitations."""
+        await self._call("DELETE", "/rcsgw/inviter/session")
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        headers = {"Accept": "application/json", "Authorization": f"Basic {credentials}"}
+        async with aiohttp.ClientSession(self.gateway, timeout=TIMEOUT, headers=headers) as session:
+            async with session.request(method, path, json=body) as answer:
+                content = await answer.json(content_type=None) if answer.content_length != 0 else {}
+                if answer.status >= 400:
+                    raise InviteFailed(answer.status, content if isinstance(content, dict) else {})
+                return content if isinstance(content, dict) else {}

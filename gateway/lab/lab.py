@@ -1,0 +1,223 @@
+"""The whole lab in one process: embedded core, IM server, mailbox and A's phone, on given or free ports.
+
+For tests, the demonstration and ``rcsgw lab``. Each part also runs alone: ``python -m gateway.lab.core``,
+``gateway.lab.imserver``, ``gateway.lab.mailbox``, ``gateway.lab.phone``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import click
+
+from gateway.lab.core import Core, CoreOptions
+from gateway.lab.imserver import ImServer, ImServerOptions
+from gateway.lab.mailbox import Mailbox
+from gateway.lab.phone import Behaviour, Phone, PhoneOptions
+from gateway.lab.run import ready, serve_until_signal
+from gateway.lab.subscribers import Subscriber
+from sipstack.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class LabUser:
+    """A subscriber of the lab."""
+
+    username: str
+    password: str
+    identities: tuple[str, ...] = ()
+    """Public identities; empty: ``sip:username@domain``."""
+
+
+@dataclass(slots=True)
+class LabOptions:
+    """What the lab consists of. Ports 0 are free ones."""
+
+    domain: str = "cc.com"
+    host: str = "127.0.0.1"
+    users: tuple[LabUser, ...] = (LabUser("a", "a-secret"),)
+    """The first one has the phone."""
+    folder: Path | None = None
+    """Keeps subscribers, second registrations and mails over a restart; None: in memory."""
+    core_port: int = 0
+    core_http_port: int = 0
+    im_port: int = 0
+    im_http_port: int = 0
+    smtp_port: int = 0
+    mailbox_http_port: int = 0
+    gateways: tuple[str, ...] = ()
+    """From of second registrations; empty: ``sip:rcsgw@domain``."""
+    im_open: bool = False
+    """Let the IM server serve everybody: for the interaction driver ``none``."""
+    with_im_server: bool = True
+    with_phone: bool = True
+    transport: str = "tcp"
+    """How the phone reaches the core."""
+    behaviour: Behaviour = field(default_factory=Behaviour)
+
+
+class Lab:
+    """All parts; each is an attribute from :meth:`start` on. ``trace`` makes the trace of an actor by its name."""
+
+    def __init__(
+        self, options: LabOptions | None = None, *, trace: Callable[[str], Trace | None] = lambda actor: None
+    ) -> None:
+        self.options = options or LabOptions()
+        self._trace = trace
+        self._parts = contextlib.AsyncExitStack()
+        self.im_server: ImServer | None = None
+        self.core: Core
+        self.mailbox: Mailbox
+        self.phone: Phone | None = None
+
+    async def start(self) -> None:
+        """Start the parts in the order in which they need each other; what was started is closed if one fails."""
+        async with contextlib.AsyncExitStack() as parts:
+            await self._start(parts)
+            self._parts = parts.pop_all()
+
+    async def _start(self, parts: contextlib.AsyncExitStack) -> None:
+        options = self.options
+        if options.with_im_server:
+            self.im_server = await parts.enter_async_context(self._make_im_server())
+        self.core = await parts.enter_async_context(self._make_core())
+        for user in options.users:
+            self.add_user(user)
+        self.mailbox = Mailbox(
+            host=options.host,
+            smtp_port=options.smtp_port,
+            http_port=options.mailbox_http_port,
+            folder=self._path("mails"),
+            trace=self._trace("mailbox"),
+        )
+        await parts.enter_async_context(self.mailbox)
+        if options.with_phone and options.users:
+            self.phone = await parts.enter_async_context(self.make_phone(options.users[0]))
+
+    def _path(self, name: str) -> Path | None:
+        folder = self.options.folder
+        return None if folder is None else folder / name
+
+    def _make_im_server(self) -> ImServer:
+        options = self.options
+        return ImServer(
+            ImServerOptions(
+                domain=options.domain,
+                host=options.host,
+                port=options.im_port,
+                http_port=options.im_http_port,
+                database=self._path("imserver.db") or ":memory:",
+                gateways=options.gateways,
+                open=options.im_open,
+            ),
+            trace=self._trace("im-server"),
+        )
+
+    def _make_core(self) -> Core:
+        options = self.options
+        if options.folder is not None:
+            options.folder.mkdir(parents=True, exist_ok=True)
+        return Core(
+            CoreOptions(
+                domain=options.domain,
+                host=options.host,
+                port=options.core_port,
+                http_port=options.core_http_port,
+                database=self._path("core.db") or ":memory:",
+                im_server=self.im_server.address if self.im_server is not None else None,
+            ),
+            trace=self._trace("core"),
+        )
+
+    def add_user(self, user: LabUser) -> None:
+        """Make a subscriber known to core and IM server."""
+        subscriber = Subscriber.from_password(user.username, user.password, self.options.domain, user.identities)
+        self.core.subscribers.put(subscriber)
+        if self.im_server is not None:
+            self.im_server.add_members(subscriber.impus)
+
+    def make_phone(self, user: LabUser, actor: str = "phone") -> Phone:
+        """Return a phone for a user, not started."""
+        identities = user.identities or (f"sip:{user.username}@{self.options.domain}",)
+        options = PhoneOptions(
+            aor=identities[0],
+            password=user.password,
+            username=user.username,
+            proxy=self.proxy_uri,
+            host=self.options.host,
+            behaviour=self.options.behaviour,
+        )
+        return Phone(options, trace=self._trace(actor))
+
+    @property
+    def proxy_uri(self) -> str:
+        """The outbound proxy for clients of this lab."""
+        host, port = self.core.address
+        return f"sip:{host}:{port};transport={self.options.transport};lr"
+
+    async def close(self) -> None:
+        """Close all parts, the phone first."""
+        await self._parts.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def addresses(self) -> dict[str, str]:
+        """Return where everything is, as ``host:port`` by name."""
+        found = {
+            "sip": self.core.address,
+            "core": self.core.admin.address,
+            "smtp": self.mailbox.address,
+            "mailbox": self.mailbox.http.address,
+        }
+        if self.im_server is not None:
+            found |= {"im_sip": self.im_server.address, "im": self.im_server.admin.address}
+        if self.phone is not None:
+            found["phone"] = self.phone.address
+        return {name: f"{host}:{port}" for name, (host, port) in found.items()}
+
+
+@click.command()
+@click.option("--domain", default="cc.com", show_default=True, help="Home domain and realm.")
+@click.option("--user", "users", multiple=True, metavar="USER:PASSWORD", help="Subscriber; the first has the phone.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep state here; in memory when not given.")
+@click.option("--sip-port", default=5060, show_default=True, help="SIP port of the core; 0: a free one.")
+@click.option("--im-port", default=5080, show_default=True, help="SIP port of the IM server; 0: a free one.")
+@click.option("--smtp-port", default=2525, show_default=True, help="Port of the mail server; 0: a free one.")
+@click.option("--mailbox-port", default=8025, show_default=True, help="Port of the mailbox's page; 0: a free one.")
+@click.option("--core-port", default=5061, show_default=True, help="Port of the core's admin HTTP; 0: a free one.")
+@click.option("--no-phone", is_flag=True, help="Leave A's phone out.")
+@click.option("--im-open", is_flag=True, help="The IM server serves everybody.")
+def main(
+    domain: str,
+    users: tuple[str, ...],
+    folder: Path | None,
+    sip_port: int,
+    im_port: int,
+    smtp_port: int,
+    mailbox_port: int,
+    core_port: int,
+    no_phone: bool,
+    im_open: bool,
+) -> None:
+    """Run core, IM server, mailbox and A's phone in one process. Writes one JSON line when it is ready."""
+    options = LabOptions(domain=domain, folder=folder, with_phone=not no_phone, im_open=im_open)
+    if users:
+        pairs = [user.partition(":") for user in users]
+        options.users = tuple(LabUser(name, password) for name, _, password in pairs)
+    options.core_port, options.im_port, options.core_http_port = sip_port, im_port, core_port
+    options.smtp_port, options.mailbox_http_port = smtp_port, mailbox_port
+    lab = Lab(options)
+    serve_until_signal(lab, lambda: ready("lab", **lab.addresses()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,394 @@
+"""A's phone, the first client: an ordinary RCS chat client on sipstack's UserAgent, in few lines.
+
+It registers, says what it can, takes chats and answers them. How it behaves is a value that may change at any time, so
+that a test can have a peer that declines, never answers or hangs up in the middle. As a program see
+:mod:`gateway.lab.phonecli`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+from sipstack.errors import RequestFailed, SipstackError
+from sipstack.flow import HostPort
+from sipstack.msrp.message import OutgoingMessage
+from sipstack.net.chat import ChatHandler, ChatSession
+from sipstack.net.chatmessage import ChatMessage
+from sipstack.net.config import EndpointConfig
+from sipstack.net.endpoint import Endpoint
+from sipstack.net.invitation import IncomingInvitation, IncomingPage
+from sipstack.net.useragent import AgentHandler, Identity, UserAgent
+from sipstack.sip.digest import Credentials
+from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed, Unregistered
+from sipstack.sip.uri import Uri
+from sipstack.trace import Trace
+
+logger = logging.getLogger(__name__)
+
+EVENTS_KEPT = 1000
+"""Events that :attr:`Phone.events` holds; older ones are forgotten."""
+
+ECHO_LIMIT = 2000
+"""Characters that the echo repeats; of a longer message it tells the length."""
+
+ON_INVITE: tuple[str, ...] = ("accept", "ask", "ring", "ignore")
+"""Besides a status from 300 to 699."""
+
+ON_MESSAGE: tuple[str, ...] = ("echo", "script", "accept", "hang-up", "ignore")
+"""Besides an MSRP status from 400 to 599."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What the phone does by itself."""
+
+    on_invite: str | int = "accept"
+    """``accept``; ``ask``: rings until :meth:`Phone.accept`; ``ring``: rings for ever; ``ignore``: not even that (its
+    core hears 100 Trying); or a status to refuse with, such as 486 or 603."""
+    on_message: str | int = "echo"
+    """``echo``; ``script``: the next line of ``script``; ``accept``: says nothing; ``hang-up``: takes it and ends the
+    chat; ``ignore``: never answers the MSRP request; or an MSRP status to refuse with, such as 413."""
+    script: tuple[str, ...] = ()
+    """Lines for ``script``, again from the first after the last."""
+    delay: float = 0.0
+    """Seconds to wait before accepting an invitation."""
+
+    def __post_init__(self) -> None:
+        if self.on_invite not in ON_INVITE and not (isinstance(self.on_invite, int) and 300 <= self.on_invite <= 699):
+            raise ValueError(f"on_invite: one of {', '.join(ON_INVITE)} or a status from 300 to 699")
+        if self.on_message not in ON_MESSAGE and not (
+            isinstance(self.on_message, int) and 400 <= self.on_message <= 599
+        ):
+            raise ValueError(f"on_message: one of {', '.join(ON_MESSAGE)} or a status from 400 to 599")
+        if self.on_message == "script" and not self.script:
+            raise ValueError("script: no lines")
+        if self.delay < 0:
+            raise ValueError("delay: is negative")
+
+
+@dataclass(slots=True)
+class PhoneOptions:
+    """Who the phone is and where its core is."""
+
+    aor: str = "sip:a@cc.com"
+    password: str = ""
+    username: str = ""
+    """Private identity for the digest; empty: the user part of ``aor``."""
+    proxy: str = ""
+    """Outbound proxy, ``sip:127.0.0.1:5060;transport=tcp;lr``; empty: found by the domain of ``aor``."""
+    display_name: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    msrp_port: int = 0
+    expires: int = 3600
+    behaviour: Behaviour = field(default_factory=Behaviour)
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneEvent:
+    """Something that happened to the phone."""
+
+    serial: int
+    kind: str
+    """``registered``, ``unregistered``, ``registration-failed``, ``invited``, ``cancelled``, ``chat``, ``message``,
+    ``sent``, ``closed``, ``page``."""
+    peer: str = ""
+    text: str = ""
+    """The message; or why, or in which state."""
+    id: str = ""
+
+    def view(self) -> dict[str, Any]:
+        """Return it for JSON, without what is empty."""
+        return {name: value for name, value in asdict(self).items() if value != ""}
+
+
+class Phone(AgentHandler, ChatHandler):
+    """One phone with its own endpoint: start, then use :attr:`chats`, :meth:`say`, :meth:`hang_up`."""
+
+    def __init__(
+        self,
+        options: PhoneOptions | None = None,
+        *,
+        on_event: Callable[[PhoneEvent], None] | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        # configuration
+        self.options = options = options or PhoneOptions()
+        self.behaviour = options.behaviour
+        # what happened
+        self.events: deque[PhoneEvent] = deque(maxlen=EVENTS_KEPT)
+        self.messages_in = 0
+        self.messages_out = 0
+        self._serial = 0
+        self._lines = 0
+        self._happened = asyncio.Event()
+        self._on_event = on_event
+        # what stands: chats and unanswered invitations by the peer's address-of-record
+        self.chats: dict[str, ChatSession] = {}
+        self.invitations: dict[str, IncomingInvitation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        config = EndpointConfig(
+            bind_host=options.host,
+            bind_port=options.port,
+            msrp_port=options.msrp_port,
+            user_agent="rcsgw lab phone",
+        )
+        self.endpoint = Endpoint(config, trace=trace)
+        self.agent: UserAgent
+
+    # life
+
+    async def start(self) -> None:
+        """Open the sockets and register. RequestFailed, TransactionTimeout or ConnectionClosed when that fails."""
+        await self.open()
+        await self.go_online()
+
+    async def open(self) -> None:
+        """Open the sockets without registering."""
+        await self.endpoint.start()
+        options, aor = self.options, Uri.parse(self.options.aor)
+        credentials = Credentials.from_password(options.username or aor.user or "", options.password)
+        self.agent = UserAgent(
+            self.endpoint,
+            Identity(aor, credentials, options.display_name),
+            domain=Uri("sip", host=aor.host),
+            outbound_proxy=Uri.parse(options.proxy) if options.proxy else None,
+            handler=self,
+            expires=options.expires,
+        )
+
+    async def go_online(self) -> None:
+        """Register."""
+        await self.agent.register()
+
+    async def go_offline(self) -> None:
+        """End all chats and the registration; the phone can go online again."""
+        await asyncio.gather(*(chat.close() for chat in list(self.chats.values())))
+        await self.agent.unregister()
+
+    async def close(self) -> None:
+        """End all: chats by BYE, then the registration, then the sockets."""
+        for task in self._tasks:
+            task.cancel()
+        if hasattr(self, "agent"):
+            await self.agent.close()
+        await self.endpoint.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def address(self) -> HostPort:
+        """Where the phone speaks SIP."""
+        return self.endpoint.local
+
+    # what its owner does
+
+    async def call(self, uri: str, *, timeout: float | None = None) -> ChatSession:
+        """Return the chat with ``uri``, invited if there is none. Raises as :meth:`UserAgent.invite`."""
+        peer = Uri.parse(uri)
+        chat = self.chats.get(peer.aor)
+        if chat is None:
+            chat = await self.agent.invite(peer, self, timeout=timeout)
+            self._chat_is_up(peer.aor, chat)
+        return chat
+
+    async def say(self, uri: str, text: str) -> OutgoingMessage:
+        """Send a message and wait for its fate; opens a chat when there is none. Raises as :meth:`call`."""
+        chat = await self.call(uri)
+        self.messages_out += 1
+        message = await chat.deliver(text)
+        self._emit("sent", chat.peer.aor, message.state.value, message.message_id)
+        return message
+
+    async def ask(self, uri: str) -> int:
+        """Send OPTIONS and return the status. Raises as :meth:`UserAgent.options`."""
+        return (await self.agent.options(Uri.parse(uri))).status
+
+    def accept(self, uri: str) -> None:
+        """Accept the invitation of a peer; KeyError when there is none."""
+        self._accept(self.invitations.pop(Uri.parse(uri).aor))
+
+    def decline(self, uri: str, status: int = 603) -> None:
+        """Refuse the invitation of a peer; KeyError when there is none."""
+        self.invitations.pop(Uri.parse(uri).aor).reject(status)
+
+    async def hang_up(self, uri: str) -> None:
+        """End the chat with a peer; KeyError when there is none."""
+        await self.chats[Uri.parse(uri).aor].close()
+
+    def behave(self, **changes: Any) -> None:
+        """Change the behaviour; ValueError or TypeError when it makes no sense."""
+        if "script" in changes:
+            changes["script"] = tuple(changes["script"])
+        self.behaviour = replace(self.behaviour, **changes)
+
+    # what it tells its owner
+
+    async def wait_for(self, kind: str, *, peer: str = "", after: int = 0, timeout: float = 10.0) -> PhoneEvent:
+        """Return the first event of a kind (and peer) with a serial above ``after``; TimeoutError when none comes."""
+        async with asyncio.timeout(timeout):
+            while True:
+                for event in self.events:
+                    if event.serial > after and event.kind == kind and peer in ("", event.peer):
+                        return event
+                await self._happened.wait()
+
+    async def wait_for_events(self, after: int, timeout: float) -> list[PhoneEvent]:
+        """Return the events with a serial above ``after``; waits for one up to ``timeout`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while self._serial <= after:
+                    await self._happened.wait()
+        return [event for event in self.events if event.serial > after]
+
+    def state(self) -> dict[str, Any]:
+        """Return what stands, for JSON."""
+        return {
+            "aor": self.options.aor,
+            "registered": self.agent.registered,
+            "chats": sorted(self.chats),
+            "invitations": sorted(self.invitations),
+            "messages_in": self.messages_in,
+            "messages_out": self.messages_out,
+            "events": self._serial,
+            "behaviour": asdict(self.behaviour),
+        }
+
+    def _emit(self, kind: str, peer: str = "", text: str = "", id: str = "") -> None:
+        self._serial += 1
+        event = PhoneEvent(self._serial, kind, peer, text, id)
+        self.events.append(event)
+        self._happened.set()
+        self._happened.clear()  # whoever waits has been woken
+        if self._on_event is not None:
+            self._on_event(event)
+
+    # sipstack.net.useragent.AgentHandler
+
+    def registration_changed(self, agent: UserAgent, event: RegistrationEvent) -> None:
+        """Tell."""
+        match event:
+            case Registered():
+                self._emit("registered", text=", ".join(str(uri) for uri in event.associated_uris))
+            case RegistrationFailed(response=response):
+                self._emit("registration-failed", text="no answer" if response is None else str(response.status))
+            case Unregistered():
+                self._emit("unregistered")
+
+    def chat_invited(self, agent: UserAgent, invitation: IncomingInvitation) -> None:
+        """Do as the behaviour says."""
+        peer, act = invitation.peer.aor, self.behaviour.on_invite
+        self._emit("invited", peer)
+        if isinstance(act, int):
+            invitation.reject(act)
+            return
+        invitation.on_cancel = self._cancelled
+        if act == "accept" and self.behaviour.delay:
+            invitation.ring()
+            self._spawn(self._accept_later(invitation, self.behaviour.delay))
+        elif act == "accept":
+            self._accept(invitation)
+        else:
+            self.invitations[peer] = invitation
+            if act != "ignore":
+                invitation.ring()
+
+    def message_received(self, agent: UserAgent, message: IncomingPage) -> None:
+        """Take a SIP MESSAGE."""
+        message.accept()
+        self._emit("page", message.peer.aor, message.body.decode("utf-8", "replace"))
+
+    async def _accept_later(self, invitation: IncomingInvitation, delay: float) -> None:
+        await asyncio.sleep(delay)
+        if not invitation.done:
+            self._accept(invitation)
+
+    def _accept(self, invitation: IncomingInvitation) -> None:
+        try:
+            chat = invitation.answer(self)
+        except SipstackError as error:
+            self._emit("closed", invitation.peer.aor, str(error))
+            return
+        self._chat_is_up(invitation.peer.aor, chat)
+
+    def _chat_is_up(self, peer: str, chat: ChatSession) -> None:
+        self.chats[peer] = chat  # of two, the newest is used for sending (B-CHT-12)
+        self._emit("chat", peer)
+
+    def _cancelled(self, invitation: IncomingInvitation) -> None:
+        peer = invitation.peer.aor
+        if self.invitations.get(peer) is invitation:
+            del self.invitations[peer]
+        self._emit("cancelled", peer)
+
+    # sipstack.net.chat.ChatHandler
+
+    def chat_message(self, chat: ChatSession, message: ChatMessage) -> None:
+        """Do as the behaviour says."""
+        self.messages_in += 1
+        act = self.behaviour.on_message
+        if act == "ignore":
+            self._emit("message", chat.peer.aor, message.text, message.message_id)
+            return
+        if isinstance(act, int):
+            message.reject(act)
+            return
+        message.accept()
+        self._emit("message", chat.peer.aor, message.text, message.message_id)
+        if act == "hang-up":
+            chat.hang_up()
+        elif act == "echo":
+            self._answer(chat, echo(message.text))
+        elif act == "script":
+            self._answer(chat, self.behaviour.script[self._lines % len(self.behaviour.script)])
+            self._lines += 1
+
+    def chat_closed(self, chat: ChatSession, reason: str, error: SipstackError | None) -> None:
+        """Forget the chat."""
+        for peer, known in list(self.chats.items()):
+            if known is chat:
+                del self.chats[peer]
+        self._emit("closed", chat.peer.aor, reason if error is None else f"{reason}: {error}")
+
+    def _answer(self, chat: ChatSession, text: str) -> None:
+        self.messages_out += 1
+        chat.send(text, on_done=self._answered, tag=chat.peer.aor)
+
+    def _answered(self, message: OutgoingMessage) -> None:
+        self._emit("sent", message.tag, message.state.value, message.message_id)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def echo(text: str) -> str:
+    """Return what the echo says to ``text``."""
+    if len(text) <= ECHO_LIMIT:
+        return f"You said: {text}"
+    return f"You said {len(text)} characters, beginning with: {text[:80]}"
+
+
+def explain(error: Exception) -> str:
+    """Return a failure of a request in words for people."""
+    if isinstance(error, RequestFailed):
+        return f"{error.response.status} {error.response.reason}"
+    return str(error) or type(error).__name__
+
+
+if __name__ == "__main__":
+    from gateway.lab.phonecli import main
+
+    main()

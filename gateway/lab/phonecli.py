@@ -1,0 +1,119 @@
+"""The phone as a program: in a terminal for people, or with JSON lines and HTTP control for other programs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import click
+
+from gateway.lab.admin import AdminServer
+from gateway.lab.inviter import Inviter
+from gateway.lab.phone import ON_INVITE, ON_MESSAGE, Behaviour, Phone, PhoneEvent, PhoneOptions, explain
+from gateway.lab.phonecontrol import build_app
+from gateway.lab.run import emit, parse_host_port, ready, serve_until_signal, trace_option
+from gateway.lab.terminal import Terminal
+from sipstack.errors import SipstackError
+from sipstack.trace import Trace
+
+
+@dataclass(slots=True)
+class ControlledPhone:
+    """A phone and the HTTP server that drives it, as one service."""
+
+    phone: Phone
+    host: str
+    port: int
+    admin: AdminServer = field(init=False)
+
+    async def start(self) -> None:
+        """Register, then listen."""
+        self.admin = AdminServer(build_app(self.phone), self.host, self.port)
+        await self.phone.start()
+        await self.admin.start()
+
+    async def close(self) -> None:
+        """Stop both."""
+        await self.admin.close()
+        await self.phone.close()
+
+
+def parse_action(text: str) -> str | int:
+    """Return a number as status, anything else as the name of an action."""
+    return int(text) if text.isdecimal() else text
+
+
+@click.command()
+@click.option("--aor", default="sip:a@cc.com", show_default=True, help="Public identity.")
+@click.option("--password", envvar="RCSGW_PHONE_PASSWORD", default="", help="Or RCSGW_PHONE_PASSWORD.")
+@click.option("--username", default="", help="Private identity; the user part of --aor when not given.")
+@click.option("--proxy", default="", metavar="URI", help="Outbound proxy, sip:127.0.0.1:5060;transport=tcp;lr")
+@click.option("--name", default=None, help="Display name.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address for SIP and MSRP.")
+@click.option("--port", default=0, help="SIP port; 0: a free one.")
+@click.option("--msrp-port", default=0, help="MSRP port; 0: a free one.")
+@click.option("--on-invite", default="accept", show_default=True, help=f"{', '.join(ON_INVITE)}, or a SIP status.")
+@click.option("--on-message", default="echo", show_default=True, help=f"{', '.join(ON_MESSAGE)}, or an MSRP status.")
+@click.option("--line", "script", multiple=True, help="A line for --on-message script; may be repeated.")
+@click.option("--control", metavar="HOST:PORT", help="No terminal: driven by HTTP here, events as JSON lines.")
+@click.option("--quiet", is_flag=True, help="With --control: only the line that says ready.")
+@click.option("--gateway", default="", metavar="URL", help="Gateway for /invite, http://127.0.0.1:8080")
+@click.option("--uid", default="", help="User for the gateway; the user part of --aor when not given.")
+@trace_option("phone")
+def main(
+    aor: str,
+    password: str,
+    username: str,
+    proxy: str,
+    name: str | None,
+    host: str,
+    port: int,
+    msrp_port: int,
+    on_invite: str,
+    on_message: str,
+    script: tuple[str, ...],
+    control: str | None,
+    quiet: bool,
+    gateway: str,
+    uid: str,
+    trace: Trace | None,
+) -> None:
+    """A's phone: registers, is online, receives and answers chats; in the terminal it also invites."""
+    try:
+        behaviour = Behaviour(parse_action(on_invite), parse_action(on_message), script)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    options = PhoneOptions(aor, password, username, proxy, name, host, port, msrp_port, behaviour=behaviour)
+    try:
+        if control is not None:
+            _run_controlled(options, control, quiet, trace)
+        else:
+            user = uid or aor.removeprefix("sip:").partition("@")[0]
+            inviter = Inviter(gateway, user, password) if gateway else None
+            asyncio.run(_run_terminal(options, inviter, trace))
+    except SipstackError as error:
+        raise click.ClickException(f"cannot register: {explain(error)}") from None
+
+
+def _run_controlled(options: PhoneOptions, control: str, quiet: bool, trace: Trace | None) -> None:
+    def tell(event: PhoneEvent) -> None:
+        fields = event.view()
+        emit(fields.pop("kind"), **fields)
+
+    phone = Phone(options, on_event=None if quiet else tell, trace=trace)
+    service = ControlledPhone(phone, *parse_host_port(control))
+    serve_until_signal(service, lambda: ready("phone", sip=phone.address, http=service.admin.address))
+
+
+async def _run_terminal(options: PhoneOptions, inviter: Inviter | None, trace: Trace | None) -> None:
+    terminal = Terminal(inviter=inviter)
+    terminal.phone = Phone(options, on_event=terminal.show, trace=trace)
+    try:
+        await terminal.phone.start()
+        await terminal.run()
+    finally:
+        await terminal.phone.close()
+
+
+if __name__ == "__main__":
+    main()
