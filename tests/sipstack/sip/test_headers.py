@@ -1,4 +1,4 @@
-"""sipstack.sip.headers: A-MSG-05, A-MSG-06, A-MSG-07, A-MSG-11."""
+"""sipstack.sip.headers: A-MSG-04..07, A-MSG-11, A-URI-04."""
 
 from __future__ import annotations
 
@@ -101,6 +101,7 @@ def test_every_change_counts() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nVia: b", "a\nb", "a\rb", "a\x00b"])
 def test_line_breaks_are_refused(value: str) -> None:
+    # A-URI-04
     headers = Headers([("To", "x")])
     for change in (headers.add, headers.set, headers.insert):
         with pytest.raises(LocalProtocolError, match="To"):
