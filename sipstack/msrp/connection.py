@@ -32,6 +32,7 @@ MAX_FAULTS = 5
 
 _SESSION_GONE = {481, 506}
 """Answers after which the session can't go on (C-RSP-09)."""
+_DECIDED = {MessageState.FAILED, MessageState.UNKNOWN}
 _REFUSALS = {403, 413, 415}
 """Reports that refuse one message; any other failure report ends the session (C-RSP-05)."""
 
@@ -284,14 +285,14 @@ class MsrpConnection:
 
     def _receive_response(self, response: MsrpResponse) -> None:
         message = self._outbox.settle(response.transaction_id)
-        if message is None or response.status < 200 or message.state is not MessageState.PENDING:
+        if message is None or response.status < 200 or message.state in _DECIDED:
             return
         session = message.session
         if response.status >= 300:
             self._fail_message(message, response.status)
             if response.status in _SESSION_GONE:
                 self._fail_session(session, _refused(response.status, response.comment))
-        elif message.written == message.size and not message.outstanding:
+        elif message.state is MessageState.PENDING and message.written == message.size and not message.outstanding:
             # Behind relays a 200 is from the next hop only.
             if message.reported or not (session.relayed and message.success_report):
                 session.settle(message, MessageState.SENT, response.status)

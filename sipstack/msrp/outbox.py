@@ -18,7 +18,7 @@ TURN = 8192
 """Octets that a session writes before another one that waits gets its turn (C-BR-04); never fewer than SMALL."""
 MAX_CHUNK = 65_536
 """Octets of body of one chunk: each chunk is answered, which shows that the peer is alive long before the end."""
-MAX_WRITE = 65_536
+MAX_WRITE = 32_768
 """Octets after which a call of :meth:`Outbox.data_to_send` ends, so that the transport can push back."""
 WINDOW = 32
 """Chunks of a session that may wait for their answers (C-RSP-08)."""
