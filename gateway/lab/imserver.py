@@ -241,7 +241,7 @@ class ImServer:
 @click.option("--core", "cores", multiple=True, metavar="URI", help="From of the core's REGISTERs.")
 @click.option("--member", "members", multiple=True, metavar="URI", help="Subscriber served without registration.")
 @click.option("--open", "everybody", is_flag=True, help="Serve everybody.")
-@trace_option("im-server")
+@trace_option("im server")
 def main(
     domain: str,
     host: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -32,9 +33,18 @@ class Inviter:
     """UID, or an identity without its scheme."""
     password: str
 
-    async def invite(self, identifier: str, *, note: str = "", language: str = "") -> dict[str, Any]:
-        """Invite a person by e-mail address or phone number; returns the invitation."""
-        body = {"email" if "@" in identifier else "phone": identifier, "note": note, "language": language}
+    async def invite(
+        self,
+        identifier: str,
+        *,
+        types: Iterable[str] = (),
+        valid_for: float | None = None,
+        note: str | None = None,
+        language: str | None = None,
+    ) -> dict[str, Any]:
+        """Invite a person by e-mail address or phone number; returns the invitation. ``valid_for`` is in seconds."""
+        body: dict[str, Any] = {"email" if "@" in identifier else "phone": identifier}
+        body |= {"types": list(types), "valid_for": valid_for, "note": note, "language": language}
         return await self._call("POST", "/rcsgw/invitee/user", {key: value for key, value in body.items() if value})
 
     async def invitations(self) -> list[dict[str, Any]]:

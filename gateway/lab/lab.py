@@ -114,7 +114,7 @@ class Lab:
                 gateways=options.gateways,
                 open=options.im_open,
             ),
-            trace=self._trace("im-server"),
+            trace=self._trace("im server"),
         )
 
     def _make_core(self) -> Core:
@@ -140,7 +140,7 @@ class Lab:
         if self.im_server is not None:
             self.im_server.add_members(subscriber.impus)
 
-    def make_phone(self, user: LabUser, actor: str = "phone") -> Phone:
+    def make_phone(self, user: LabUser, actor: str = "A's phone") -> Phone:
         """Return a phone for a user, not started."""
         identities = user.identities or (f"sip:{user.username}@{self.options.domain}",)
         options = PhoneOptions(

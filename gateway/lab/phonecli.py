@@ -59,7 +59,7 @@ def parse_action(text: str) -> str | int:
 @click.option("--quiet", is_flag=True, help="With --control: only the line that says ready.")
 @click.option("--gateway", default="", metavar="URL", help="Gateway for /invite, http://127.0.0.1:8080")
 @click.option("--uid", default="", help="User for the gateway; the user part of --aor when not given.")
-@trace_option("phone")
+@trace_option("A's phone")
 def main(
     aor: str,
     password: str,

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.lab.imserver import ImServer, ImServerOptions
 from gateway.lab.kamailio import Kamailio, KamailioError
+from gateway.lab.phone import Phone, PhoneOptions
 from gateway.lab.ports import free_port
+from sipstack.errors import RequestFailed, TransactionTimeout
 from tests.gateway.lab.wire import RawClient
 
 pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("needs_kamailio")]
@@ -134,3 +137,54 @@ async def test_third_party_register_tells_the_im_server(tmp_path: Path) -> None:
     await asyncio.wait_for(closed.wait(), 5)
     server.close()
     await server.wait_closed()
+
+
+def make_phone(core: Kamailio, user: str, transport: str) -> Phone:
+    core.add_subscriber(user, "secret")
+    proxy = f"sip:{core.host}:{core.sip_port};transport={transport};lr"
+    return Phone(PhoneOptions(aor=f"sip:{user}@cc.com", password="secret", proxy=proxy))
+
+
+@pytest.mark.parametrize(("caller", "callee"), [("tcp", "tcp"), ("udp", "udp"), ("tcp", "udp"), ("udp", "tcp")])
+async def test_two_phones_chat_through_the_im_server(tmp_path: Path, caller: str, callee: str) -> None:
+    async with (
+        ImServer(ImServerOptions(members=("sip:a@cc.com",))) as im_server,
+        Kamailio(tmp_path, domain="cc.com", im_server=im_server.address) as core,
+        make_phone(core, "a", callee) as a,
+        make_phone(core, "b", caller) as b,
+    ):
+        b.behave(on_message="accept")
+        async with asyncio.timeout(5):
+            while not (im_server.is_online("sip:a@cc.com") and im_server.is_online("sip:b@cc.com")):
+                await asyncio.sleep(0.01)
+        assert await b.ask("sip:a@cc.com") == 200
+        assert await b.ask("sip:nobody@cc.com") == 404
+        with pytest.raises(RequestFailed, match="403"):
+            await b.call("sip:a@cc.com")
+        im_server.accounts.add("sip:b@cc.com")
+        assert (await b.say("sip:a@cc.com", "hello")).state.value == "sent"
+        assert (await b.wait_for("message")).text == "You said: hello"
+        invited = await a.wait_for("invited")
+        assert invited.peer == "sip:b@cc.com"
+        long = "x" * 100_000
+        assert (await b.say("sip:a@cc.com", long)).state.value == "sent"
+        await a.hang_up("sip:b@cc.com")
+        await b.wait_for("closed")
+        a.behave(on_invite=486)
+        with pytest.raises(RequestFailed, match="486"):
+            await b.call("sip:a@cc.com")
+        assert (await a.agent.message(b.agent.identity.aor, b"page")).status == 200
+        await a.go_offline()
+        assert await b.ask("sip:a@cc.com") == 480
+        async with asyncio.timeout(5):
+            while im_server.is_online("sip:a@cc.com"):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_call_that_is_given_up(tmp_path: Path) -> None:
+    async with Kamailio(tmp_path, domain="cc.com") as core:
+        async with make_phone(core, "a", "tcp") as a, make_phone(core, "b", "tcp") as b:
+            a.behave(on_invite="ring")
+            with pytest.raises(TransactionTimeout):
+                await b.call("sip:a@cc.com", timeout=0.5)
+            await a.wait_for("cancelled")
