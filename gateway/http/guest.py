@@ -154,7 +154,7 @@ class GuestCalls:
         if once is not None:
             key("Idempotency-Key", once)
         answer = await guest.send(body, once)
-        return format.answer(answer, 202 if answer.state == "pending" else 200)
+        return format.quick(request, answer, 202 if answer.state == "pending" else 200)
 
     async def messages(self, request: web.BaseRequest) -> web.StreamResponse:
         """Give a page of the conversation."""

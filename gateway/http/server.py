@@ -44,28 +44,40 @@ class Detached(web.StreamResponse):
         raise ConnectionResetError
 
 
+class Ready(web.StreamResponse):
+    """A short 200 or 202 whose head is made already: one write, none of aiohttp's work on headers.
+
+    For connections that stay open with HTTP/1.1; see :func:`gateway.http.negotiation.Format.quick`.
+    """
+
+    def __init__(self, status: int, head: bytes, body: bytes) -> None:
+        # Deliberately without super().__init__(): aiohttp reads status and keep_alive of a response and calls the two
+        # methods below, and the rest would cost more than everything else here.
+        self._status = status
+        self._keep_alive = True
+        self._data = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write it all; wait only for a client that does not read its answers."""
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        transport.write(self._data)
+        if request.protocol.writing_paused:
+            await request.writer.drain()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: all is written."""
+
+
 class Connection(web.RequestHandler):
     """One HTTP connection."""
 
-    __slots__ = ("_error_answer", "_trace")
+    __slots__ = ("_error_answer",)
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, **kwargs: Any) -> None:
         super().__init__(server, loop=loop, **kwargs)
         self._error_answer = server.error_answer
-        self._trace = server.trace
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Put the recorder between us and the socket, if there is one."""
-        if self._trace is not None:
-            assert isinstance(transport, asyncio.Transport)
-            transport = RecordingTransport(transport, self._trace)
-        super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Record what came in; aiohttp also calls this with nothing, to go on parsing."""
-        if self._trace is not None and data and isinstance(self.transport, RecordingTransport):
-            self.transport.record("in", data)
-        super().data_received(data)
 
     def handle_error(
         self,
@@ -95,6 +107,27 @@ class Connection(web.RequestHandler):
         self.transport = None  # or else aiohttp closes it now
         self.connection_lost(None)
         return transport
+
+
+class TracedConnection(Connection):
+    """A connection whose bytes are recorded."""
+
+    __slots__ = ("_trace",)
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, trace: Trace, **kwargs: Any) -> None:
+        super().__init__(server, loop, **kwargs)
+        self._trace = trace
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Put the recorder between us and the socket."""
+        assert isinstance(transport, asyncio.Transport)
+        super().connection_made(RecordingTransport(transport, self._trace))
+
+    def data_received(self, data: bytes) -> None:
+        """Record what came in; aiohttp also calls this with nothing, to go on parsing."""
+        if data and isinstance(self.transport, RecordingTransport):
+            self.transport.record("in", data)
+        super().data_received(data)
 
 
 def _parse_error(error: BaseException | None) -> ServiceError:
@@ -127,7 +160,7 @@ class Server(web.Server):
 
         super().__init__(handler, request_factory=make_request)
         self.error_answer = error_answer
-        self.trace = trace
+        self._trace = trace
         self._options: dict[str, Any] = {
             "keepalive_timeout": KEEP_ALIVE,
             "max_line_size": MAX_REQUEST_LINE,
@@ -140,7 +173,10 @@ class Server(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol for a new connection."""
-        return Connection(self, asyncio.get_running_loop(), **self._options)
+        loop = asyncio.get_running_loop()
+        if self._trace is not None:
+            return TracedConnection(self, loop, self._trace, **self._options)
+        return Connection(self, loop, **self._options)
 
 
 class AccessLogger(AbstractAccessLogger):
