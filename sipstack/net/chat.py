@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sipstack.net.useragent import UserAgent
     from sipstack.sip.dialog import Dialog
 
+__all__ = ["ChatHandler", "ChatMessage", "ChatSession"]
+
 logger = logging.getLogger(__name__)
 
 BYE_TIMEOUT = 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -117,7 +118,9 @@ class ClientRequest:
     # what the endpoint calls
 
     def start(self, targets: list[Target]) -> None:
-        """Send to the first of ``targets``."""
+        """Send to the first of ``targets``, unless it was cancelled while they were looked up."""
+        if self.final:
+            return
         self._targets = targets
         self._target = self._targets.pop(0)
         self._send()
@@ -214,6 +217,29 @@ class ClientRequest:
             attempt.headers.insert("Via", endpoint.via("TCP"))
         self._attempt = attempt
         self.transaction = endpoint.start_transaction(attempt, flow, self)
+
+
+class ResponseWaiter:
+    """The callbacks of a request whose final response somebody awaits: ``future``."""
+
+    __slots__ = ("_on_provisional", "future")
+
+    def __init__(self, on_provisional: ResponseCallback | None) -> None:
+        self._on_provisional = on_provisional
+        self.future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def response_received(self, response: Response) -> None:
+        """Take a response."""
+        if response.is_provisional:
+            if self._on_provisional is not None:
+                self._on_provisional(response)
+        elif not self.future.done():
+            self.future.set_result(response)
+
+    def failed(self, error: SipstackError) -> None:
+        """Take the news that there will be none."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 def copy_request(request: Request) -> Request:

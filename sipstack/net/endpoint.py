@@ -12,9 +12,17 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from sipstack.errors import ConnectionClosed, ParseError, SipstackError, TransactionTimeout
+from sipstack.errors import ConnectionClosed, ParseError, TransactionTimeout
 from sipstack.flow import Flow, HostPort
-from sipstack.net.client import MAX_FORWARDS, ClientRequest, FailureCallback, ResponseCallback, new_via, next_hop
+from sipstack.net.client import (
+    MAX_FORWARDS,
+    ClientRequest,
+    FailureCallback,
+    ResponseCallback,
+    ResponseWaiter,
+    new_via,
+    next_hop,
+)
 from sipstack.net.config import EndpointConfig
 from sipstack.net.dispatch import DialogUser, Dispatcher, answer_malformed
 from sipstack.net.hub import MsrpHub
@@ -223,17 +231,8 @@ class Endpoint:
         self._requests.add(client)
         if isinstance(next_hop, Flow):
             client.start_on(next_hop)
-            return client
-        assert self._resolver is not None, "the endpoint is not started"
-        try:
-            targets = self._resolver.resolve_now(next_hop)
-        except ConnectionClosed as error:
-            asyncio.get_running_loop().call_soon(client.fail, error)
-            return client
-        if targets is not None:
-            client.start(targets)
         else:
-            self.spawn(self._resolve_and_start(client, next_hop))
+            self._resolve(next_hop, client.start, client.fail)
         return client
 
     def forward(
@@ -266,23 +265,12 @@ class Endpoint:
         ``route`` is the next hop: None means the first Route, else the Request-URI. Raise TransactionTimeout after
         ``timeout`` seconds or 64·T1 without final response, ConnectionClosed when no target could be reached.
         """
-        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-        def on_response(response: Response) -> None:
-            if response.is_provisional:
-                if on_provisional is not None:
-                    on_provisional(response)
-            elif not future.done():
-                future.set_result(response)
-
-        def on_failure(error: SipstackError) -> None:
-            if not future.done():
-                future.set_exception(error)
-
-        client = self.send(request, route or next_hop(request), on_response, on_failure, digest=digest, dialog=dialog)
+        waiter = ResponseWaiter(on_provisional)
+        hop = route or next_hop(request)
+        client = self.send(request, hop, waiter.response_received, waiter.failed, digest=digest, dialog=dialog)
         try:
             async with asyncio.timeout(timeout):
-                return await future
+                return await waiter.future
         except TimeoutError:
             raise TransactionTimeout(f"no answer to {request.method} in {timeout} s") from None
         finally:
@@ -294,16 +282,12 @@ class Endpoint:
         if isinstance(hop, Flow):
             self._send_ack(request, hop)
             return
-        assert self._resolver is not None, "the endpoint is not started"
-        try:
-            targets = self._resolver.resolve_now(hop)
-        except ConnectionClosed as error:
-            logger.info("%s to %s is not sent: %s", request.method, hop, error)
-            return
-        if targets is not None:
-            self._send_ack(request, Flow(targets[0].transport, (targets[0].host, targets[0].port)))
-        else:
-            self.spawn(self._resolve_and_send_ack(request, hop))
+
+        def send_to_first(targets: list[Target]) -> None:
+            target = targets[0]
+            self._send_ack(request, Flow(target.transport, (target.host, target.port)))
+
+        self._resolve(hop, send_to_first, lambda error: logger.info("%s is not sent: %s", request.method, error))
 
     # responses
 
@@ -375,24 +359,31 @@ class Endpoint:
         if self._pump is not None:
             self._pump.run()
 
-    async def _resolve_and_start(self, client: ClientRequest, uri: Uri) -> None:
+    def _resolve(
+        self, uri: Uri, use: Callable[[list[Target]], None], fail: Callable[[ConnectionClosed], object]
+    ) -> None:
+        """Call ``use`` with the targets of ``uri``: at once where no name has to be looked up. ``fail`` comes later."""
+        assert self._resolver is not None, "the endpoint is not started"
+        try:
+            targets = self._resolver.resolve_now(uri)
+        except ConnectionClosed as error:
+            asyncio.get_running_loop().call_soon(fail, error)
+            return
+        if targets is None:
+            self.spawn(self._look_up(uri, use, fail))
+        else:
+            use(targets)
+
+    async def _look_up(
+        self, uri: Uri, use: Callable[[list[Target]], None], fail: Callable[[ConnectionClosed], object]
+    ) -> None:
         assert self._resolver is not None
         try:
             targets = await self._resolver.resolve(uri)
         except ConnectionClosed as error:
-            client.fail(error)
-            return
-        if not client.final:
-            client.start(targets)
-
-    async def _resolve_and_send_ack(self, request: Request, uri: Uri) -> None:
-        assert self._resolver is not None
-        try:
-            target: Target = (await self._resolver.resolve(uri))[0]
-        except ConnectionClosed as error:
-            logger.info("%s to %s is not sent: %s", request.method, uri, error)
-            return
-        self._send_ack(request, Flow(target.transport, (target.host, target.port)))
+            fail(error)
+        else:
+            use(targets)
 
     def _send_ack(self, request: Request, flow: Flow) -> None:
         if "Max-Forwards" not in request.headers:

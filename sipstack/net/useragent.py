@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sipstack import ids
-from sipstack.errors import ConnectionClosed, RemoteProtocolError, RequestFailed, SipstackError, TransactionTimeout
+from sipstack.errors import RemoteProtocolError
 from sipstack.net import uas
+from sipstack.net.binding import Binding
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.client import MAX_FORWARDS, ResponseCallback, next_hop
 from sipstack.net.features import CHAT_FEATURES, accept_contact, feature_text
@@ -22,17 +21,24 @@ from sipstack.net.media import parse_description, warning
 from sipstack.sip.address import Address
 from sipstack.sip.digest import Credentials, DigestClient
 from sipstack.sip.message import Request, Response
-from sipstack.sip.registration import Registered, Registration, RegistrationEvent, RegistrationFailed, Unregistered
+from sipstack.sip.registration import Registered, RegistrationEvent
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Parameters, Uri
 
 if TYPE_CHECKING:
     from sipstack.net.client import ClientRequest
     from sipstack.net.endpoint import Endpoint
-    from sipstack.net.timers import Timer
     from sipstack.sip.dialog import Dialog
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "AgentHandler",
+    "Identity",
+    "IncomingInvitation",
+    "IncomingPage",
+    "IncomingProbe",
+    "SilentAgent",
+    "UserAgent",
+]
 
 UNREGISTER_TIMEOUT = 4.0
 """Seconds that ``unregister()`` waits for the registrar; the binding expires by itself anyway."""
@@ -83,14 +89,9 @@ class UserAgent:
     """
 
     __slots__ = (
+        "_binding",
         "_chats",
         "_digest",
-        "_failure",
-        "_joiners",
-        "_leavers",
-        "_registration",
-        "_timer",
-        "associated_uris",
         "domain",
         "endpoint",
         "expires",
@@ -100,8 +101,6 @@ class UserAgent:
         "initial_authorization",
         "on_options",
         "outbound_proxy",
-        "registered",
-        "service_route",
         "tag",
     )
 
@@ -131,18 +130,9 @@ class UserAgent:
         self.tag: Any = None
         """For the owner's own use."""
         # state
-        self.registered = False
-        """Whether the registrar has our binding, as far as we know."""
-        self.service_route: tuple[Uri, ...] = ()
-        self.associated_uris: tuple[Uri, ...] = ()
-        self._registration: Registration | None = None
+        self._binding: Binding | None = None
         self._digest: DigestClient | None = None
-        self._timer: Timer | None = None
-        self._failure: SipstackError | None = None
         self._chats: set[ChatSession] | None = None
-        # who waits for the registrar
-        self._joiners: list[asyncio.Future[Registered]] | None = None
-        self._leavers: list[asyncio.Future[None]] | None = None
         endpoint.pool.add(self)
 
     def __repr__(self) -> str:
@@ -150,128 +140,42 @@ class UserAgent:
 
     # registration
 
+    @property
+    def registered(self) -> bool:
+        """Whether the registrar has our binding, as far as we know."""
+        return self._binding is not None and self._binding.active
+
+    @property
+    def service_route(self) -> tuple[Uri, ...]:
+        """Route behind the outbound proxy that the registrar gave us (:rfc:`3608`)."""
+        return self._binding.service_route if self._binding is not None else ()
+
+    @property
+    def associated_uris(self) -> tuple[Uri, ...]:
+        """Identities that the registrar lets us use (:rfc:`7315#section-4.1`)."""
+        return self._binding.associated_uris if self._binding is not None else ()
+
     async def register(self) -> Registered:
         """Register, or refresh now; from then on the binding is kept alive without further calls.
 
         Raise RequestFailed when the registrar refuses, TransactionTimeout or ConnectionClosed when it does not answer.
         After a temporary failure the next try is scheduled all the same; :meth:`unregister` or :meth:`close` ends that.
         """
-        future: asyncio.Future[Registered] = asyncio.get_running_loop().create_future()
-        if self._joiners is None:
-            self._joiners = []
-        self._joiners.append(future)
-        self._need_registration().register(self.endpoint.timers.time())
-        self._run_registration()
-        return await future
+        return await self._need_binding().register()
 
     async def unregister(self, timeout: float = UNREGISTER_TIMEOUT) -> None:
         """Remove our binding, and no other. Return when the registrar has answered, or after ``timeout`` seconds."""
-        registration = self._registration
-        if registration is None:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._leavers is None:
-            self._leavers = []
-        self._leavers.append(future)
-        registration.unregister(self.endpoint.timers.time())
-        self._run_registration()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await future
+        if self._binding is not None:
+            await self._binding.unregister(timeout)
 
     def schedule_registration(self, not_before: float) -> None:
         """Register in the background, not before that time (monotonic): for many user agents at start-up."""
-        self._need_registration().register(self.endpoint.timers.time(), not_before=not_before)
-        self._run_registration()
+        self._need_binding().register_later(not_before)
 
-    def _need_registration(self) -> Registration:
-        if self._registration is None:
-            identity = self.identity
-            self._registration = Registration(
-                aor=identity.aor,
-                registrar=self.domain,
-                contact=Address.parse(self.contact()),
-                call_id=ids.call_id(),
-                expires=self.expires,
-                credentials=identity.credentials,
-                initial_authorization=self.initial_authorization,
-            )
-        return self._registration
-
-    def _run_registration(self) -> None:
-        registration, endpoint = self._registration, self.endpoint
-        if registration is None:
-            return
-        for request in registration.data_to_send():
-            if self.outbound_proxy is not None:
-                request.headers.insert("Route", f"<{self.outbound_proxy}>")
-            request.headers.add("User-Agent", endpoint.config.user_agent)
-            request.headers.add("Allow", uas.ALLOW)
-            endpoint.send(request, self.outbound_proxy or self.domain, self._register_answered, self._register_failed)
-        while (event := registration.next_event()) is not None:
-            self._registration_changed(event)
-        self._arm(registration.get_timer())
-
-    def _arm(self, deadline: float | None) -> None:
-        timer = self._timer
-        if timer is not None and timer.callback is not None and timer.deadline == deadline:
-            return
-        if timer is not None:
-            timer.cancel()
-        self._timer = None if deadline is None else self.endpoint.timers.schedule(deadline, self._registration_due)
-
-    def _registration_due(self) -> None:
-        self._timer = None
-        if self._registration is not None:
-            self._registration.handle_timer(self.endpoint.timers.time())
-            self._run_registration()
-
-    def _register_answered(self, response: Response) -> None:
-        if self._registration is not None:
-            self._failure = None
-            self._registration.receive_response(response, self.endpoint.timers.time())
-            self._run_registration()
-
-    def _register_failed(self, error: SipstackError) -> None:
-        if self._registration is not None:
-            self._failure = error
-            certain = isinstance(error, ConnectionClosed) and error.certain
-            self._registration.request_failed(self.endpoint.timers.time(), certain=certain)
-            self._run_registration()
-
-    def _registration_changed(self, event: RegistrationEvent) -> None:
-        match event:
-            case Registered(service_route=service_route, associated_uris=associated_uris):
-                self.service_route, self.associated_uris = service_route, associated_uris
-                if not self.registered:
-                    logger.info("%s is registered for %d s", self.identity.aor, event.expires)
-                self.registered = True
-                self._settle_joiners(event, None)
-            case RegistrationFailed(response=response):
-                error = self._failure or TransactionTimeout("no answer to REGISTER")
-                self.registered = False
-                logger.info("%s is not registered: %s", self.identity.aor, error if response is None else response)
-                self._settle_joiners(None, error if response is None else RequestFailed(response))
-            case Unregistered():
-                if self.registered:
-                    logger.info("%s is no longer registered", self.identity.aor)
-                self.registered = False
-                self.service_route = ()
-                leavers, self._leavers = self._leavers, None
-                for leaver in leavers or ():
-                    if not leaver.done():
-                        leaver.set_result(None)
-        self.handler.registration_changed(self, event)
-
-    def _settle_joiners(self, event: Registered | None, error: SipstackError | None) -> None:
-        joiners, self._joiners = self._joiners, None
-        for joiner in joiners or ():
-            if joiner.done():
-                continue
-            if event is not None:
-                joiner.set_result(event)
-            else:
-                joiner.set_exception(error or TransactionTimeout("no answer to REGISTER"))
+    def _need_binding(self) -> Binding:
+        if self._binding is None:
+            self._binding = Binding(self)
+        return self._binding
 
     # requests
 
@@ -433,11 +337,9 @@ class UserAgent:
         await asyncio.gather(*(chat.close() for chat in self._chats or ()))
         if self.registered:
             await self.unregister()
-        self._registration = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._settle_joiners(None, ConnectionClosed("the user agent is closed"))
+        if self._binding is not None:
+            self._binding.close()
+            self._binding = None
         self.endpoint.pool.remove(self)
 
     async def __aenter__(self) -> Self:

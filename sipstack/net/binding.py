@@ -1,0 +1,174 @@
+"""Runs the registration of one user agent: REGISTER out, answers in, one timer in the endpoint's heap."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from sipstack import ids
+from sipstack.errors import ConnectionClosed, RequestFailed, SipstackError, TransactionTimeout
+from sipstack.net import uas
+from sipstack.sip.address import Address
+from sipstack.sip.message import Response
+from sipstack.sip.registration import Registered, Registration, RegistrationEvent, RegistrationFailed, Unregistered
+from sipstack.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from sipstack.net.timers import Timer
+    from sipstack.net.useragent import UserAgent
+
+logger = logging.getLogger(__name__)
+
+
+class Binding:
+    """The adapter between a :class:`~sipstack.sip.registration.Registration` and its endpoint."""
+
+    __slots__ = (
+        "_agent",
+        "_closed",
+        "_failure",
+        "_joiners",
+        "_leavers",
+        "_registration",
+        "_timer",
+        "active",
+        "associated_uris",
+        "service_route",
+    )
+
+    def __init__(self, agent: UserAgent) -> None:
+        identity = agent.identity
+        self._agent = agent
+        self._registration = Registration(
+            aor=identity.aor,
+            registrar=agent.domain,
+            contact=Address.parse(agent.contact()),
+            call_id=ids.call_id(),
+            expires=agent.expires,
+            credentials=identity.credentials,
+            initial_authorization=agent.initial_authorization,
+        )
+        self._timer: Timer | None = None
+        self._closed = False
+        self._failure: SipstackError | None = None
+        # what the registrar said
+        self.active = False
+        self.service_route: tuple[Uri, ...] = ()
+        self.associated_uris: tuple[Uri, ...] = ()
+        # who waits for it
+        self._joiners: list[asyncio.Future[Registered]] | None = None
+        self._leavers: list[asyncio.Future[None]] | None = None
+
+    async def register(self) -> Registered:
+        """Register or refresh now, and wait for the outcome."""
+        future: asyncio.Future[Registered] = asyncio.get_running_loop().create_future()
+        if self._joiners is None:
+            self._joiners = []
+        self._joiners.append(future)
+        self._registration.register(self._now())
+        self._run()
+        return await future
+
+    def register_later(self, not_before: float) -> None:
+        """Register in the background, not before that time."""
+        self._registration.register(self._now(), not_before=not_before)
+        self._run()
+
+    async def unregister(self, timeout: float) -> None:
+        """Remove the binding; wait for the answer, ``timeout`` seconds at most."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._leavers is None:
+            self._leavers = []
+        self._leavers.append(future)
+        self._registration.unregister(self._now())
+        self._run()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await future
+
+    def close(self) -> None:
+        """Send and report nothing more; who waits gets ConnectionClosed."""
+        self._closed = True
+        self.active = False
+        self._arm(None)
+        self._settle(None, ConnectionClosed("the user agent is closed"))
+
+    def _now(self) -> float:
+        return self._agent.endpoint.timers.time()
+
+    def _run(self) -> None:
+        agent, endpoint = self._agent, self._agent.endpoint
+        for request in self._registration.data_to_send():
+            if agent.outbound_proxy is not None:
+                request.headers.insert("Route", f"<{agent.outbound_proxy}>")
+            request.headers.add("Allow", uas.ALLOW)
+            request.headers.add("User-Agent", endpoint.config.user_agent)
+            endpoint.send(request, agent.outbound_proxy or agent.domain, self._answered, self._failed)
+        while (event := self._registration.next_event()) is not None:
+            self._changed(event)
+        self._arm(self._registration.get_timer())
+
+    def _arm(self, deadline: float | None) -> None:
+        timer = self._timer
+        if timer is not None and timer.deadline == deadline:
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timer = None if deadline is None else self._agent.endpoint.timers.schedule(deadline, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._registration.handle_timer(self._now())
+        self._run()
+
+    def _answered(self, response: Response) -> None:
+        if self._closed:
+            return
+        self._failure = None
+        self._registration.receive_response(response, self._now())
+        self._run()
+
+    def _failed(self, error: SipstackError) -> None:
+        if self._closed:
+            return
+        self._failure = error
+        certain = isinstance(error, ConnectionClosed) and error.certain
+        self._registration.request_failed(self._now(), certain=certain)
+        self._run()
+
+    def _changed(self, event: RegistrationEvent) -> None:
+        aor, was_active = self._agent.identity.aor, self.active
+        self.active = isinstance(event, Registered)
+        match event:
+            case Registered():
+                self.service_route, self.associated_uris = event.service_route, event.associated_uris
+                if not was_active:
+                    logger.info("%s is registered for %d s", aor, event.expires)
+                self._settle(event, None)
+            case RegistrationFailed(response=response):
+                error: SipstackError = self._failure or TransactionTimeout("no answer to REGISTER")
+                if response is not None:
+                    error = RequestFailed(response)
+                logger.info("%s is not registered: %s", aor, error)
+                self._settle(None, error)
+            case Unregistered():
+                self.service_route = ()
+                if was_active:
+                    logger.info("%s is no longer registered", aor)
+                leavers, self._leavers = self._leavers, None
+                for leaver in leavers or ():
+                    if not leaver.done():
+                        leaver.set_result(None)
+        self._agent.handler.registration_changed(self._agent, event)
+
+    def _settle(self, event: Registered | None, error: SipstackError | None) -> None:
+        joiners, self._joiners = self._joiners, None
+        for joiner in joiners or ():
+            if joiner.done():
+                continue
+            if event is not None:
+                joiner.set_result(event)
+            elif error is not None:
+                joiner.set_exception(error)
