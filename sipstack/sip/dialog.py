@@ -290,6 +290,11 @@ class Dialog:
 
     # endings and pauses
 
+    def request_failed(self, request: Request) -> None:
+        """Note that a request of ours could not be sent: an INVITE is not under way any more, the dialog stays."""
+        if request.method == "INVITE":
+            self._local_invite = None
+
     def terminate(self) -> None:
         """End the dialog without a message: a request in it timed out (A-DLG-09), or the INVITE never got an answer."""
         self.state = DialogState.TERMINATED

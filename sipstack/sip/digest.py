@@ -41,6 +41,9 @@ __all__ = [
 MAX_CHALLENGES = 3
 """How many challenges in a row a request may get before we give up (A-REG-10): stale ones, and one for each proxy."""
 
+MAX_REALMS = 16
+"""Realms of one client whose nonces are remembered; more than a path of proxies can have. The oldest go first."""
+
 UNAUTHENTICATED_METHODS = frozenset({"ACK", "CANCEL"})
 """Never challenged; an ACK repeats the header fields of its INVITE instead (:rfc:`3261#section-22.1`)."""
 
@@ -125,9 +128,11 @@ class DigestClient:
             used = self._nonce_used(request, challenge)
             if used is not None and not challenge.stale and self._is_fresh(request, challenge, used):
                 return False
-            answer = _Answer(challenge, request.uri.host.lower())
-            self._answers[challenge.proxy, challenge.realm] = answer
+            self._answers.pop((challenge.proxy, challenge.realm), None)
+            self._answers[challenge.proxy, challenge.realm] = _Answer(challenge, request.uri.host.lower())
             useful = True
+        while len(self._answers) > MAX_REALMS:
+            del self._answers[next(iter(self._answers))]
         return useful
 
     def receive_success(self, request: Request, response: Response) -> bool:

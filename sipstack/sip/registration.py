@@ -178,7 +178,7 @@ class Registration:
         """Tell that no response came. ``certain``: the REGISTER surely never reached the registrar."""
         if self._exchange is None:
             return
-        if not certain and self.state is not RegistrationState.UNREGISTERING:
+        if not certain and self.state in (RegistrationState.REGISTERING, RegistrationState.STOPPING):
             self.expires_at = max(self.expires_at or 0.0, now + self.expires)
         self._exchange = None
         self._failures += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 
 from sipstack.flow import Flow, HostPort
 from sipstack.sip.grammar import split_list
@@ -26,6 +27,11 @@ def _numeric(host: str) -> str | None:
         return None
 
 
+def _same_address(sent_by: str, address: str) -> bool:
+    """Compare an unbracketed sent-by host with a source address; only IPv6 has more than one spelling."""
+    return sent_by == address or (":" in sent_by and _numeric(sent_by) == _numeric(address))
+
+
 def mark_received(request: Request, flow: Flow) -> None:
     """Write into the top Via where ``request`` really came from.
 
@@ -35,15 +41,22 @@ def mark_received(request: Request, flow: Flow) -> None:
     """
     via = request.via
     address, port = flow.remote
-    marked = via.without_params("received")
-    if via.param("rport") is not None:
-        marked = marked.with_param("received", address).with_param("rport", str(port))
-    elif _numeric(via.host_port[0]) != _numeric(address):
-        marked = marked.with_param("received", address)
-    if marked != via:
-        lines = request.headers.get_all("Via")
+    needed = not _same_address(via.host_port[0], address)
+    parameters: list[tuple[str, str | None]] = []
+    for name, value in via.parameters:
+        lower = name.lower()
+        if lower == "rport":
+            parameters.append((name, str(port)))
+            needed = True
+        elif lower != "received":
+            parameters.append((name, value))
+    if needed:
+        parameters.append(("received", address))
+    marked = tuple(parameters)
+    if marked != via.parameters:
+        first, *others = split_list(request.headers.get("Via", ""))
         request.headers.remove_first("Via")
-        request.headers.insert("Via", ", ".join([str(marked), *split_list(lines[0])[1:]]))
+        request.headers.insert("Via", ", ".join([str(replace(via, parameters=marked)), *others]))
 
 
 def response_flow(request: Request, flow: Flow, *, connected: bool = True) -> Flow:

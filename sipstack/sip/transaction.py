@@ -9,6 +9,7 @@ Feed it with :meth:`~TransactionLayer.receive_message`, :meth:`~TransactionLayer
 from __future__ import annotations
 
 import hashlib
+from typing import TypeVar
 
 from sipstack.errors import LocalProtocolError, ParseError
 from sipstack.flow import Flow
@@ -50,6 +51,10 @@ __all__ = [
     "mark_received",
     "response_flow",
 ]
+
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class TransactionLayer:
@@ -98,7 +103,7 @@ class TransactionLayer:
         :class:`LocalProtocolError` for a 1xx or 408 to a non-INVITE request and for a second final response to INVITE.
         """
         transaction.respond(response, now, repeat=repeat)
-        if transaction.is_invite and transaction.key in self._servers:
+        if transaction.is_invite:
             self._expect_ack(transaction, response)
         self._settle_server(transaction)
 
@@ -199,7 +204,7 @@ class TransactionLayer:
                 cancel_for(transaction.request, transaction.cancel_reason), transaction.flow, now
             )
             cancel.forgotten = True
-        if transaction.state is State.TERMINATED and self._clients.pop(transaction.key, None) is not None:
+        if transaction.state is State.TERMINATED and _take_out(self._clients, transaction.key, transaction):
             transaction.emit(TransactionTerminated(transaction))
 
     # server side
@@ -217,6 +222,8 @@ class TransactionLayer:
         if transaction is not None:
             transaction.step(Input.REQUEST, now)
             return
+        # first all that can fail, so that nothing half-made stays behind
+        merge = merge_key(request) if request.to.tag is None else None
         transaction = self._servers[key] = ServerTransaction(request, flow, key, self._wires, now)
         if request.method == "CANCEL":
             invite = self._servers.get(server_key(request, "INVITE"))
@@ -225,14 +232,12 @@ class TransactionLayer:
                 transaction.local_tag = invite.local_tag
             transaction.emit(CancelReceived(transaction, request, invite))
             return
-        self._look_for_merge(transaction)
+        if merge is not None:
+            self._look_for_merge(transaction, merge)
         transaction.emit(RequestReceived(transaction, request))
 
-    def _look_for_merge(self, transaction: ServerTransaction) -> None:
+    def _look_for_merge(self, transaction: ServerTransaction, key: ServerKey) -> None:
         """Note a request without To tag that came by another way already (:rfc:`3261#section-8.2.2.2`, A-UAS-04)."""
-        if transaction.request.to.tag is not None:
-            return
-        key = merge_key(transaction.request)
         if key in self._merging:
             transaction.merged = True
         else:
@@ -268,14 +273,20 @@ class TransactionLayer:
         self._wires.outgoing.append((response_flow(request, flow), bytes(response)))
 
     def _settle_server(self, transaction: ServerTransaction) -> None:
-        if transaction.state is not State.TERMINATED or self._servers.pop(transaction.key, None) is None:
+        if transaction.state is not State.TERMINATED or not _take_out(self._servers, transaction.key, transaction):
             return
         transaction.last_response = None
-        if transaction.ack_key is not None:
-            self._awaiting_ack.pop(transaction.ack_key, None)
-        if transaction.merge_key is not None:
-            self._merging.pop(transaction.merge_key, None)
+        _take_out(self._awaiting_ack, transaction.ack_key, transaction)
+        _take_out(self._merging, transaction.merge_key, transaction)
         transaction.emit(TransactionTerminated(transaction))
+
+
+def _take_out(mapping: dict[K, T], key: K | None, transaction: T) -> bool:
+    """Remove ``transaction`` from ``mapping``; False if another one has its key by now, or none."""
+    if key is None or mapping.get(key) is not transaction:
+        return False
+    del mapping[key]
+    return True
 
 
 def _same_way(used: Flow, failed: Flow) -> bool:

@@ -314,6 +314,15 @@ class TestGlare:
         dialog.receive_response(request, reply(request, 491))
         assert dialog.create_request("INVITE").cseq.number == 9
 
+    def test_invite_that_could_not_be_sent(self) -> None:
+        dialog = caller()
+        request = dialog.create_request("INVITE")
+        dialog.request_failed(dialog.create_request("OPTIONS"))
+        with pytest.raises(LocalProtocolError, match="under way"):
+            dialog.create_request("INVITE")
+        dialog.request_failed(request)
+        assert dialog.create_request("INVITE").cseq.number == 10
+
     def test_no_invite_before_we_answered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A-INV-04, A-INV-06: a second one gets 500 with Retry-After from 0 to 10."""
         monkeypatch.setattr(ids, "uniform", lambda low, high: (low + high) * 0.72)

@@ -283,6 +283,15 @@ def test_two_realms_and_two_kinds_are_all_answered() -> None:
     assert credentials_of(third)["realm"] == "r" and realms == ["p", "q"]
 
 
+def test_realms_are_bounded() -> None:
+    digest, sent = client(), request()
+    for number in range(20):
+        assert digest.receive_challenge(sent, challenged(sent, f'Digest realm="{number}", nonce="1"', status=407))
+    digest.authorize(sent)
+    realms = [parse_auth_params(value)[1]["realm"] for value in sent.headers.get_all("Proxy-Authorization")]
+    assert realms == [str(number) for number in range(4, 20)]
+
+
 @pytest.mark.parametrize("method", ["ACK", "CANCEL"])
 def test_ack_and_cancel_are_left_alone(method: str) -> None:
     """A-DIG-11."""

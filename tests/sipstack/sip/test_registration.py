@@ -510,6 +510,19 @@ class TestUnregister:
         assert summary(registration) is None
         assert events(registration)[-1] == Unregistered(True)
 
+    def test_refresh_that_was_missed(self) -> None:
+        registration = registered()
+        registration.unregister(4000.0)
+        assert events(registration) == [Unregistered(True)] and registration.get_timer() is None
+
+    def test_no_answer_while_returning_binds_nothing(self) -> None:
+        registration = registered()
+        registration.unregister(1.0)
+        registration.register(1.1)
+        registration.request_failed(33.0)
+        assert registration.expires_at == 3600.0
+        assert events(registration) == [Unregistered(False)]
+
     def test_while_registering(self) -> None:
         """A-REG-04: serialised."""
         registration = make()

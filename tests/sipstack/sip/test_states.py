@@ -50,6 +50,8 @@ def test_registration_answers_its_user_in_every_state() -> None:
     for state in RegistrationState:
         for wish in wishes:
             assert (state, wish) in REGISTRATION
+    for state in (state for state, event in REGISTRATION if event is RegistrationInput.TIMER):
+        assert (state, RegistrationInput.LEAVE) in REGISTRATION
     assert {state for _, state in REGISTRATION.values()} == set(RegistrationState)
 
 

@@ -378,6 +378,26 @@ def test_malformed_request_is_the_callers_business() -> None:
     request.headers.set("Via", "SIP/2.0/UDP h;branch=1")
     with pytest.raises(ParseError, match="CSeq"):
         layer.receive_message(request, UDP, 0.0)
+    for name in ("To", "From", "CSeq"):
+        request = make_request("INVITE")
+        request.headers.set(name, "<<")
+        with pytest.raises(ParseError, match=name):
+            layer.receive_message(request, UDP, 0.0)
+    assert len(layer) == 0 and layer.get_timer() is None
+
+
+def test_late_answer_does_not_hurt_the_next_transaction() -> None:
+    """The client repeats its request after all, with the branch of the one that is over."""
+    layer = TransactionLayer()
+    old = receive(layer, make_request("OPTIONS"))
+    layer.handle_timer(3.5)
+    layer.handle_timer(32.0)
+    assert layer.next_event() == TransactionTerminated(old)
+    new = receive(layer, make_request("OPTIONS"), now=33.0)
+    respond(layer, old, 200, 34.0)
+    assert len(layer) == 1
+    respond(layer, new, 200, 35.0)
+    assert len(layer) == 1 and new.state is State.COMPLETED
 
 
 def test_forget_ends_what_was_never_answered() -> None:
