@@ -192,8 +192,13 @@ class EventFeed(Protocol):
 class GuestAccess(Protocol):
     """What a logged-in guest may do: the guest's half of ``gateway.sessions``."""
 
-    account: str
-    feed: EventFeed
+    @property
+    def account(self) -> str:
+        """SIP URI of the temporary account."""
+
+    @property
+    def feed(self) -> EventFeed:
+        """Everything that happens to the guest."""
 
     async def status(self, inviter: str) -> StatusAnswer:
         """Return the status of an inviter; raises :class:`NoRelation` before anything is sent to the core."""

@@ -29,6 +29,9 @@ MAX_TYPES = 8
 MAX_MESSAGE_ID = 128
 """Characters of an idempotency key or message id."""
 
+PLAIN_TEXT = "text/plain"
+"""Default media type of a message. Only this very object is left out of what is sent."""
+
 InteractionType = Literal["im", "file"]
 InvitationState = Literal["preparing", "active", "ending", "ended", "failed"]
 DeliveryState = Literal["queued", "sent", "failed"]
@@ -244,7 +247,7 @@ class MessageView(Body, kw_only=True, rename={"from_": "from"}):
     at: str
     uid: str | None = None
     """UID of the inviter at the other end."""
-    content_type: str = "text/plain"
+    content_type: str = PLAIN_TEXT
     """Left out for ``text/plain``."""
     cause: SipCause | None = None
     """Why it failed."""

@@ -1,0 +1,330 @@
+"""The whole gateway: builds every room from the configuration, starts and stops them in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from gateway.delivery.base import DeliveryDriver
+from gateway.delivery.email import EmailDelivery
+from gateway.drivers import load_driver
+from gateway.guest import GuestSession
+from gateway.http.app import HttpServer
+from gateway.interaction.base import InteractionDriver
+from gateway.interaction.none import NoInteraction
+from gateway.interaction.sip import SipInteraction
+from gateway.invitations import Invitations
+from gateway.peers import reachable_peers, trusted_flows
+from gateway.presence import Presence
+from gateway.provisioning.base import ProvisioningDriver
+from gateway.provisioning.kamailio import KamailioProvisioning
+from gateway.provisioning.lab import LabProvisioning
+from gateway.provisioning.none import NoProvisioning
+from gateway.secrets import Sealer
+from gateway.services import Services
+from gateway.sessions import Guests, Settings
+from gateway.settings import Config, split_host_port
+from gateway.storage.sqlite import SqliteStore
+from gateway.storage.store import AccountRecord, StoreError
+from gateway.users.base import UsersDriver
+from gateway.users.local import LocalUsers
+from gateway.users.register import RegisterUsers
+from sipstack import ids
+from sipstack.errors import SipstackError
+from sipstack.net.config import EndpointConfig
+from sipstack.net.endpoint import Endpoint
+from sipstack.net.useragent import Identity, SilentAgent, UserAgent
+from sipstack.sip.digest import Credentials
+from sipstack.sip.message import Request
+from sipstack.sip.uri import Uri
+from sipstack.trace import Trace
+
+log = logging.getLogger("rcsgw")
+
+CORE_TIMEOUT = 1.0
+"""Seconds that a readiness probe waits for the core."""
+
+
+class Gateway:
+    """One gateway process. ``async with Gateway(config)`` runs it; :func:`serve` does until a signal comes."""
+
+    def __init__(self, config: Config, *, trace: Trace | None = None) -> None:
+        self.config = config
+        self.trace = trace
+        self.store = SqliteStore(config.database, synchronous=config.storage.synchronous)
+        self.endpoint = Endpoint(endpoint_config(config), trace=trace)
+        self.http: HttpServer
+        self.guests: Guests
+        self.invitations: Invitations
+        self._registrar = Uri.parse(f"sip:{config.core.domain}")
+        self._proxy = Uri.parse(config.core.outbound_proxy) if config.core.outbound_proxy else None
+        self._sealer: Sealer
+        self._service: UserAgent | None = None
+        self._running = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._running.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _start(self) -> None:
+        """Start from the bottom up; what has been started is stopped in reverse order."""
+        config = self.config
+        self._sealer = Sealer.from_file(config.key_file)
+        await self.store.open()
+        self._running.push_async_callback(self.store.close)
+        await self.endpoint.start()
+        self._running.push_async_callback(self.endpoint.close)
+        self.store.on_pressure = lambda high: self.endpoint.hub.pause() if high else self.endpoint.hub.resume()
+        users = await self._driver(self._users())
+        provisioning = await self._driver(self._provisioning())
+        interaction = await self._driver(self._interaction())
+        delivery = await self._driver_map(self._delivery())
+        self._service = self._service_agent()
+        presence = Presence(config.sip.probe_interval, CORE_TIMEOUT * 2.5, self._service)
+        self.guests = Guests(self.store, guest_settings(config), self._agent, presence)
+        self.invitations = Invitations(
+            config,
+            self.store,
+            self._sealer,
+            users=users,
+            provisioning=provisioning,
+            interaction=interaction,
+            delivery=delivery,
+            guests=self.guests,
+        )
+        self.guests.lifecycle = self.invitations
+        await self.invitations.start()
+        self._running.push_async_callback(self.invitations.close)
+        await self.guests.start()
+        self._running.push_async_callback(self.guests.close, config.gateway.drain_timeout)
+        self.http = HttpServer(
+            Services(self.invitations, self.guests, self),
+            config.http,
+            config.throttle,
+            public_url=config.gateway.public_url,
+            trace=self.trace,
+        )
+        await self.http.start()
+        self._running.push_async_callback(self.http.close)
+        if self._service is not None:
+            self.endpoint.spawn(self._register_service(self._service))
+        log.info("rcsgw is up: %s, SIP %s:%d, domain %s", self.http.url, *self.endpoint.local, config.core.domain)
+
+    async def close(self) -> None:
+        """Drain and stop: no new work, dialogs end, relations stay."""
+        log.info("draining, %d guests are logged in", len(self.guests))
+        await self._running.aclose()
+        log.info("rcsgw has stopped")
+
+    # drivers
+
+    async def _driver(self, driver: Any) -> Any:
+        self._running.push_async_callback(driver.close)
+        return driver
+
+    async def _driver_map(self, drivers: dict[str, DeliveryDriver]) -> dict[str, DeliveryDriver]:
+        for driver in drivers.values():
+            await self._driver(driver)
+        return drivers
+
+    def _users(self) -> UsersDriver:
+        section = self.config.users
+        match section.driver:
+            case "local":
+                return LocalUsers(section.subscriber)
+            case "register":
+                return RegisterUsers(
+                    self.endpoint,
+                    domains=section.register.domains or (self.config.core.domain,),
+                    realm=section.register.realm or self.config.realm,
+                    outbound_proxy=self._proxy or self._registrar,
+                    cache=section.register.cache,
+                    timeout=section.register.timeout,
+                )
+            case path:
+                driver: UsersDriver = load_driver(path, section.options)
+                return driver
+
+    def _provisioning(self) -> ProvisioningDriver:
+        section = self.config.provisioning
+        match section.driver:
+            case "none":
+                return NoProvisioning()
+            case "lab":
+                return LabProvisioning(section.lab.url, timeout=section.lab.timeout)
+            case "kamailio":
+                return KamailioProvisioning(
+                    self.config.file(section.kamailio.database),
+                    algorithm=section.kamailio.algorithm,
+                    busy_timeout=section.kamailio.busy_timeout,
+                )
+            case path:
+                driver: ProvisioningDriver = load_driver(path, section.options)
+                return driver
+
+    def _interaction(self) -> InteractionDriver:
+        section = self.config.interaction
+        match section.driver:
+            case "none":
+                return NoInteraction()
+            case "sip":
+                return SipInteraction(
+                    self.endpoint,
+                    servers={"im": section.sip.im, "file": section.sip.file},
+                    identity=section.sip.identity or f"sip:rcsgw@{self.config.core.domain}",
+                    expires=section.sip.expires,
+                    timeout=section.sip.timeout,
+                )
+            case path:
+                driver: InteractionDriver = load_driver(path, section.options)
+                return driver
+
+    def _delivery(self) -> dict[str, DeliveryDriver]:
+        email = self.config.delivery.email
+        if not email.host:
+            return {}
+        return {
+            "email": EmailDelivery(
+                host=email.host,
+                port=email.port,
+                sender=email.sender,
+                security=email.security,
+                username=email.username,
+                password=self.config.secret(email.password, email.password_file),
+                ca_file=self.config.file(email.ca_file) if email.ca_file else None,
+                timeout=email.timeout,
+            )
+        }
+
+    # user agents
+
+    def _agent(self, account: AccountRecord, guest: GuestSession) -> UserAgent:
+        """Make the user agent of a guest; token and instance are the account's, so that a restart takes over."""
+        identity = Identity(
+            Uri.parse(account.uri),
+            self._sealer.credentials(account.sealed_secret, account.uri, account.impi),
+            contact_token=account.contact_token,
+            instance_id=account.instance_id,
+        )
+        return UserAgent(
+            self.endpoint,
+            identity,
+            domain=self._registrar,
+            outbound_proxy=self._proxy,
+            handler=guest,
+            expires=self.config.core.expires,
+            initial_authorization=self.config.core.initial_authorization,
+        )
+
+    def _service_agent(self) -> UserAgent | None:
+        """Return the agent that status probes go out as, where one is configured."""
+        core = self.config.core
+        if not core.service_account:
+            return None
+        aor = Uri.parse(core.service_account)
+        password = self.config.secret(core.service_password, core.service_password_file)
+        user = core.service_user or aor.user or ""
+        identity = Identity(aor, Credentials.from_password(user, password))
+        agent = UserAgent(
+            self.endpoint, identity, domain=self._registrar, outbound_proxy=self._proxy, handler=SilentAgent()
+        )
+        self._running.push_async_callback(agent.close)
+        return agent
+
+    async def _register_service(self, agent: UserAgent) -> None:
+        try:
+            await agent.register()
+        except SipstackError as error:
+            log.warning("the service account is not registered: %s", error)
+
+    # gateway.services.Health
+
+    async def ready(self) -> dict[str, str]:
+        """Check the store by a commit and the core by an OPTIONS; any answer shows that it is there."""
+        store, core = await asyncio.gather(self._store_state(), self._core_state())
+        return {"store": store, "core": core}
+
+    async def _store_state(self) -> str:
+        try:
+            await self.store.ping()
+        except StoreError as error:
+            return str(error)
+        return "ok"
+
+    async def _core_state(self) -> str:
+        asker = f"<sip:rcsgw@{self.config.core.domain}>"
+        headers = (
+            ("From", f"{asker};tag={ids.tag()}"),
+            ("To", f"<{self._registrar}>"),
+            ("Call-ID", ids.call_id()),
+            ("CSeq", "1 OPTIONS"),
+        )
+        try:
+            await self.endpoint.request(
+                Request("OPTIONS", self._registrar, headers), route=self._proxy, timeout=CORE_TIMEOUT
+            )
+        except (SipstackError, OSError) as error:
+            return f"no answer: {error}"
+        return "ok"
+
+
+def endpoint_config(config: Config) -> EndpointConfig:
+    """Return the addresses and limits of the SIP and MSRP side."""
+    bind_host, bind_port = split_host_port(config.sip.bind)
+    advertise = split_host_port(config.sip.advertise) if config.sip.advertise else (None, None)
+    msrp_host, msrp_port = split_host_port(config.msrp.bind)
+    msrp_advertise = split_host_port(config.msrp.advertise) if config.msrp.advertise else (None, None)
+    return EndpointConfig(
+        bind_host=bind_host,
+        bind_port=bind_port,
+        advertise_host=advertise[0],
+        advertise_port=advertise[1],
+        msrp_bind_host=msrp_host,
+        msrp_port=msrp_port,
+        msrp_advertise_host=msrp_advertise[0],
+        msrp_advertise_port=msrp_advertise[1],
+        msrp_allowed=reachable_peers(config.msrp.allowed_networks, config.msrp.allowed_ports),
+        msrp_setup=config.msrp.setup,
+        max_message_size=config.msrp.max_message_size,
+        user_agent=config.sip.user_agent,
+        udp=config.sip.udp,
+        tcp=config.sip.tcp,
+        trusted=trusted_flows(config.sip.trusted),
+    )
+
+
+def guest_settings(config: Config) -> Settings:
+    """Return what flow 2 needs of the configuration."""
+    return Settings(
+        message_wait=config.policy.message_wait,
+        probe_interval=config.sip.probe_interval,
+        guest_idle=config.policy.guest_idle,
+        require_online=config.policy.require_online == "gateway",
+        max_message_size=config.msrp.max_message_size,
+        max_streams=config.http.max_streams + config.http.max_polls,
+        inbox_count=config.limits.inbox_count,
+        inbox_bytes=config.limits.inbox_bytes,
+        register_pace=config.sip.register_pace,
+    )
+
+
+async def serve(config: Config, *, trace: Trace | None = None) -> None:
+    """Run a gateway until SIGTERM or SIGINT; a second signal does not wait for the drain."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with Gateway(config, trace=trace):
+        await stopped.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

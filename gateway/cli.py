@@ -1,0 +1,141 @@
+"""The command line: ``rcsgw``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.config import Config, ConfigError, load
+from gateway.lab.run import open_trace
+from sipstack.trace import Trace
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(package_name="rcsgw", prog_name="rcsgw")
+def main() -> None:
+    """SIP/MSRP translating gateway: an IMS subscriber chats with anybody who can open a link.
+
+    Begin with `rcsgw lab`, which runs an embedded core, a gateway and a phone that answers.
+    """
+
+
+def configured(path: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a configuration file, or end the program with every mistake in it."""
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {override}: write it as section.key=value")
+        values[key] = _literal(value)
+    try:
+        return load(path, values)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _literal(text: str) -> Any:
+    """Return the TOML-like value of an override; what is no JSON is a string."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="Configuration file (TOML); see config/gateway.toml for every key.",
+)
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. http.listen=127.0.0.1:8081."
+)
+
+
+@main.command()
+@config_option
+@set_option
+@click.option("--loop", type=click.Choice(["auto", "asyncio", "uvloop"]), default="auto", help="Event loop to use.")
+def serve(config_path: Path, overrides: tuple[str, ...], loop: str) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    config = configured(config_path, overrides)
+    logging.basicConfig(level=config.log.level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    with open_trace(config.file(config.log.trace) if config.log.trace else None, "gateway") as trace:
+        _run_gateway(config, trace, loop)
+
+
+def _run_gateway(config: Config, trace: Trace | None, loop: str) -> None:
+    from gateway.app import serve as serve_gateway
+    from gateway.drivers import DriverError
+    from gateway.secrets import SecretsError
+    from gateway.storage.store import StoreError
+
+    try:
+        with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+            runner.run(serve_gateway(config, trace=trace))
+    except (OSError, DriverError, SecretsError, StoreError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def loop_factory(name: str) -> Any:
+    """Return what makes the event loop; ``auto`` is uvloop where it is installed."""
+    if name == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if name == "uvloop":
+            raise click.ClickException("uvloop is not installed; pip install 'rcsgw[fast]'") from None
+        return None
+    return uvloop.new_event_loop
+
+
+@main.group()
+def config() -> None:
+    """Look at configuration files."""
+
+
+@config.command()
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+def check(path: Path) -> None:
+    """Name every mistake in a configuration file with its key and line."""
+    configured(path)
+    click.echo(f"{path}: ok")
+
+
+@main.command()
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the gateway listens.")
+@click.option("--user", required=True, help="UID or public identity of the inviting subscriber.")
+@click.option(
+    "--password", prompt=True, hide_input=True, envvar="RCSGW_PASSWORD", help="Asked for, or from RCSGW_PASSWORD."
+)
+@click.option("--type", "types", multiple=True, type=click.Choice(["im", "file"]), help="May be given more than once.")
+@click.option("--valid-for", type=float, metavar="SECONDS", help="How long the invitation is valid.")
+@click.option("--note", help="A line of your own for the mail.")
+@click.option("--language", type=click.Choice(["en", "zh"]), help="Language of the mail.")
+@click.argument("identifier")
+def invite(url: str, user: str, password: str, identifier: str, **options: Any) -> None:
+    """Invite somebody by e-mail address or phone number."""
+    from gateway.lab.inviter import InviteFailed, Inviter
+
+    try:
+        view = asyncio.run(Inviter(url, user, password).invite(identifier, **options))
+    except (InviteFailed, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{view['identifier']} is {view['account']}, {view['state']}, until {view['valid_until']}")
+    if delivery := view.get("delivery"):
+        click.echo(f"link by {delivery['channel']}: {delivery['state']}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""One guest and one inviter: the chat session between them, opened when needed, and the messages under way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gateway.services import Conflict, ServiceError, TooLarge, Unavailable
+from gateway.storage.store import Entry
+from gateway.upstream import from_exception, from_msrp_status
+from sipstack import ids
+from sipstack.errors import LocalProtocolError, SipstackError
+from sipstack.msrp.message import MessageState, OutgoingMessage
+from sipstack.net.chat import ChatHandler, ChatSession
+from sipstack.net.chatmessage import ChatMessage
+from sipstack.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from gateway.guest import GuestSession, Relation
+
+log = logging.getLogger("rcsgw.chat")
+
+WAITING_LIMIT = 256
+"""Messages that may wait for one chat to open; a person does not type more than that in half a minute."""
+
+SEEN_LIMIT = 64
+"""Message-IDs remembered for each conversation, so that a peer's repeat after a lost 200 is shown once (C-BR-11)."""
+
+
+class Outgoing:
+    """A guest's message on its way: done when its row is committed and the peer's answer is in (design: states)."""
+
+    __slots__ = ("committed", "entry", "error", "guest", "on_done", "settled")
+
+    def __init__(self, guest: GuestSession, entry: Entry, on_done: Callable[[Outgoing], None] | None) -> None:
+        self.guest = guest
+        self.entry = entry
+        self.on_done = on_done
+        """Who waits for the outcome; None once they were told ``pending``."""
+        self.committed = False
+        self.settled = False
+        self.error: ServiceError | None = None
+
+    def stored(self, entry: Entry, error: Exception | None) -> None:
+        """Take the store's answer."""
+        if error is not None:
+            self.error = Unavailable("The message could not be stored.", message_id=entry.id)
+            self.settled = True
+        self.committed = True
+        self.guest.outgoing_committed(self)
+        self._finish()
+
+    def answered(self, message: OutgoingMessage) -> None:
+        """Take the peer's answer to the SEND, the news that there will be none, or a report that comes later."""
+        if message.state is MessageState.PENDING:
+            return
+        error = None if message.state is MessageState.SENT else from_msrp_status(message.status)
+        if self.settled:
+            self._correct(message.state.value, error)
+        else:
+            self.settle(message.state.value, error)
+
+    def settle(self, state: str, error: ServiceError | None) -> None:
+        """Fix the outcome: ``sent``, ``failed`` or ``unknown``."""
+        if self.settled:
+            return
+        self.settled = True
+        self._note(state, error)
+        self._finish()
+
+    def _correct(self, state: str, error: ServiceError | None) -> None:
+        """Take a report: it resolves ``unknown``, and a failure after ``sent`` counts (design: message states)."""
+        if self.entry.state == "unknown" or (self.entry.state == "sent" and state == "failed"):
+            self.guest.show(self.entry)
+            self._note(state, error)
+
+    def _note(self, state: str, error: ServiceError | None) -> None:
+        if error is not None:
+            error.message_id = self.entry.id
+        self.error = error
+        self.guest.outgoing_settled(self, state)
+
+    def _finish(self) -> None:
+        if self.committed and self.settled and self.on_done is not None:
+            on_done, self.on_done = self.on_done, None
+            on_done(self)
+
+
+class Conversation(ChatHandler):
+    """Everything between one guest and one inviter on the wire. Holds no task but while a chat is being opened."""
+
+    __slots__ = ("_opening", "_others", "_seen", "_waiting", "chat", "guest", "relation")
+
+    def __init__(self, guest: GuestSession, relation: Relation) -> None:
+        self.guest = guest
+        self.relation = relation
+        self.chat: ChatSession | None = None
+        """The chat that new messages go to: the newest one that is open."""
+        self._others: list[ChatSession] | None = None
+        """Further open chats, after both sides opened one at the same time (B-CHT-12)."""
+        self._opening: asyncio.Task[None] | None = None
+        self._waiting: deque[Outgoing] | None = None
+        self._seen: deque[str] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Tell that nothing is open, opening or waiting."""
+        return self.chat is None and self._opening is None and not self._waiting
+
+    # outgoing
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send on the open chat, or queue and open one."""
+        if self.chat is not None and not self._waiting:
+            self._transmit(self.chat, outgoing)
+            return
+        if self._waiting is None:
+            self._waiting = deque()
+        if len(self._waiting) >= WAITING_LIMIT:
+            outgoing.settle("failed", Conflict("Too many messages wait for the chat to open."))
+            return
+        self._waiting.append(outgoing)
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    def _transmit(self, chat: ChatSession, outgoing: Outgoing) -> None:
+        entry = outgoing.entry
+        try:
+            chat.send(entry.body, entry.content_type, message_id=entry.id, on_done=outgoing.answered)
+        except LocalProtocolError as error:
+            outgoing.settle("failed", TooLarge(str(error)) if "max-size" in str(error) else Conflict(str(error)))
+
+    async def _open(self) -> None:
+        """Open a chat and send what waits; whatever goes wrong is the outcome of each waiting message."""
+        try:
+            await self.guest.prepare("im")
+            chat = await self._invite()
+        except asyncio.CancelledError:
+            self._fail(Conflict("The conversation has ended."))
+            raise
+        except ServiceError as error:
+            self._fail(error)
+        except (SipstackError, OSError, TimeoutError) as error:
+            log.info("%s: no chat with %s: %s", self.guest.account, self.relation.sip, error)
+            self._fail(from_exception(error))
+        else:
+            self.adopt(chat)
+        finally:
+            self._opening = None
+
+    async def _invite(self) -> ChatSession:
+        timeout = self.guest.guests.settings.ring_timeout
+        headers = (("Session-ID", f"{ids.trace_id()};remote={'0' * 32}"),)
+        return await self.guest.agent.invite(Uri.parse(self.relation.sip), self, headers=headers, timeout=timeout)
+
+    def adopt(self, chat: ChatSession) -> None:
+        """Use a chat that was opened by either side, and send what waits for one."""
+        if self.chat is not None:
+            self._others = [*(self._others or ()), self.chat]
+        self.chat = chat
+        waiting, self._waiting = self._waiting, None
+        for outgoing in waiting or ():
+            self._transmit(chat, outgoing)
+
+    def _fail(self, error: ServiceError) -> None:
+        waiting, self._waiting = self._waiting, None
+        for outgoing in waiting or ():
+            outgoing.settle("failed", error)
+
+    # incoming: sipstack.net.chat.ChatHandler
+
+    def chat_message(self, chat: ChatSession, message: ChatMessage) -> None:
+        """Store what the inviter wrote; the 200 follows the commit."""
+        if self._seen is not None and message.message_id in self._seen:
+            message.accept()
+            return
+        refused = self.guest.refuse_incoming(self.relation, message.content_type, len(message.body))
+        if refused is not None:
+            message.reject(*refused)
+            return
+        self._remember(message.message_id)
+
+        def stored(entry: Entry, error: Exception | None) -> None:
+            if error is None:
+                message.accept()
+                self.guest.publish(entry)
+            else:
+                self._forget(message.message_id)
+                message.reject(408, "Not stored")
+
+        self.guest.store_incoming(self.relation, message.message_id, message.content_type, message.body, stored)
+
+    def chat_closed(self, chat: ChatSession, reason: str, error: SipstackError | None) -> None:
+        """Let go of a chat that ended; the next message opens a new one."""
+        if chat is self.chat:
+            self.chat = self._others.pop() if self._others else None
+        elif self._others and chat in self._others:
+            self._others.remove(chat)
+
+    def _remember(self, message_id: str) -> None:
+        if self._seen is None:
+            self._seen = deque(maxlen=SEEN_LIMIT)
+        self._seen.append(message_id)
+
+    def _forget(self, message_id: str) -> None:
+        if self._seen is not None and message_id in self._seen:
+            self._seen.remove(message_id)
+
+    # the end
+
+    async def close(self, reason: str | None = None) -> None:
+        """End every chat with BYE; messages that still wait fail."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        chats: list[Any] = [*(self._others or ()), *([self.chat] if self.chat else ())]
+        self.chat = self._others = None
+        await asyncio.gather(*(chat.close(reason) for chat in chats), return_exceptions=True)

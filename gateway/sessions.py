@@ -1,0 +1,270 @@
+"""Flow 2: who is logged in, by account and by Authorization header, from log-in to log-out, idleness and restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.guest import GuestSession, Relation
+from gateway.presence import Presence
+from gateway.services import ServiceError
+from gateway.storage.store import AccountRecord, Store
+from sipstack.net.useragent import UserAgent
+from translators.model import InviterView, LoginAnswer, format_time
+
+IDLE_CHECKS = 4
+"""How often ``guest_idle`` is looked at in its own length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What flow 2 takes from the configuration; times in seconds, sizes in bytes."""
+
+    message_wait: float = 2.0
+    register_timeout: float = 2.5
+    ring_timeout: float = 30.0
+    probe_interval: float = 60.0
+    probe_timeout: float = 2.5
+    guest_idle: float = 300.0
+    require_online: bool = False
+    max_message_size: int = 1 << 20
+    max_streams: int = 8
+    inbox_count: int = 1000
+    inbox_bytes: int = 16 << 20
+    register_pace: float = 200.0
+    """Registrations a second after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A login secret has been checked: whose it is, and what it opens."""
+
+    account: AccountRecord
+    invitation_id: int
+    relations: tuple[Relation, ...]
+
+
+class Lifecycle(Protocol):
+    """What flow 2 asks of flow 1 (``gateway.invitations``)."""
+
+    async def check_secret(self, account: str, secret: str) -> Admission:
+        """Return what the secret opens; raises NotAuthenticated or Ended, at the same cost for every account."""
+
+    async def admission(self, account: str) -> Admission | None:
+        """Return the same for an account that was logged in when the last process ended."""
+
+    async def ensure_registered(self, account: str, kind: str) -> None:
+        """Do the second registration if it is due at the first message."""
+
+    async def end_account(self, account: str, reason: str) -> None:
+        """End all relations of an account; returns when it is done."""
+
+
+class Guests:
+    """Everybody who is logged in: ``gateway.services.GuestService`` and what ``gateway.invitations`` asks for."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        make_agent: Callable[[AccountRecord, GuestSession], UserAgent],
+        presence: Presence,
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.presence = presence
+        self.lifecycle: Lifecycle
+        self.log = logging.LoggerAdapter(logging.getLogger("rcsgw.guests"))
+        self._make_agent = make_agent
+        self._by_account: dict[str, GuestSession] = {}
+        self._by_authorization: dict[str, GuestSession] = {}
+        self._logging_in: dict[str, asyncio.Lock] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._by_account)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run something beside the caller; it is awaited at the end."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # start and stop
+
+    async def start(self) -> None:
+        """Register again whoever was logged in, paced, and send again what was not answered."""
+        self._arm_idle_check()
+        self.spawn(self._restore())
+
+    async def _restore(self) -> None:
+        for account in await self.store.logged_in_accounts():
+            admission = await self.lifecycle.admission(account.uri)
+            if admission is None or self._closing:
+                continue
+            self.spawn(self._restore_guest(admission))
+            await asyncio.sleep(1 / self.settings.register_pace)
+
+    async def _restore_guest(self, admission: Admission) -> None:
+        guest = self._session(admission)
+        try:
+            await guest.login()
+        except ServiceError as error:
+            self.log.warning("%s: not registered again yet: %s", guest.account, error.detail)
+        for entry in await self.store.unresolved(guest.account_id):
+            guest.resend(entry)
+
+    async def close(self, timeout: float) -> None:
+        """Drain: dialogs end, registrations end, relations stay. ``timeout`` in seconds bounds it all."""
+        self._closing = True
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self.presence.close()
+        guests = list(self._by_account.values())
+        self._by_account.clear()
+        self._by_authorization.clear()
+        for guest in guests:
+            guest.end_streams()
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*(guest.close("shutdown", final=False) for guest in guests), *self._tasks)
+        except TimeoutError:
+            self.log.warning("%d guests: shut down before all of their dialogs had ended", len(guests))
+
+    # gateway.services.GuestService
+
+    def known(self, authorization: str) -> GuestSession | None:
+        """Return the guest whom this header has proven before."""
+        return self._by_authorization.get(authorization)
+
+    async def login(self, account: str, secret: str, address: str) -> LoginAnswer:
+        """Check the secret and register at the core."""
+        return self._login_answer(await self._enter(account, secret))
+
+    async def authenticate(self, authorization: str, account: str, secret: str, address: str) -> GuestSession:
+        """Check credentials seen for the first time; whoever holds them is logged in by that."""
+        guest, invitation_id = await self._enter(account, secret)
+        guest.authorizations[authorization] = invitation_id
+        self._by_authorization[authorization] = guest
+        return guest
+
+    async def _enter(self, account: str, secret: str) -> tuple[GuestSession, int]:
+        admission = await self.lifecycle.check_secret(account, secret)
+        uri = admission.account.uri
+        lock = self._logging_in.setdefault(uri, asyncio.Lock())
+        try:
+            async with lock:
+                guest = await self._log_in(admission)
+        finally:
+            if not lock.locked():
+                self._logging_in.pop(uri, None)
+        return guest, admission.invitation_id
+
+    async def _log_in(self, admission: Admission) -> GuestSession:
+        guest = self._by_account.get(admission.account.uri)
+        if guest is not None:
+            await guest.login()
+            return guest
+        guest = self._session(admission)
+        try:
+            await guest.login()
+        except BaseException:
+            await self._drop(guest, "failed")
+            raise
+        await self.store.set_logged_in(guest.account_id, True)
+        self.log.info("%s: logged in, %d relations", guest.account, len(guest.relations))
+        return guest
+
+    def _session(self, admission: Admission) -> GuestSession:
+        account = admission.account
+        guest = GuestSession(self, account.id, account.uri, account.cursor)
+        guest.agent = self._make_agent(account, guest)
+        for relation in admission.relations:
+            guest.relate(relation)
+        self._by_account[account.uri] = guest
+        return guest
+
+    def _login_answer(self, entered: tuple[GuestSession, int]) -> LoginAnswer:
+        guest = entered[0]
+        relations = [relation for relation in guest.relations.values() if relation.until > time.time()]
+        return LoginAnswer(
+            account=guest.account,
+            expires_at=format_time(max((relation.until for relation in relations), default=time.time())),
+            inviters=[
+                InviterView(
+                    uid=relation.uid,
+                    sip=relation.sip,
+                    types=list(relation.types),
+                    until=format_time(relation.until),
+                    name=relation.name,
+                )
+                for relation in relations
+            ],
+        )
+
+    # what gateway.invitations asks for
+
+    def relation_changed(self, account: str, relation: Relation) -> None:
+        """Take a new or renewed invitation of a guest who is logged in."""
+        guest = self._by_account.get(account)
+        if guest is not None:
+            guest.relate(relation)
+
+    def secret_ended(self, account: str, invitation_id: int) -> None:
+        """Forget the headers that this invitation's secret has proven."""
+        guest = self._by_account.get(account)
+        if guest is not None:
+            self._forget(guest, invitation_id)
+
+    async def relation_ended(self, account: str, uid: str, reason: str) -> None:
+        """BYE the chat with one inviter; the guest goes on with the others."""
+        guest = self._by_account.get(account)
+        if guest is None:
+            return
+        relation = guest.relations.get(uid)
+        if relation is not None:
+            self._forget(guest, relation.invitation_id)
+        await guest.end_relation(uid, reason)
+
+    async def account_ended(self, account: str, reason: str) -> None:
+        """BYE everything, REGISTER Expires 0, close the streams, forget the guest."""
+        guest = self._by_account.get(account)
+        if guest is not None:
+            await self._drop(guest, reason, final=True)
+            self.log.info("%s: session over: %s", account, reason)
+
+    async def _drop(self, guest: GuestSession, reason: str, *, final: bool = False) -> None:
+        self._by_account.pop(guest.account, None)
+        self._forget(guest)
+        await guest.close(reason, final=final)
+
+    def _forget(self, guest: GuestSession, invitation_id: int | None = None) -> None:
+        for authorization, known in list(guest.authorizations.items()):
+            if invitation_id is None or known == invitation_id:
+                del guest.authorizations[authorization]
+                self._by_authorization.pop(authorization, None)
+
+    # guests who went away without a word (design: step 12)
+
+    def _arm_idle_check(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._idle_timer = loop.call_later(self.settings.guest_idle / IDLE_CHECKS, self._check_idle)
+
+    def _check_idle(self) -> None:
+        limit = time.monotonic() - self.settings.guest_idle
+        for guest in list(self._by_account.values()):
+            if not guest.watched and guest.last_seen < limit:
+                self.spawn(self._park(guest))
+        self._arm_idle_check()
+
+    async def _park(self, guest: GuestSession) -> None:
+        """De-register a guest who is gone; the relation stays, the next log-in registers again."""
+        await self.store.set_logged_in(guest.account_id, False)
+        await self._drop(guest, "idle")
+        self.log.info("%s: idle, de-registered", guest.account)

@@ -1,0 +1,69 @@
+"""Rows of the store ↔ what a guest's client is shown."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from gateway.storage.store import Entry
+from translators.model import (
+    PLAIN_TEXT,
+    Event,
+    MessageState,
+    MessageView,
+    Receipt,
+    SessionChange,
+    SessionState,
+    SipCause,
+    StatusAnswer,
+    format_time,
+)
+
+_encoder = msgspec.json.Encoder()
+_receipt = msgspec.json.Decoder(Receipt)
+_session = msgspec.json.Decoder(SessionChange)
+_status = msgspec.json.Decoder(StatusAnswer)
+
+
+def message_view(entry: Entry, account: str, peer: str) -> MessageView:
+    """Return one line of the conversation between ``account`` and ``peer`` (both SIP URIs)."""
+    sender, receiver = (account, peer) if entry.direction == "out" else (peer, account)
+    return MessageView(
+        id=entry.id,
+        from_=sender,
+        to=receiver,
+        direction="out" if entry.direction == "out" else "in",
+        message=entry.body,
+        state=cast(MessageState, entry.state),
+        at=format_time(entry.at),
+        uid=entry.uid,
+        content_type=PLAIN_TEXT if entry.content_type == PLAIN_TEXT else entry.content_type,
+    )
+
+
+def event_of(entry: Entry, account: str, peer: str) -> Event:
+    """Return the event that a stored row stands for."""
+    at = format_time(entry.at)
+    if entry.kind == "message":
+        return Event(cursor=entry.cursor, kind="message", at=at, message=message_view(entry, account, peer))
+    if entry.kind == "receipt":
+        return Event(cursor=entry.cursor, kind="receipt", at=at, receipt=_receipt.decode(entry.body))
+    if entry.kind == "status":
+        return Event(cursor=entry.cursor, kind="status", at=at, status=_status.decode(entry.body))
+    return Event(cursor=entry.cursor, kind="session", at=at, session=_session.decode(entry.body))
+
+
+def receipt_body(message_id: str, state: str, uid: str, cause: SipCause | None) -> str:
+    """Return the stored form of a receipt."""
+    return _encoder.encode({"id": message_id, "state": state, "uid": uid, "cause": cause}).decode()
+
+
+def session_body(state: SessionState, uid: str | None, reason: str | None) -> str:
+    """Return the stored form of the end (or return) of a relation or a session."""
+    return _encoder.encode(SessionChange(state=state, uid=uid, reason=reason)).decode()
+
+
+def status_body(answer: StatusAnswer) -> str:
+    """Return the stored form of a status."""
+    return _encoder.encode(answer).decode()
