@@ -1,8 +1,7 @@
-"""Who may invite whom for how long, and which hosts peers may make us talk to."""
+"""Who may invite, for what and for how long."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 
 from gateway.services import Forbidden, Inviter, Unprocessable
@@ -39,34 +38,3 @@ def interaction_types(asked: Iterable[str] | None, policy: PolicySection) -> tup
         if kind not in policy.types:
             raise Forbidden(f"Interaction type {kind} is not on offer here.")
     return types or policy.types
-
-
-class AllowedPeers:
-    """Tells whether an address that a peer put into SDP may be connected to.
-
-    Without networks everything is allowed that is not loopback, link-local, unspecified or multicast; with networks
-    only what lies in one of them. The port must lie in one of the ranges.
-    """
-
-    def __init__(self, networks: Iterable[str], ports: Iterable[str]) -> None:
-        self._networks = tuple(ipaddress.ip_network(network) for network in networks)
-        self._ports = tuple(_port_range(text) for text in ports)
-
-    def __call__(self, host: str, port: int) -> bool:
-        """Tell whether this numeric address and port may be connected to; a name never may."""
-        try:
-            address = ipaddress.ip_address(host.strip("[]"))
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if not any(port in ports for ports in self._ports):
-            return False
-        if self._networks:
-            return any(address in network for network in self._networks)
-        return not (address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast)
-
-
-def _port_range(text: str) -> range:
-    first, _, last = text.partition("-")
-    return range(int(first), int(last or first) + 1)

@@ -33,3 +33,6 @@ class DeliveryDriver(Protocol):
 
     async def ready(self) -> None:
         """Raise DriverError when the next server cannot be reached."""
+
+    async def close(self) -> None:
+        """Let go of what the driver holds."""

@@ -68,6 +68,9 @@ class EmailDelivery:
         except (aiosmtplib.SMTPException, OSError) as error:
             raise _driver_error(error) from error
 
+    async def close(self) -> None:
+        """Hold nothing: each mail has a connection of its own."""
+
     async def _connect(self) -> aiosmtplib.SMTP:
         username, password = self._login or (None, None)
         client = aiosmtplib.SMTP(

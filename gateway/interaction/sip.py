@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from gateway.drivers import DriverError
 from sipstack import ids
-from sipstack.errors import ParseError, SipstackError
+from sipstack.errors import ParseError, RequestFailed, SipstackError
 from sipstack.net.endpoint import Endpoint
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
@@ -41,13 +41,13 @@ class SipInteraction:
         if response.status == 423 and (response.min_expires or 0) > self._expires:
             response = await self._send(uri, kind, response.min_expires or 0)
         if not response.is_success:
-            raise _error(response)
+            raise _error(response) from RequestFailed(response)
 
     async def deregister(self, uri: str, kind: str) -> None:
         """Tell the server that the account is no more."""
         response = await self._send(uri, kind, 0)
         if not response.is_success and response.status not in GONE:
-            raise _error(response)
+            raise _error(response) from RequestFailed(response)
 
     async def close(self) -> None:
         """Hold nothing; the endpoint is not ours."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
@@ -77,7 +77,7 @@ def invited(
 
 
 def begin(
-    connection: Connection, account: NewAccount | int, new: NewInvitation, notice: Notice
+    connection: Connection, account: NewAccount | int, new: NewInvitation, announce: Callable[[Invited], Notice]
 ) -> tuple[Invited, list[InviterEvent]]:
     """Write account, invitation and held delivery."""
     account_id = account if isinstance(account, int) else _insert_account(connection, account, new.created_at)
@@ -103,7 +103,7 @@ def begin(
         (cursor.lastrowid, new.channel, new.address, new.sealed_link, new.message_id),
     )
     (result,) = invited(connection, "invitation.id = ?", cursor.lastrowid)
-    return result, append_notices(connection, [notice])
+    return result, append_notices(connection, [announce(result)])
 
 
 def _insert_account(connection: Connection, account: NewAccount, now: float) -> int:

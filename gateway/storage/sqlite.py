@@ -182,11 +182,16 @@ class SqliteStore:
         await self._write(relations.execute, "UPDATE account SET logged_in = ? WHERE id = ?", logged_in, account_id)
 
     async def invitations(
-        self, *, account_id: int | None = None, uid: str | None = None, states: Sequence[str] = ()
+        self,
+        *,
+        account_id: int | None = None,
+        account_uri: str | None = None,
+        uid: str | None = None,
+        states: Sequence[str] = (),
     ) -> list[Invited]:
         """Return invitations that fit everything given, oldest first."""
         terms, values = ["1"], list[object]()
-        for term, value in (("account_id = ?", account_id), ("uid = ?", uid)):
+        for term, value in (("account_id = ?", account_id), ("uri = ?", account_uri), ("uid = ?", uid)):
             if value is not None:
                 terms.append(term)
                 values.append(value)
@@ -195,11 +200,15 @@ class SqliteStore:
             values += states
         return await self._read(relations.invited, " AND ".join(terms), *values)
 
+    async def next_serial(self) -> int:
+        """Return a number that no account has had."""
+        return int(await self._read(relations.number, "SELECT max(seq) FROM sqlite_sequence") or 0) + 1
+
     async def begin_invitation(
-        self, account: NewAccount | int, invitation: NewInvitation, notice: Notice
+        self, account: NewAccount | int, invitation: NewInvitation, announce: Callable[[Invited], Notice]
     ) -> tuple[Invited, list[InviterEvent]]:
         """Write account, invitation and held delivery. Raises NameTaken."""
-        return await self._write(relations.begin, account, invitation, notice)
+        return await self._write(relations.begin, account, invitation, announce)
 
     async def mark_provisioned(self, account_id: int, provisioned: bool) -> None:
         """Note whether the core knows the account."""

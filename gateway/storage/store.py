@@ -230,16 +230,25 @@ class Store(Protocol):
         """Remember who has to be registered again after a restart."""
 
     async def invitations(
-        self, *, account_id: int | None = None, uid: str | None = None, states: Sequence[str] = ()
+        self,
+        *,
+        account_id: int | None = None,
+        account_uri: str | None = None,
+        uid: str | None = None,
+        states: Sequence[str] = (),
     ) -> list[Invited]:
         """Return invitations with all that belongs to them, oldest first, filtered by what is given."""
 
+    async def next_serial(self) -> int:
+        """Return a number that no account has had, for names that count."""
+
     async def begin_invitation(
-        self, account: NewAccount | int, invitation: NewInvitation, notice: Notice
+        self, account: NewAccount | int, invitation: NewInvitation, announce: Callable[[Invited], Notice]
     ) -> tuple[Invited, list[InviterEvent]]:
         """Write account (unless the id of an existing one is given), invitation ``preparing`` and delivery ``held``.
 
-        Raises :class:`NameTaken` when another account has the URI.
+        ``announce`` makes the inviter's event; it runs in the writer's thread and must be pure. Raises
+        :class:`NameTaken` when another account has the URI.
         """
 
     async def mark_provisioned(self, account_id: int, provisioned: bool) -> None:

@@ -45,6 +45,11 @@ def new_invitation(uid: str = "a", **changes: Any) -> NewInvitation:
     return NewInvitation(**(values | changes))
 
 
+def announce(invited: Invited) -> Notice:
+    """Return the event of a new invitation."""
+    return notice(invited.invitation.uid)
+
+
 def notice(uid: str = "a", at: float = 1000.0, body: str = "{}") -> Notice:
     """Return an event for an inviter."""
     return Notice(uid, at, body)
@@ -52,7 +57,7 @@ def notice(uid: str = "a", at: float = 1000.0, body: str = "{}") -> Notice:
 
 async def begin(store: SqliteStore, user: str = "b", uid: str = "a", **changes: Any) -> Invited:
     """Make an account with one invitation."""
-    invited, _ = await store.begin_invitation(new_account(user), new_invitation(uid, **changes), notice(uid))
+    invited, _ = await store.begin_invitation(new_account(user), new_invitation(uid, **changes), announce)
     return invited
 
 

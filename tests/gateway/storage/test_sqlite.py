@@ -12,7 +12,7 @@ import pytest
 
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import NameTaken, Store, StoreError, Tombstone
-from tests.gateway.storage.helpers import append, begin, entry, new_account, new_invitation, notice
+from tests.gateway.storage.helpers import announce, append, begin, entry, new_account, new_invitation, notice
 
 if TYPE_CHECKING:
 
@@ -109,7 +109,7 @@ async def test_a_message_is_found_by_its_id_among_the_guests_own(store: SqliteSt
 async def test_names_are_taken_once(store: SqliteStore) -> None:
     await begin(store)
     with pytest.raises(NameTaken):
-        await store.begin_invitation(new_account("b", identifier="other@x"), new_invitation(), notice())
+        await store.begin_invitation(new_account("b", identifier="other@x"), new_invitation(), announce)
     assert len(await store.accounts()) == 1
     assert len(await store.inviter_events_after("a", 0, 10) or ()) == 1
 
@@ -117,8 +117,8 @@ async def test_names_are_taken_once(store: SqliteStore) -> None:
 async def test_one_failing_call_leaves_the_others_of_its_batch_alone(store: SqliteStore) -> None:
     account = (await begin(store)).account
     results = await asyncio.gather(
-        store.begin_invitation(new_account("b"), new_invitation("c"), notice("c")),
-        store.begin_invitation(account.id, new_invitation("d"), notice("d")),
+        store.begin_invitation(new_account("b"), new_invitation("c"), announce),
+        store.begin_invitation(account.id, new_invitation("d"), announce),
         append(store, entry(account.id, 1)),
         return_exceptions=True,
     )
@@ -178,7 +178,7 @@ async def test_renewed_secret_starts_the_delivery_over_and_an_old_result_does_no
 
 async def test_end_of_a_relation_takes_its_conversation_and_keeps_the_cursor(store: SqliteStore) -> None:
     first = await begin(store)
-    await store.begin_invitation(first.account.id, new_invitation("c"), notice("c"))
+    await store.begin_invitation(first.account.id, new_invitation("c"), announce)
     rows = [entry(1, 1, uid="a"), entry(1, 2, uid="c"), entry(1, 3, uid="a"), entry(1, 4, uid="a", kind="session")]
     await append(store, *rows, entry(1, 5, uid="a"))
     await store.delete_relation(first.invitation.id)

@@ -1,0 +1,152 @@
+"""The first step of an invitation: which channel, which account, which secret; one transaction makes it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from urllib.parse import quote
+
+from gateway.inviterfeed import InviterFeeds, notice
+from gateway.lifecycle import Lifecycle
+from gateway.naming import Names
+from gateway.refusals import deadline
+from gateway.secrets import Sealer, hash_login_secret, new_login_secret
+from gateway.services import AlreadySubscriber, Conflict, Forbidden, Inviter, NoChannel
+from gateway.settings import Config
+from gateway.storage.store import Invited, NameTaken, NewAccount, NewInvitation, Store
+from gateway.users.base import UsersDriver
+from sipstack import ids
+from translators.identifiers import Identifier
+from translators.model import InviteRequest
+
+
+class Allocation:
+    """Decides what a new invitation consists of and writes it."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        users: UsersDriver,
+        names: Names,
+        lifecycle: Lifecycle,
+        channels: Collection[str],
+        sealer: Sealer,
+        feeds: InviterFeeds,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._users = users
+        self._names = names
+        self._lifecycle = lifecycle
+        self._channels = channels
+        self._sealer = sealer
+        self._feeds = feeds
+        self._clock = clock
+
+    def link(self, account: str, secret: str) -> str:
+        """Return the address that logs a guest in; where the secret stands is a matter of ``link_style``."""
+        mark = "#" if self._config.gateway.link_style == "fragment" else "?"
+        base = self._config.gateway.public_url.rstrip("/")
+        return f"{base}/rcsgw/invitee/session/{quote(account, safe=':@')}{mark}passwd={quote(secret)}"
+
+    def channel(self, identifier: Identifier, via: str | None) -> str:
+        channel = via or identifier.kind.value
+        if channel not in self._channels or channel != identifier.kind.value:
+            raise NoChannel(f"There is no channel to bring a link to this {identifier.kind.value}.")
+        return channel
+
+    async def check_not_subscriber(self, identifier: Identifier) -> None:
+        answer = await self._users.lookup(identifier)
+        if answer.known == "yes":
+            raise AlreadySubscriber("This person is a subscriber; call them.", answer.sip or "")
+        if answer.known == "unknown" and self._config.users.on_unknown == "refuse":
+            raise Forbidden("It is not known whether this person is a subscriber.")
+
+    async def allocate(
+        self,
+        inviter: Inviter,
+        request: InviteRequest,
+        identifier: Identifier,
+        types: tuple[str, ...],
+        valid_for: float,
+        channel: str,
+        until: float,
+    ) -> tuple[Invited, bool]:
+        """Return the invitation, and whether it is new."""
+        kind, key = identifier.kind.value, identifier.key
+        lock = self._lifecycle.lock(kind, key)
+        async with deadline(until):
+            await lock.acquire()
+        try:
+            account = await self._store.account_by_identifier(kind, key)
+            known = await self._store.invitations(account_id=account.id) if account is not None else []
+            for item in known:
+                if item.invitation.state == "ending":
+                    raise Conflict("An earlier invitation of this person is being taken down.", retry_after=2)
+                if item.invitation.uid == inviter.uid:
+                    return item, False
+            if len(await self._store.invitations(uid=inviter.uid)) >= self._config.policy.max_invitations:
+                raise Conflict("This subscriber has as many invitations as one may have.")
+
+            def new(uri: str) -> NewInvitation:
+                return self._new_invitation(inviter, request, identifier, types, valid_for, channel, uri)
+
+            if account is not None:
+                return await self._begin(account.id, new(account.uri)), True
+            return await self._begin_account(identifier, new, until), True
+        finally:
+            lock.release()
+            self._lifecycle.unlock(kind, key)
+
+    async def _begin_account(
+        self, identifier: Identifier, new: Callable[[str], NewInvitation], until: float
+    ) -> Invited:
+        names = self._names.candidates(identifier)
+        while True:
+            async with deadline(until):
+                account = await anext(names)
+            try:
+                return await self._begin(account, new(account.uri))
+            except NameTaken:
+                continue
+
+    async def _begin(self, account: NewAccount | int, new: NewInvitation) -> Invited:
+        invited, events = await self._store.begin_invitation(
+            account, new, lambda invited: notice(invited, new.created_at)
+        )
+        self._feeds.publish(events)
+        return invited
+
+    def _new_invitation(
+        self,
+        inviter: Inviter,
+        request: InviteRequest,
+        identifier: Identifier,
+        types: tuple[str, ...],
+        valid_for: float,
+        channel: str,
+        account: str,
+    ) -> NewInvitation:
+        now = self._clock()
+        secret = new_login_secret()
+        return NewInvitation(
+            uid=inviter.uid,
+            sip=inviter.sip,
+            identities=tuple(dict.fromkeys((inviter.sip, *inviter.identities))),
+            name=inviter.name or "",
+            types=types,
+            note=request.note or "",
+            language=request.language or self._config.delivery.language,
+            secret_hash=hash_login_secret(secret),
+            created_at=now,
+            expires_at=now + valid_for,
+            channel=channel,
+            address=identifier.value,
+            sealed_link=self._sealer.seal(self.link(account, secret), account),
+            message_id=self.new_message_id(),
+        )
+
+    def new_message_id(self) -> str:
+        sender = self._config.delivery.email.sender
+        return f"<{ids.message_id()}@{sender.rpartition('@')[2] or self._config.core.domain}>"

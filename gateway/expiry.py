@@ -1,0 +1,91 @@
+"""What happens by the clock alone: invitations that are over, events and tombstones that are too old."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from gateway.lifecycle import Lifecycle
+from gateway.settings import LimitsSection
+from gateway.storage.store import Store, StoreError
+
+log = logging.getLogger("rcsgw.invitations")
+
+PRUNE_INTERVAL = 600.0
+"""Seconds between two looks for events that are too old."""
+
+LONGEST_TIMER = 3600.0
+"""Seconds after which expiry is looked at even if nothing was due: wall clocks are set now and then."""
+
+STORE_PAUSE = 2.0
+"""Seconds to wait when the store cannot be read."""
+
+
+class Expiry:
+    """One timer for all invitations, and one task that prunes."""
+
+    def __init__(self, store: Store, lifecycle: Lifecycle, limits: LimitsSection, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._lifecycle = lifecycle
+        self._limits = limits
+        self._clock = clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._pruning: asyncio.Task[None] | None = None
+        self._expiring: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """End what has expired while we were away, and go on from there."""
+        self._pruning = asyncio.get_running_loop().create_task(self._prune())
+        self._expire()
+
+    async def close(self) -> None:
+        """Stop the timer and the task."""
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [task for task in (self._pruning, self._expiring) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def arm(self, expires_at: float) -> None:
+        """See to it that the timer goes off at this wall time at the latest."""
+        if self._timer is not None:
+            if self._timer_at <= expires_at:
+                return
+            self._timer.cancel()
+        delay = min(max(expires_at - self._clock(), 0.0), LONGEST_TIMER)
+        self._timer_at = expires_at
+        self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._expiring is None:
+            self._expiring = asyncio.get_running_loop().create_task(self._expire_due())
+
+    async def _expire_due(self) -> None:
+        upcoming: float | None
+        try:
+            due = await self._store.expired(self._clock())
+            if due:
+                await self._lifecycle.end(due, "expired")
+            for item in due:
+                self._lifecycle.wake(item.account.id)
+            upcoming = await self._store.next_expiry()
+        except StoreError as error:
+            log.warning("expiry: %s", error)
+            upcoming = self._clock() + STORE_PAUSE
+        self._expiring = None
+        if upcoming is not None:
+            self.arm(upcoming)
+
+    async def _prune(self) -> None:
+        limits = self._limits
+        while True:
+            now = self._clock()
+            with contextlib.suppress(StoreError):
+                while await self._store.prune(now - limits.events_age, limits.events_count, now - limits.tombstone_age):
+                    pass
+            await asyncio.sleep(PRUNE_INTERVAL)

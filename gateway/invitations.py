@@ -1,0 +1,315 @@
+"""Flow 1: what subscribers and the end of a guest's session ask of the life of invitations."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from gateway.allocation import Allocation
+from gateway.delivery.base import DeliveryDriver
+from gateway.delivery.worker import DeliveryWorker
+from gateway.drivers import DriverError
+from gateway.expiry import Expiry
+from gateway.guest import Relation
+from gateway.interaction.base import InteractionDriver
+from gateway.inviterfeed import InviterFeed, InviterFeeds, invitation_view, notice
+from gateway.lifecycle import GuestControl, Lifecycle
+from gateway.naming import Names
+from gateway.policy import check_inviter, interaction_types, validity
+from gateway.provisioning.base import ProvisioningDriver
+from gateway.refusals import deadline, refusals, service_error
+from gateway.secrets import Sealer, hash_login_secret, new_login_secret
+from gateway.services import (
+    Conflict,
+    Ended,
+    Inviter,
+    NotAuthenticated,
+    NotFound,
+    Unprocessable,
+)
+from gateway.sessions import Admission
+from gateway.settings import Config
+from gateway.storage.store import Invited, Store, Tombstone
+from gateway.users.base import UsersDriver
+from translators.from_http import check_invite
+from translators.identifiers import identity, parse_identifier
+from translators.model import InvitationView, InviteRequest, LookupAnswer
+
+log = logging.getLogger("rcsgw.invitations")
+
+ANSWER_WITHIN = 2.5
+"""Seconds after which an inviter or a guest gets an answer, whatever is still being retried."""
+
+
+class Invitations:
+    """:class:`gateway.services.InviterService`, and what ``gateway.sessions`` asks for."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        sealer: Sealer,
+        *,
+        users: UsersDriver,
+        provisioning: ProvisioningDriver,
+        interaction: InteractionDriver,
+        delivery: Mapping[str, DeliveryDriver],
+        guests: GuestControl,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``delivery`` maps the name of a channel, such as ``email``, to what delivers there; ``clock`` returns Unix
+        seconds."""
+        self._store = store
+        self._config = config
+        self._users = users
+        self._sealer = sealer
+        self._guests = guests
+        self._clock = clock
+        self._feeds = InviterFeeds(store, config.http.max_streams + config.http.max_polls)
+        self._lifecycle = Lifecycle(store, config, provisioning, interaction, sealer, self._feeds, guests, clock)
+        self._lifecycle.on_active = self._active
+        self._worker = DeliveryWorker(store, config.delivery, delivery, sealer, self._feeds, clock)
+        self._expiry = Expiry(store, self._lifecycle, config.limits, clock)
+        names = Names(store, config, users, provisioning, sealer)
+        self._allocation = Allocation(
+            store, config, users, names, self._lifecycle, delivery.keys(), sealer, self._feeds, clock
+        )
+        self._registering: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    # life
+
+    async def start(self) -> None:
+        """Go on where the last process stopped: finish or undo, deliver, expire."""
+        await self._feeds.start()
+        for invited in await self._store.invitations(states=("preparing", "ending")):
+            self._lifecycle.wake(invited.account.id)
+        self._worker.start()
+        self._expiry.start()
+
+    async def close(self) -> None:
+        """Stop; what is half done is finished by the next start."""
+        await self._expiry.close()
+        tasks = list(self._registering.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._feeds.close()
+        await self._worker.close()
+        await self._lifecycle.close()
+
+    def _active(self, invited: Invited) -> None:
+        self._worker.wake()
+        self._guests.relation_changed(invited.account.uri, relation_of(invited))
+        self._expiry.arm(invited.invitation.expires_at)
+
+    # gateway.services.InviterService
+
+    async def authenticate(self, user_id: str, password: str, address: str) -> Inviter:
+        """Ask the users driver."""
+        try:
+            return await self._users.authenticate(user_id, password)
+        except DriverError as error:
+            raise service_error(error) from error
+
+    async def lookup(self, inviter: Inviter, identifier: str) -> LookupAnswer:
+        """Ask the users driver about somebody."""
+        parsed = parse_identifier(identifier)
+        if parsed is None:
+            raise Unprocessable("identifier is neither an e-mail address nor a number nor a SIP URI.")
+        try:
+            answer = await self._users.lookup(parsed)
+        except DriverError as error:
+            raise service_error(error) from error
+        return LookupAnswer(identifier=identifier, known=answer.known, sip=answer.sip)
+
+    async def invite(self, inviter: Inviter, request: InviteRequest) -> InvitationView:
+        """Invite; the same inviter gets the same invitation again while it lasts."""
+        until = time.monotonic() + ANSWER_WITHIN
+        policy = self._config.policy
+        identifier = check_invite(request)
+        check_inviter(inviter, policy)
+        types = interaction_types(request.types, policy)
+        valid_for = validity(request.valid_for, policy)
+        channel = self._allocation.channel(identifier, request.via)
+        with refusals():
+            async with deadline(until):
+                await self._allocation.check_not_subscriber(identifier)
+            invited, is_new = await self._allocation.allocate(
+                inviter, request, identifier, types, valid_for, channel, until
+            )
+        if is_new or invited.invitation.state == "preparing":
+            return await self._prepared(invited, until)
+        return invitation_view(invited)
+
+    async def list(self, inviter: Inviter) -> list[InvitationView]:
+        """Return the inviter's invitations, oldest first."""
+        with refusals():
+            return [invitation_view(item) for item in await self._store.invitations(uid=inviter.uid)]
+
+    async def resend(self, inviter: Inviter, account: str) -> InvitationView:
+        """Replace the secret and queue the mail again."""
+        with refusals():
+            invited = await self._find(inviter, account)
+            invitation, delivery = invited.invitation, invited.delivery
+            if invitation.state != "active" or delivery is None:
+                raise Conflict("The invitation is not active.")
+            now = self._clock()
+            secret = new_login_secret()
+            dead = Tombstone(self._sealer.tombstone(invited.account.uri, invitation.secret_hash), "replaced", now)
+            sealed = self._sealer.seal(self._allocation.link(invited.account.uri, secret), invited.account.uri)
+            delivery.state, delivery.error = "queued", ""
+            message_id, told = self._allocation.new_message_id(), notice(invited, now)
+            events = await self._store.renew_secret(
+                invitation.id, hash_login_secret(secret), sealed, message_id, dead, told
+            )
+            if not events:
+                raise Conflict("The invitation has just ended.")
+        self._feeds.publish(events)
+        self._guests.secret_ended(invited.account.uri, invitation.id)
+        self._worker.wake()
+        return invitation_view(invited)
+
+    async def revoke(self, inviter: Inviter, account: str) -> None:
+        """End the invitation that joins the two."""
+        with refusals():
+            await self._end([await self._find(inviter, account)], "revoked")
+
+    async def logout(self, inviter: Inviter) -> int:
+        """End all invitations of the inviter."""
+        with refusals():
+            known = await self._store.invitations(uid=inviter.uid, states=("preparing", "active"))
+            await self._end(known, "inviter-logout")
+        return len(known)
+
+    def feed(self, inviter: Inviter) -> InviterFeed:
+        """Return the inviter's events."""
+        return self._feeds.feed(inviter.uid)
+
+    # what gateway.sessions asks for
+
+    async def check_secret(self, account: str, secret: str) -> Admission:
+        """Return what a login secret opens.
+
+        Unknown accounts and wrong secrets look the same and cost the same: one look at the invitations, one at the
+        tombstones. Raises NotAuthenticated; Ended to the holder of a secret that was right once.
+        """
+        uri = _canonical(account)
+        presented = hash_login_secret(secret)
+        with refusals():
+            known = await self._store.invitations(account_uri=uri)
+            found = None
+            for item in known:
+                if hmac.compare_digest(item.invitation.secret_hash, presented):
+                    found = item
+            if found is not None and found.invitation.state == "active":
+                if found.invitation.expires_at > self._clock():
+                    return self._admission(known, found.invitation.id)
+                raise Ended("The invitation has ended: expired.")
+            reason = await self._store.tombstone(self._sealer.tombstone(uri, presented))
+        if reason is not None:
+            raise Ended(f"The invitation has ended: {reason}.")
+        raise NotAuthenticated("The account or the secret is wrong.")
+
+    async def admission(self, account: str) -> Admission | None:
+        """Return what an account may do that was logged in before a restart; None when nothing is left of it."""
+        known = await self._store.invitations(account_uri=_canonical(account))
+        admission = self._admission(known, 0) if known else None
+        return admission if admission is not None and admission.relations else None
+
+    def _admission(self, known: Sequence[Invited], invitation_id: int) -> Admission:
+        now = self._clock()
+        relations = tuple(
+            relation_of(item)
+            for item in known
+            if item.invitation.state == "active" and item.invitation.expires_at > now
+        )
+        return Admission(known[0].account, invitation_id, relations)
+
+    async def ensure_registered(self, account: str, kind: str) -> None:
+        """Do the second registration if it is due at the first message; raises the refusal when it fails."""
+        if self._config.interaction.register_at == "invite":
+            return
+        key = account, kind
+        task = self._registering.get(key)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._register_late(account, kind))
+            self._registering[key] = task
+            task.add_done_callback(lambda task: self._registered(key, task))
+        with refusals():
+            await asyncio.shield(task)
+
+    async def _register_late(self, account: str, kind: str) -> None:
+        record = await self._store.account_by_uri(account)
+        if record is None:
+            raise Ended("The account is no more.")
+        registrations = await self._store.registrations(record.id)
+        if record.origin == "gateway" and not registrations.get(kind):
+            await self._lifecycle.register(record, kind)
+
+    def _registered(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        del self._registering[key]
+        if not task.cancelled() and task.exception() is not None:
+            log.info("%s: not registered for %s: %s", *key, task.exception())
+
+    async def end_account(self, account: str, reason: str) -> None:
+        """End all relations of an account; returns when it is done, or goes on being done."""
+        with refusals():
+            known = await self._store.invitations(account_uri=_canonical(account), states=("preparing", "active"))
+            await self._end(known, reason)
+
+    # steps
+
+    async def _prepared(self, invited: Invited, until: float) -> InvitationView:
+        """Wait for the steps of an invitation as long as the inviter waits; raises what has failed for good."""
+        outcome = self._lifecycle.outcome(invited.invitation.id)
+        task = self._lifecycle.settle(invited.account.id)
+        await asyncio.wait({outcome}, timeout=max(until - time.monotonic(), 0))
+        if outcome.done() and outcome.exception() is not None:
+            # what was done is being undone: better when that is over, too
+            await asyncio.wait({task}, timeout=max(until - time.monotonic(), 0))
+        with refusals():
+            if outcome.done():
+                outcome.result()
+            for item in await self._store.invitations(account_id=invited.account.id, uid=invited.invitation.uid):
+                return invitation_view(item)
+        return invitation_view(invited, state="ended")
+
+    # ends
+
+    async def _find(self, inviter: Inviter, account: str) -> Invited:
+        for item in await self._store.invitations(account_uri=_canonical(account), uid=inviter.uid):
+            return item
+        raise NotFound("You have no invitation of this account.")
+
+    async def _end(self, ending: Sequence[Invited], reason: str) -> None:
+        """End invitations and wait until they are taken down, as long as somebody waits for the answer."""
+        fresh = [item for item in ending if item.invitation.state != "ending"]
+        if fresh:
+            await self._lifecycle.end(fresh, reason)
+        tasks = {self._lifecycle.settle(item.account.id) for item in ending}
+        if tasks:
+            await asyncio.wait(tasks, timeout=ANSWER_WITHIN)
+
+
+def relation_of(invited: Invited) -> Relation:
+    """Return an invitation as the conversation sees it."""
+    invitation = invited.invitation
+    return Relation(
+        invitation.id,
+        invitation.uid,
+        invitation.sip,
+        invitation.name or None,
+        invitation.identities,
+        invitation.types,
+        invitation.expires_at,
+    )
+
+
+def _canonical(account: str) -> str:
+    """Return the SIP URI that an account is known by, however it is written."""
+    name = identity(account)
+    parsed = parse_identifier(name) if ":" in name else None
+    return parsed.value if parsed is not None else name
