@@ -13,29 +13,23 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sipstack.errors import LocalProtocolError, ParseError
+from sipstack.sip import typed
 from sipstack.sip.address import Address
-from sipstack.sip.grammar import parse_number, refuse_line_breaks, split_list
+from sipstack.sip.grammar import refuse_line_breaks
 from sipstack.sip.headers import Headers
 from sipstack.sip.reasons import REASONS
+from sipstack.sip.typed import DEFAULT_EXPIRES
 from sipstack.sip.uri import Uri
 from sipstack.sip.values import CSeq, MediaType, Reason, RetryAfter, WarningValue
 from sipstack.sip.via import Via
 
 __all__ = ["DEFAULT_EXPIRES", "REASONS", "Message", "Request", "Response"]
 
-DEFAULT_EXPIRES = 3600
-"""Seconds taken for an Expires that makes no sense (:rfc:`3261#section-10.3`, step 7)."""
-
-MAX_HOPS = 255
-"""Largest legal Max-Forwards (:rfc:`3261#section-20.22`)."""
-
 Value = TypeVar("Value")
 Parser = Callable[[list[str]], Value]
 
 # Request-Line = Method SP Request-URI SP SIP-Version CRLF; no part of it may bring white space of its own.
 _REQUEST_LINE = re.compile(r"[!-~]+ [!-~]+")
-# callid = word [ "@" word ]. Wider: any visible characters.
-_CALL_ID = re.compile(r"[!-~]+")
 
 
 class Message:
@@ -80,7 +74,8 @@ class Message:
         try:
             value = cache[name] = parse(headers.get_all(name))
         except ParseError as error:
-            raise ParseError(name, _detail(name, error), offset=error.offset, message=self) from error
+            detail = _detail(name, error) if name in headers else "is missing"
+            raise ParseError(name, detail, offset=error.offset, message=self) from error
         return value
 
     # what every message has
@@ -88,7 +83,7 @@ class Message:
     @property
     def vias(self) -> list[Via]:
         """Top Via first; at least one (:rfc:`3261#section-20.42`)."""
-        return self._typed("Via", _vias)
+        return self._typed("Via", typed.vias)
 
     @property
     def via(self) -> Via:
@@ -98,29 +93,29 @@ class Message:
     @property
     def from_(self) -> Address:
         """:rfc:`3261#section-20.20`."""
-        return self._typed("From", _address)
+        return self._typed("From", typed.address)
 
     @property
     def to(self) -> Address:
         """:rfc:`3261#section-20.39`."""
-        return self._typed("To", _address)
+        return self._typed("To", typed.address)
 
     @property
     def call_id(self) -> str:
         """Compared octet by octet (:rfc:`3261#section-20.8`)."""
-        return self._typed("Call-ID", _call_id)
+        return self._typed("Call-ID", typed.call_id)
 
     @property
     def cseq(self) -> CSeq:
         """:rfc:`3261#section-20.16`."""
-        return self._typed("CSeq", _cseq)
+        return self._typed("CSeq", typed.cseq)
 
     # where it goes, where it came from
 
     @property
     def contacts(self) -> list[Address]:
         """All Contact values; empty for ``Contact: *`` (:rfc:`3261#section-20.10`)."""
-        return self._typed("Contact", _contacts)
+        return self._typed("Contact", typed.contacts)
 
     @property
     def contact_star(self) -> bool:
@@ -130,84 +125,84 @@ class Message:
     @property
     def max_forwards(self) -> int | None:
         """Hops left, None if absent or not from 0 to 255 (:rfc:`3261#section-20.22`)."""
-        return self._typed("Max-Forwards", _max_forwards)
+        return self._typed("Max-Forwards", typed.max_forwards)
 
     @property
     def routes(self) -> list[Address]:
         """:rfc:`3261#section-20.34`."""
-        return self._typed("Route", _addresses)
+        return self._typed("Route", typed.addresses)
 
     @property
     def record_routes(self) -> list[Address]:
         """:rfc:`3261#section-20.30`."""
-        return self._typed("Record-Route", _addresses)
+        return self._typed("Record-Route", typed.addresses)
 
     @property
     def paths(self) -> list[Address]:
         """:rfc:`3327`."""
-        return self._typed("Path", _addresses)
+        return self._typed("Path", typed.addresses)
 
     @property
     def service_routes(self) -> list[Address]:
         """:rfc:`3608`."""
-        return self._typed("Service-Route", _addresses)
+        return self._typed("Service-Route", typed.addresses)
 
     @property
     def associated_uris(self) -> list[Address]:
         """P-Associated-URI, :rfc:`7315#section-4.1`."""
-        return self._typed("P-Associated-URI", _addresses)
+        return self._typed("P-Associated-URI", typed.addresses)
 
     @property
     def asserted_identities(self) -> list[Address]:
         """P-Asserted-Identity, :rfc:`3325#section-9.1`; believe it only from whom you trust."""
-        return self._typed("P-Asserted-Identity", _addresses)
+        return self._typed("P-Asserted-Identity", typed.addresses)
 
     # what it wants and what it can do
 
     @property
     def expires(self) -> int | None:
         """Seconds; None if absent, 3600 if it makes no sense (:rfc:`3261#section-20.19`)."""
-        return self._typed("Expires", _expires)
+        return self._typed("Expires", typed.expires)
 
     @property
     def min_expires(self) -> int | None:
         """Seconds (:rfc:`3261#section-20.23`)."""
-        return self._typed("Min-Expires", _min_expires)
+        return self._typed("Min-Expires", typed.min_expires)
 
     @property
     def content_type(self) -> MediaType | None:
         """:rfc:`3261#section-20.15`."""
-        return self._typed("Content-Type", _content_type)
+        return self._typed("Content-Type", typed.content_type)
 
     @property
     def require(self) -> list[str]:
         """Option tags (:rfc:`3261#section-20.32`)."""
-        return self._typed("Require", _tokens)
+        return self._typed("Require", typed.tokens)
 
     @property
     def supported(self) -> list[str]:
         """Option tags (:rfc:`3261#section-20.37`)."""
-        return self._typed("Supported", _tokens)
+        return self._typed("Supported", typed.tokens)
 
     @property
     def allow(self) -> list[str]:
         """Methods (:rfc:`3261#section-20.5`)."""
-        return self._typed("Allow", _tokens)
+        return self._typed("Allow", typed.tokens)
 
     @property
     def retry_after(self) -> RetryAfter | None:
         """:rfc:`3261#section-20.33`."""
-        return self._typed("Retry-After", _retry_after)
+        return self._typed("Retry-After", typed.retry_after)
 
     @property
     def warnings(self) -> list[WarningValue]:
         """:rfc:`3261#section-20.43`, without those that do not parse."""
-        return self._typed("Warning", _warnings)
+        return self._typed("Warning", typed.warnings)
 
     @property
     def reasons(self) -> list[Reason]:
         """:rfc:`3326`, without those that do not parse."""
-        return self._typed("Reason", _reasons)
+        return self._typed("Reason", typed.reasons)
 
 
 class Request(Message):
@@ -338,98 +333,3 @@ def _add_tag(request: Request, headers: Headers, tag: str) -> None:
 def _detail(name: str, error: ParseError) -> str:
     text = str(error)
     return text.removeprefix(f"{name} ") if text.startswith(f"{name} ") else f"is malformed: {text}"
-
-
-# Each of these gets the raw values of all lines of one header.
-
-
-def _first(name: str, values: list[str]) -> str:
-    if not values:
-        raise ParseError(name, "is missing")
-    return values[0]
-
-
-def _address(values: list[str]) -> Address:
-    if not values:
-        raise ParseError("address", "is missing")
-    return Address.parse(values[0])
-
-
-def _addresses(values: list[str]) -> list[Address]:
-    return [address for value in values for address in Address.parse_many(value)]
-
-
-def _contacts(values: list[str]) -> list[Address]:
-    return _addresses([value for value in values if value != "*"])
-
-
-def _vias(values: list[str]) -> list[Via]:
-    vias = [via for value in values for via in Via.parse_many(value)]
-    if not vias:
-        raise ParseError("Via", "is missing")
-    return vias
-
-
-def _call_id(values: list[str]) -> str:
-    value = _first("Call-ID", values)
-    if not _CALL_ID.fullmatch(value):
-        raise ParseError("Call-ID")
-    return value
-
-
-def _cseq(values: list[str]) -> CSeq:
-    return CSeq.parse(_first("CSeq", values))
-
-
-def _content_type(values: list[str]) -> MediaType | None:
-    return MediaType.parse(values[0]) if values else None
-
-
-def _tokens(values: list[str]) -> list[str]:
-    return [item for value in values for part in value.split(",") if (item := part.strip(" \t"))]
-
-
-def _number_or(otherwise: int | None, values: list[str], what: str, maximum: int) -> int | None:
-    if not values:
-        return None
-    try:
-        return parse_number(values[0], what, maximum)
-    except ParseError:
-        return otherwise
-
-
-def _max_forwards(values: list[str]) -> int | None:
-    return _number_or(None, values, "Max-Forwards", MAX_HOPS)
-
-
-def _expires(values: list[str]) -> int | None:
-    return _number_or(DEFAULT_EXPIRES, values, "Expires", 2**32 - 1)
-
-
-def _min_expires(values: list[str]) -> int | None:
-    return _number_or(None, values, "Min-Expires", 2**32 - 1)
-
-
-def _retry_after(values: list[str]) -> RetryAfter | None:
-    try:
-        return RetryAfter.parse(values[0]) if values else None
-    except ParseError:
-        return None
-
-
-def _warnings(values: list[str]) -> list[WarningValue]:
-    return _readable(values, WarningValue.parse)
-
-
-def _reasons(values: list[str]) -> list[Reason]:
-    return _readable(values, Reason.parse)
-
-
-def _readable(values: list[str], parse: Callable[[str], Value]) -> list[Value]:
-    readable: list[Value] = []
-    for value in values:
-        try:
-            readable.extend([parse(item) for item in split_list(value)])
-        except ParseError:
-            continue
-    return readable
