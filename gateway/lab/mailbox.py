@@ -27,6 +27,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from gateway.lab.admin import AdminServer, read_json
 from gateway.lab.run import ready, serve_until_signal, trace_option
+from gateway.lab.smtptrace import TracedSMTP
 from sipstack.flow import HostPort
 from sipstack.trace import Trace
 
@@ -166,8 +167,9 @@ class Mailbox:
         with warnings.catch_warnings():
             # aiosmtpd warns of passwords without TLS: on loopback a test may want just that.
             warnings.filterwarnings("ignore", message="Requiring AUTH while not requiring TLS")
-            return SMTP(
+            return TracedSMTP(
                 self,
+                trace=self._trace,
                 hostname="mailbox.lab",
                 ident="rcsgw lab mailbox",
                 data_size_limit=MAX_SIZE,
@@ -204,18 +206,12 @@ class Mailbox:
         envelope.rcpt_options.extend(options)
         return "250 OK"
 
-    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         """Take the mail."""
         if (fault := self.faults.get("data")) is not None:
             return fault
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
         mail = self.add(envelope.mail_from or "", tuple(envelope.rcpt_tos), content)
-        if self._trace is not None:
-            # The envelope only: the body holds the login link.
-            summary = f"MAIL FROM:<{mail.sender}>\r\n" + "".join(f"RCPT TO:<{to}>\r\n" for to in mail.recipients)
-            peer = session.peer[:2] if isinstance(session.peer, tuple) else None
-            octets = f"DATA ({len(content)} octets)\r\n"
-            self._trace.wire("SMTP", "TCP", "in", self.address, peer, (summary + octets).encode())
         return f"250 OK kept as {mail.id}"
 
     def add(self, sender: str, recipients: tuple[str, ...], raw: bytes) -> Mail:

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.lab.mailbox import Mailbox
+from sipstack.trace import Record, Trace, WireRecord
 
 
 @pytest_asyncio.fixture
@@ -105,3 +106,15 @@ async def test_goes_down_and_comes_back(mailbox: Mailbox) -> None:
 async def test_nothing_comes(mailbox: Mailbox) -> None:
     with pytest.raises(TimeoutError):
         await mailbox.wait_for("b@example.com", timeout=0.01)
+
+
+async def test_trace_tells_all_but_the_mail() -> None:
+    records: list[Record] = []
+    async with Mailbox(trace=Trace("mailbox", records.append, lambda: 0.0)) as mailbox:
+        await send(mailbox)
+    wires = [record for record in records if isinstance(record, WireRecord)]
+    assert all(record.local == mailbox.address and record.remote is not None for record in wires)
+    whole = b"".join(record.data for record in wires)
+    assert b"RCPT TO:<b@example.com>" in whole
+    assert b"octets)\r\n.\r\n250 OK kept as 1" in whole
+    assert b"secret" not in whole
