@@ -186,9 +186,7 @@ def _value(node: _Node, kind: inspect.Type) -> Any:
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:
-    """Return the type behind ``| None``, description and limits."""
-    if isinstance(kind, inspect.Metadata):
-        return _bare(kind.type)
+    """Return the type behind ``| None``."""
     if isinstance(kind, inspect.UnionType):
         return _bare(next(item for item in kind.types if not isinstance(item, inspect.NoneType)))
     return kind
