@@ -87,6 +87,25 @@ class DigestServer:
         self, request: Request, lookup: Lookup, now: float, proxy: bool = False
     ) -> Verified | Stale | Refused | NoCredentials:
         """Check Authorization (Proxy-Authorization with ``proxy``). Credentials for other realms are passed over."""
+        params = self._credentials(request, proxy)
+        return NoCredentials() if params is None else self._verify(request, params, lookup, now)
+
+    def authentication_info(self, request: Request, lookup: Lookup, now: float, body: bytes = b"") -> str | None:
+        """Return the Authentication-Info for the 2xx to a verified request: our proof and a next nonce (A-DIG-09).
+
+        ``body`` is that of the response. None where there is nothing to prove: the old digest form has no such thing.
+        """
+        params = self._credentials(request, proxy=False)
+        if params is None or "qop" not in params:
+            return None
+        ha1 = lookup(params["username"], self.realm, base_algorithm(params.get("algorithm")))
+        proof = _response("", params, ha1 or "", body)
+        return (
+            f'nextnonce="{self._make_nonce(now)}", qop={params["qop"]}, rspauth="{proof}", '
+            f"cnonce={quote(params['cnonce'])}, nc={params['nc']}"
+        )
+
+    def _credentials(self, request: Request, proxy: bool) -> dict[str, str] | None:
         for value in request.headers.get_all("Proxy-Authorization" if proxy else "Authorization"):
             try:
                 scheme, params = parse_auth_params(value)
@@ -94,8 +113,8 @@ class DigestServer:
                 continue
             # An empty response only tells who will answer (B-REG-01).
             if scheme.lower() == "digest" and params.get("realm") == self.realm and params.get("response"):
-                return self._verify(request, params, lookup, now)
-        return NoCredentials()
+                return params
+        return None
 
     def _challenge(self, algorithm: str, nonce: str, stale: bool) -> str:
         fields = [f"Digest realm={quote(self.realm)}", f'nonce="{nonce}"', f"algorithm={algorithm}"]
@@ -111,19 +130,9 @@ class DigestServer:
         why = self._objection(request, params)
         if why is not None:
             return Refused(why)
-        username, algorithm = params["username"], params.get("algorithm")
-        ha1 = lookup(username, self.realm, base_algorithm(algorithm))
-        expected = digest_response(
-            ha1=ha1 or "",
-            method=request.method,
-            uri=params["uri"],
-            nonce=params["nonce"],
-            algorithm=algorithm,
-            qop=params.get("qop"),
-            nc=params.get("nc", ""),
-            cnonce=params.get("cnonce", ""),
-            body=request.body,
-        )
+        username = params["username"]
+        ha1 = lookup(username, self.realm, base_algorithm(params.get("algorithm")))
+        expected = _response(request.method, params, ha1 or "", request.body)
         # Compared also for an unknown name, so that both take the same time.
         right = hmac.compare_digest(expected.encode(), params["response"].lower().encode("utf-8", "surrogateescape"))
         if ha1 is None:
@@ -177,6 +186,20 @@ class DigestServer:
         if len(self._counts) > MAX_COUNTED_NONCES:
             del self._counts[next(iter(self._counts))]
         return True
+
+
+def _response(method: str, params: dict[str, str], ha1: str, body: bytes) -> str:
+    return digest_response(
+        ha1=ha1,
+        method=method,
+        uri=params["uri"],
+        nonce=params["nonce"],
+        algorithm=params.get("algorithm"),
+        qop=params.get("qop"),
+        nc=params.get("nc", ""),
+        cnonce=params.get("cnonce", ""),
+        body=body,
+    )
 
 
 def _is_count(text: str) -> bool:

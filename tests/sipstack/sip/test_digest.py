@@ -424,6 +424,29 @@ def test_client_and_server_agree(algorithm: str, qop: tuple[str, ...], proxy: bo
     assert by.verify(sent, lookup, 11.0, not proxy) == NoCredentials()
 
 
+@pytest.mark.parametrize("qop", ["auth", "auth-int"])
+def test_server_proves_itself(qop: str) -> None:
+    """A-DIG-09: the client believes it, and uses the next nonce."""
+    by = server("SHA-256", qop=(qop,))
+    digest, sent = client(), request()
+    digest.receive_challenge(sent, challenged(sent, *by.challenges(0.0)))
+    digest.authorize(sent)
+    info = by.authentication_info(sent, lookup, 1.0, b"body")
+    assert info is not None
+    response = Response.for_request(sent, 200, headers=[("Authentication-Info", info)], body=b"body")
+    assert digest.receive_success(sent, response)
+    following = request(number=2)
+    digest.authorize(following)
+    assert credentials_of(following)["nonce"] == parse_auth_params(f"Digest {info}")[1]["nextnonce"]
+    assert by.verify(following, lookup, 2.0) == Verified(USER)
+
+
+def test_server_has_nothing_to_prove() -> None:
+    by = server(qop=())
+    assert by.authentication_info(request(), lookup, 1.0) is None
+    assert by.authentication_info(authorized(by), lookup, 1.0) is None
+
+
 def test_one_challenge_for_each_algorithm() -> None:
     """A-DIG-04."""
     challenges = [Challenge.parse(value) for value in server("SHA-256", "MD5").challenges(0.0)]
