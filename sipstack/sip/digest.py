@@ -36,6 +36,8 @@ __all__ = [
     "Verified",
     "compute_ha1",
     "digest_response",
+    "format_authorization",
+    "initial_authorization",
 ]
 
 MAX_CHALLENGES = 3

@@ -22,6 +22,7 @@ from sipstack.sip.digest import (
     Verified,
     compute_ha1,
     digest_response,
+    initial_authorization,
 )
 from sipstack.sip.headers import parse_auth_params
 from sipstack.sip.message import Request, Response
@@ -383,6 +384,16 @@ class TestAuthenticationInfo:
         assert digest.receive_success(sent, Response.for_request(sent, 200))
         assert self.receive(digest, request(), 'nextnonce="n2"')
         assert self.receive(client(), sent, 'nextnonce="n2"')
+
+
+def test_initial_authorization_is_no_answer() -> None:
+    """B-REG-01: it names the IMPI and nothing else, and a server sees no credentials in it."""
+    sent = request()
+    sent.headers.add("Authorization", initial_authorization("impi@private.example", REALM, URI))
+    assert sent.headers.get("Authorization") == (
+        f'Digest username="impi@private.example", realm="{REALM}", nonce="", uri="{URI}", response=""'
+    )
+    assert server().verify(sent, lookup, 1.0) == NoCredentials()
 
 
 def test_credentials_hide_the_password() -> None:
