@@ -1,0 +1,81 @@
+"""Token buckets, on a clock of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.http.throttle import Buckets, Throttle, network_of
+from gateway.services import NotAuthenticated, TooManyRequests, Unavailable
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def fail(throttle: Throttle, account: str, address: str) -> None:
+    with pytest.raises(NotAuthenticated), throttle.attempt(account, address):
+        raise NotAuthenticated
+
+
+def test_account_waits_after_wrong_credentials() -> None:
+    clock = Clock()
+    throttle = Throttle(3, 100, 30.0, clock)
+    for number in range(3):
+        fail(throttle, "Sip:B@cc.com" if number else "sip:b@cc.com", f"192.0.2.{number}")
+    with pytest.raises(TooManyRequests) as caught, throttle.attempt("sip:b@cc.com", "192.0.2.9"):
+        pass
+    assert caught.value.retry_after == 10
+    clock.now += 10
+    with throttle.attempt("sip:b@cc.com", "192.0.2.9"):
+        pass
+    fail(throttle, "sip:b@cc.com", "192.0.2.9")
+    with pytest.raises(TooManyRequests), throttle.attempt("sip:b@cc.com", "192.0.2.9"):
+        pass
+
+
+def test_address_waits_too() -> None:
+    throttle = Throttle(100, 2, 30.0, Clock())
+    fail(throttle, "a", "2001:db8::1")
+    fail(throttle, "b", "2001:db8::2")
+    with pytest.raises(TooManyRequests), throttle.attempt("c", "2001:db8::ffff"):
+        pass
+    with throttle.attempt("c", "2001:db8:0:1::1"):
+        pass
+
+
+def test_right_credentials_and_our_own_failures_cost_nothing() -> None:
+    throttle = Throttle(1, 1, 30.0, Clock())
+    for _ in range(10):
+        with throttle.attempt("a", "192.0.2.1"):
+            pass
+        with pytest.raises(Unavailable), throttle.attempt("a", "192.0.2.1"):
+            raise Unavailable
+
+
+def test_a_token_is_held_while_the_check_runs() -> None:
+    """Many guesses at once are not more than many guesses in a row."""
+    throttle = Throttle(1, 10, 30.0, Clock())
+    with throttle.attempt("a", "192.0.2.1"):
+        with pytest.raises(TooManyRequests), throttle.attempt("a", "192.0.2.1"):
+            pass
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http.throttle.MAX_BUCKETS", 10)
+    buckets = Buckets(2, 60.0)
+    for number in range(100):
+        buckets.take(str(number), 0.0)
+    assert len(buckets) == 10
+    assert buckets.wait("99", 0.0) == 0.0
+    buckets.give_back("99", 0.0)
+    assert len(buckets) == 9
+
+
+def test_networks() -> None:
+    assert network_of("192.0.2.1") == "192.0.2.1"
+    assert network_of("2001:db8::1") == network_of("2001:db8::2") == "2001:db8::/64"
+    assert network_of("unix") == "unix"
