@@ -66,7 +66,7 @@ class CpimAddress:
         return f'"{quoted}" <{self.uri}>'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CpimHeader:
     """One header line."""
 
@@ -110,7 +110,7 @@ class CpimMessage:
             raise ParseError("CPIM message", "has no blank line")
         lines = _lines(data[: blank.start()])
         mime_at = next((index for index, line in enumerate(lines) if line[:8].lower() == "content-"), None)
-        headers = _parse_headers(lines[:mime_at])
+        headers, namespaces = _parse_headers(lines[:mime_at])
         if mime_at is None:
             end = _BLANK_LINE.search(data, blank.end())
             if end is None:
@@ -129,7 +129,7 @@ class CpimMessage:
         recipients = tuple(CpimAddress.parse(header.value) for header in headers if _is_standard(header, "To"))
         if not senders or not recipients:
             raise ParseError("CPIM From" if not senders else "CPIM To", "is missing")
-        _check_required(headers)
+        _check_required(headers, namespaces)
         return cls(headers, mime, content, content_type, CpimAddress.parse(senders[0]), recipients, data)
 
     def __bytes__(self) -> bytes:
@@ -237,7 +237,8 @@ def _lines(data: bytes) -> list[str]:
     return lines
 
 
-def _parse_headers(lines: list[str]) -> tuple[CpimHeader, ...]:
+def _parse_headers(lines: list[str]) -> tuple[tuple[CpimHeader, ...], dict[str, str]]:
+    """Return the headers, and the namespaces by their prefixes."""
     found: list[CpimHeader] = []
     # Peers forget to declare imdn (D-CPM-06).
     namespaces: dict[str, str] = {"": CPIM_HEADERS, "imdn": IMDN}
@@ -260,7 +261,7 @@ def _parse_headers(lines: list[str]) -> tuple[CpimHeader, ...]:
                 if name in seen:
                     raise ParseError(f"CPIM {name}", "is repeated")
                 seen.add(name)
-    return tuple(found)
+    return tuple(found), namespaces
 
 
 def _parse_parameters(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -307,15 +308,13 @@ def _content(octets: bytes, fields: dict[str, str]) -> bytes:
     return octets
 
 
-def _check_required(headers: tuple[CpimHeader, ...]) -> None:
+def _check_required(headers: tuple[CpimHeader, ...], namespaces: dict[str, str]) -> None:
     for header in headers:
-        if not _is_standard(header, "Require"):
-            continue
-        declared = {other.prefix: other.namespace for other in headers} | {"": CPIM_HEADERS}
-        for feature in header.value.split(","):
-            prefix, _, name = feature.strip().rpartition(".")
-            if name not in _UNDERSTOOD.get(declared.get(prefix) or "", ()):
-                raise RemoteProtocolError(f"CPIM feature {feature.strip()} is not supported", status=415)
+        if _is_standard(header, "Require"):
+            for feature in header.value.split(","):
+                prefix, _, name = feature.strip().rpartition(".")
+                if name not in _UNDERSTOOD.get(namespaces.get(prefix, ""), ()):
+                    raise RemoteProtocolError(f"CPIM feature {feature.strip()} is not supported", status=415)
 
 
 def _is_standard(header: CpimHeader, name: str) -> bool:
