@@ -288,6 +288,8 @@ class MsrpConnection:
         if message is None or response.status < 200 or message.state in _DECIDED:
             return
         session = message.session
+        if session.closed:
+            return
         if response.status >= 300:
             self._fail_message(message, response.status)
             if response.status in _SESSION_GONE:
@@ -321,8 +323,7 @@ class MsrpConnection:
 
     def _receive_bad_request(self, request: BadRequest) -> None:
         local = (request.to_path or self._local).partition(" ")[0]
-        if request.method != "REPORT":
-            self.answer(request.transaction_id, request.from_path, local, request.failure_report, 400)
+        self.answer(request.transaction_id, request.from_path, local, request.failure_report, 400)
         self._faults += 1
         if self._faults >= MAX_FAULTS:
             self._give_up(RemoteProtocolError(f"{MAX_FAULTS} malformed MSRP requests in a row: {request.reason}"))
@@ -341,8 +342,7 @@ class MsrpConnection:
         session.settle(message, MessageState.UNKNOWN if status == 408 else MessageState.FAILED, status)
 
     def _fail_session(self, session: MsrpSession, error: SipstackError) -> None:
-        if self.bound.pop(session.local, None) is None:
-            return
+        del self.bound[session.local]
         self._outbox.remove(session)
         for message in session.close():
             self.tell(message)

@@ -96,10 +96,10 @@ class Outbox:
         elif announce and message.written:
             transaction_id = self._new_transaction_id(message)
             self.add_frame(_head(message, transaction_id) + _end_line(transaction_id, "#"))
-        if session.queue is not None:
-            session.queue.remove(message)
-            if not session.queue:
-                self._leave(session)
+        queue = cast("deque[OutgoingMessage]", session.queue)
+        queue.remove(message)
+        if not queue:
+            self._leave(session)
 
     def _leave(self, session: MsrpSession) -> None:
         if session.is_ready:
@@ -223,8 +223,8 @@ class Outbox:
     def _end_turn(self, message: OutgoingMessage) -> None:
         """Let the next session write; this one stands in line again if it has more and may send it."""
         session = message.session
-        queue = session.queue
-        if message.written == message.size and queue is not None:
+        queue = cast("deque[OutgoingMessage]", session.queue)
+        if message.written == message.size:
             queue.popleft()
             message.body = b""
             if message.failure_report != "yes":

@@ -231,8 +231,7 @@ class MsrpSession:
         """Note what became of ``message`` and have its owner told."""
         message.state = state
         message.status = status
-        if state is not MessageState.PENDING:
-            message.body = b""
+        message.body = b""
         if status == 415 and message.content_type is not None:
             if self._refused_types is None:
                 self._refused_types = set()

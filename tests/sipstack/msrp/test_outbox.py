@@ -13,6 +13,7 @@ from sipstack.msrp.connection import SessionFailed
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.outbox import MAX_CHUNK, MAX_WRITE, RESPONSE_TIMEOUT, SMALL, TURN, WINDOW
 from sipstack.msrp.session import RECENT
+from sipstack.msrp.uri import MsrpUri
 from tests.sipstack.msrp.helpers import OURS, THEIRS, End, answer, frame, frames_of, messages, report, send
 
 
@@ -347,8 +348,6 @@ def test_limits_apply_to_what_was_queued_before_the_answer_came(end: End) -> Non
     session.send(b"x", "text/plain", message_id="fitting1", on_done=end.on_done)
     end.connection.attach(session)
     assert end.output() == b""
-    from sipstack.msrp.uri import MsrpUri
-
     session.open((MsrpUri.parse(THEIRS),), max_size=10)
     end.events()
     assert end.done == [("toolarge", "failed", 413)]
@@ -537,3 +536,55 @@ def test_release_of_a_session_that_waits_for_its_turn(end: End) -> None:
     end.connection.detach(other, end.clock())
     assert other.close() == [never] and never.state is MessageState.FAILED
     assert [chunk.body for chunk in chunks_of(end.output())] == [b"x"]
+
+
+def test_several_types_are_barred(end: End) -> None:
+    session = end.session()
+    for content_type in ("text/html", "image/png"):
+        session.send(b"x", content_type)
+        (chunk,) = chunks_of(end.output())
+        end.receive(answer(chunk.transaction_id, 415))
+    assert session.send(b"x", "text/html").status == 415
+    assert session.send(b"x", "image/png").status == 415
+
+
+def test_queued_before_the_connection_and_before_the_answer(end: End) -> None:
+    # C-SET-01: an empty SEND is within any limits of the peer; all goes out once both are known.
+    session = end.session(remote=None, attach=False)
+    session.send_empty()
+    quiet = session.send(b"x" * 20, "text/plain")
+    session.open((MsrpUri.parse(THEIRS),), max_size=10)
+    assert quiet.status == 413
+    session.send(b"x", "text/plain")
+    assert end.output() == b""
+    end.connection.attach(session)
+    assert [len(chunk.body) for chunk in chunks_of(end.output())] == [0, 1]
+
+
+def test_closed_session(end: End) -> None:
+    session = end.session()
+    end.connection.detach(session, end.clock())
+    assert session.close() == []
+    with pytest.raises(LocalProtocolError):
+        session.open((MsrpUri.parse(THEIRS),))
+
+
+def test_error_for_a_partial_message_after_its_session(end: End) -> None:
+    session, _ = end.session(), end.session(session_id="second01")
+    session.send(b"x", "text/plain", failure_report="partial", on_done=end.on_done)
+    (chunk,) = chunks_of(end.output())
+    end.events()
+    end.connection.detach(session, end.clock())
+    session.close()
+    end.receive(answer(chunk.transaction_id, 481))
+    assert [state for _, state, _ in end.done] == ["sent"]
+
+
+def test_message_that_wants_no_answers_at_all(end: End) -> None:
+    # C.4, H-12: no transaction is kept, and no timer.
+    session = end.session()
+    message = session.send(b"x", "text/plain", failure_report="no", on_done=end.on_done)
+    assert len(chunks_of(end.output())) == 1
+    end.events()
+    assert end.done == [(message.message_id, "sent", None)]
+    assert end.connection.get_timer() is None
