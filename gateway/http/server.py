@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -120,8 +120,8 @@ class TracedConnection(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Put the recorder between us and the socket."""
-        assert isinstance(transport, asyncio.Transport)
-        super().connection_made(RecordingTransport(transport, self._trace))
+        # No isinstance: transports of uvloop do not derive from asyncio's.
+        super().connection_made(RecordingTransport(cast(asyncio.Transport, transport), self._trace))
 
     def data_received(self, data: bytes) -> None:
         """Record what came in; aiohttp also calls this with nothing, to go on parsing."""
