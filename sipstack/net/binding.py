@@ -143,7 +143,9 @@ class Binding:
         self.active = isinstance(event, Registered)
         match event:
             case Registered():
-                self.service_route, self.associated_uris = event.service_route, event.associated_uris
+                # Thousands of user agents get the same route: they share one.
+                self.service_route = self._agent.endpoint.shared_route(event.service_route)
+                self.associated_uris = event.associated_uris
                 if not was_active:
                     logger.info("%s is registered for %d s", aor, event.expires)
                 self._settle(event, None)

@@ -370,7 +370,7 @@ class ChatSession:
             message.reject(error.status, str(error)[:80])
             return
         allowed = config.accept_types if chat_message.cpim is None else config.accept_wrapped_types
-        if not accepts(allowed, chat_message.content_type):
+        if chat_message.content_type not in allowed and not accepts(allowed, chat_message.content_type):
             message.reject(415, "media type was not announced")
             return
         self._handler.chat_message(self, chat_message)

@@ -35,7 +35,7 @@ class ChatMessage:
         self.body = incoming.body
         self.message_id = incoming.message_id
         """``imdn.Message-ID`` where there is one, else the MSRP Message-ID."""
-        if bare_type(incoming.content_type) == CPIM:
+        if incoming.content_type == CPIM or bare_type(incoming.content_type) == CPIM:
             self.cpim = cpim = CpimMessage.parse(incoming.body)
             self.content_type = cpim.content_type
             self.body = cpim.content

@@ -42,6 +42,9 @@ from sipstack.trace import Trace
 
 logger = logging.getLogger(__name__)
 
+ROUTE_LIMIT = 256
+"""Routes kept to be shared; more than any core has."""
+
 DRAIN_TIMEOUT = 2.0
 """Seconds that ``close()`` gives to requests that still wait for their final response."""
 
@@ -77,6 +80,7 @@ class Endpoint:
         """close() has begun: new requests get 503."""
         self._local: HostPort | None = None
         self._date = DateTime()
+        self._routes: dict[tuple[Uri, ...], tuple[Uri, ...]] = {}
         self._sent_by = ""
         # callbacks
         self.on_request: Callable[[ServerTransaction, Request], bool] | None = None
@@ -198,6 +202,12 @@ class Endpoint:
     def date(self) -> str:
         """Return the time as CPIM writes it, in UTC to the second."""
         return self._date.now()
+
+    def shared_route(self, route: tuple[Uri, ...]) -> tuple[Uri, ...]:
+        """Return an equal route that others may be using too: a core has few, its users many."""
+        if len(self._routes) >= ROUTE_LIMIT:
+            self._routes.clear()
+        return self._routes.setdefault(route, route)
 
     def via(self, transport: str) -> str:
         """Return a new Via value for a request by ``transport``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from sipstack.errors import ParseError
 from sipstack.flow import Flow, HostPort
@@ -70,13 +70,18 @@ class TcpConnection(asyncio.Protocol):
             self._waiting.append(data)
             self._waiting_size += len(data)
             return self._waiting_size <= WRITE_LIMIT
-        if self.transport.get_write_buffer_size() > WRITE_LIMIT:
+        if self.is_closing or self.transport.get_write_buffer_size() > WRITE_LIMIT:
             return False
         self.last_used = self._clock()
         if self.wire is not None:
             self.wire("out", self.flow, data)
         self.transport.write(data)
         return True
+
+    @property
+    def is_closing(self) -> bool:
+        """Tell whether nothing more can be sent, though the connection is not gone yet."""
+        return self.transport is not None and self.transport.is_closing()
 
     def close(self) -> None:
         """Send what is buffered and close."""
@@ -91,7 +96,8 @@ class TcpConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # No isinstance: transports of uvloop do not derive from asyncio's.
+        transport = cast(asyncio.Transport, transport)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         remote: HostPort = transport.get_extra_info("peername")[:2]

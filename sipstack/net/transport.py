@@ -168,7 +168,7 @@ class SipTransport:
             self._fail(flow, ConnectionClosed(f"no connection to {flow.remote[0]}:{flow.remote[1]}", certain=True))
         elif not connection.send(data):
             connection.abort()
-            self._fail(flow, ConnectionClosed("the peer does not read"))
+            self._fail(flow, ConnectionClosed("the connection is closing, or its peer does not read"))
 
     # UDP
 
@@ -206,6 +206,8 @@ class SipTransport:
         if flow.connection is not None:
             return self._connections.get(flow.connection)
         connection = self._by_remote.get(flow.remote)
+        if connection is not None and connection.is_closing:
+            connection = None
         if connection is None and self.tcp:
             connection = self._new_connection(flow.remote)
             self._by_remote[flow.remote] = connection

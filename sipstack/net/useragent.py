@@ -318,6 +318,7 @@ class UserAgent:
 
     def chat_started(self, chat: ChatSession, dialog: Dialog) -> None:
         """Take in a chat whose dialog exists."""
+        dialog.route_set = self.endpoint.shared_route(dialog.route_set)
         if self._chats is None:
             self._chats = set()
         self._chats.add(chat)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from sipstack.errors import RemoteProtocolError
+from sipstack.net.body import PART_LIMIT, Part, body_parts, first_message, sdp_of
+from sipstack.sip.message import Request
+
+
+def message(body: bytes, content_type: str | None) -> Request:
+    headers = [] if content_type is None else [("Content-Type", content_type)]
+    return Request("INVITE", "sip:a@b", headers, body)
+
+
+def multipart(*parts: bytes) -> Request:
+    body = b"".join(b"--b 1\r\n" + part + b"\r\n" for part in parts) + b"--b 1--\r\n"
+    return message(body, 'multipart/mixed; boundary="b 1"')
+
+
+SDP = b"Content-Type: application/sdp\r\n\r\nv=0\r\n"
+TEXT = b"content-type: message/CPIM\r\nContent-Length: 5\r\n\r\n\x00\r\n--b"
+
+
+def test_plain_and_empty() -> None:
+    assert body_parts(message(b"", "application/sdp")) == []
+    assert body_parts(message(b"v=0", None)) == []
+    assert sdp_of(message(b"v=0", "Application/SDP")) == b"v=0"
+    assert first_message(message(b"v=0", "application/sdp")) is None
+
+
+def test_parts_are_cut_at_whole_delimiters_only() -> None:
+    request = multipart(SDP, TEXT)
+    assert body_parts(request) == [
+        Part("application/sdp", b"v=0\r\n"),
+        Part("message/CPIM", b"\x00\r\n--b"),
+    ]
+    assert sdp_of(request) == b"v=0\r\n"
+    first = first_message(request)
+    assert first is not None and first.media_type == "message/cpim"
+
+
+def test_optional_parts_are_skipped_others_refused() -> None:
+    optional = b"Content-Type: x/y\r\nContent-Disposition: icon;\r\n handling=optional\r\n\r\nz"
+    assert sdp_of(multipart(optional, SDP)) == b"v=0\r\n"
+    assert sdp_of(multipart(optional)) is None
+    with pytest.raises(RemoteProtocolError) as caught:
+        sdp_of(multipart(b"Content-Type: x/y\r\n\r\nz", SDP))
+    assert caught.value.status == 415
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        message(b"--b\r\n", "multipart/mixed"),
+        message(b"--b\r\nContent-Type: a/b\r\n\r\nx", "multipart/mixed;boundary=b"),
+        message(b"--b\r\nno content\r\n--b--", "multipart/mixed;boundary=b"),
+        multipart(*[SDP] * (PART_LIMIT + 1)),
+    ],
+)
+def test_broken_multipart(request_: Request) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        body_parts(request_)
+    assert caught.value.status == 400
