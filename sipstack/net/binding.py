@@ -61,6 +61,11 @@ class Binding:
         self._joiners: list[asyncio.Future[Registered]] | None = None
         self._leavers: list[asyncio.Future[None]] | None = None
 
+    @property
+    def may_exist(self) -> bool:
+        """Tell whether the registrar may have a binding of ours, be it one that could not be refreshed."""
+        return self._registration.expires_at is not None
+
     async def register(self) -> Registered:
         """Register or refresh now, and wait for the outcome."""
         future: asyncio.Future[Registered] = asyncio.get_running_loop().create_future()
@@ -139,7 +144,9 @@ class Binding:
         self._run()
 
     def _changed(self, event: RegistrationEvent) -> None:
-        aor, was_active = self._agent.identity.aor, self.active
+        aor, was_active, trace = self._agent.identity.aor, self.active, self._agent.endpoint.trace
+        if trace is not None:
+            trace.state(f"registration {aor}", type(event).__name__)
         self.active = isinstance(event, Registered)
         match event:
             case Registered():

@@ -227,7 +227,7 @@ class ChatSession:
         dialog.terminate()
         agent.chat_ended(self, dialog)
         agent.endpoint.hub.release(self.msrp)
-        logger.info("chat %s of %s with %s is closed: %s", dialog.call_id, agent.identity.aor, self.peer, reason)
+        self._report("closed", reason)
         self._handler.chat_closed(self, reason, error)
         return True
 
@@ -268,7 +268,7 @@ class ChatSession:
         self.agent.chat_started(self, dialog)
         if described is not None:
             self._negotiated(described, offered=offered)
-        logger.info("chat %s of %s with %s is set up", dialog.call_id, self.agent.identity.aor, self.peer)
+        self._report("set up")
 
     def confirmed(self, ack: Request) -> None:
         """Take the ACK of our 200, which may bring the answer to our offer (A-OA-03)."""
@@ -314,6 +314,12 @@ class ChatSession:
             remote_max_size=remote.max_size,
             remote_accept_types=remote.accept_types,
         )
+
+    def _report(self, state: str, note: str = "") -> None:
+        agent, trace = self.agent, self.agent.endpoint.trace
+        logger.info("chat %s of %s with %s is %s %s", self.call_id, agent.identity.aor, self.peer, state, note)
+        if trace is not None:
+            trace.state(f"chat {self.call_id}", state, note)
 
     # sipstack.net.dispatch.DialogUser
 

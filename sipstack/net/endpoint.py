@@ -48,6 +48,9 @@ ROUTE_LIMIT = 256
 DRAIN_TIMEOUT = 2.0
 """Seconds that ``close()`` gives to requests that still wait for their final response."""
 
+BYE_DRAIN_TIMEOUT = 0.5
+"""Seconds for the BYEs of chats that the closing itself has ended."""
+
 
 class Endpoint:
     """Owns transports, transaction layer, MSRP hub and the timer heap.
@@ -134,25 +137,33 @@ class Endpoint:
         self._hub = hub
 
     async def close(self) -> None:
-        """Let requests under way end (2 s at most), then close everything. No callback comes afterwards."""
+        """Let requests under way end (2 s at most), then close everything. No callback comes afterwards.
+
+        Chats that are still open lose their MSRP connection and so end with a BYE.
+        """
         self.closing = True
-        if self._transport is None or self._timers is None:
+        if self._transport is None:
             return
-        deadline = self._timers.time() + DRAIN_TIMEOUT
-        while self._requests and self._timers.time() < deadline:
-            await asyncio.sleep(0.01)
+        await self._drain(DRAIN_TIMEOUT)
+        if self._hub is not None:
+            await self._hub.close()
+            await self._drain(BYE_DRAIN_TIMEOUT)
         for request in list(self._requests):
             request.fail(ConnectionClosed("the endpoint is closing"))
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._hub is not None:
-            await self._hub.close()
-        await self._transport.close()
-        self._timers.close()
-        self._transport = self._pump = None
+        transport, self._transport, self._pump = self._transport, None, None
+        if transport is not None:
+            await transport.close()
+        self.timers.close()
         logger.info("endpoint %s is closed", self._sent_by)
+
+    async def _drain(self, timeout: float) -> None:
+        deadline = self.timers.time() + timeout
+        while self._requests and self.timers.time() < deadline:
+            await asyncio.sleep(0.01)
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -336,9 +336,9 @@ class UserAgent:
     async def close(self) -> None:
         """End all chats with BYE, then the registration (B-REG-10), and be found no more."""
         await asyncio.gather(*(chat.close() for chat in self._chats or ()))
-        if self.registered:
-            await self.unregister()
         if self._binding is not None:
+            if self._binding.may_exist:
+                await self.unregister()
             self._binding.close()
             self._binding = None
         self.endpoint.pool.remove(self)

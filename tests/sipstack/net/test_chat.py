@@ -7,6 +7,7 @@ import pytest
 from sipstack.errors import LocalProtocolError, RequestFailed, TransactionTimeout
 from sipstack.msrp.message import MessageState
 from sipstack.net.invitation import IncomingInvitation
+from sipstack.trace import Record, StateRecord, Trace
 
 from .helpers import B, Chats, pair, until
 
@@ -205,3 +206,29 @@ async def test_challenged_invite_and_bye() -> None:
         await chat.close()
         bye = around.core.requests[-1]
         assert (bye.method, bye.cseq.number) == ("BYE", 3)
+
+
+async def test_closing_the_endpoint_ends_open_chats() -> None:
+    async with pair() as (around, agent, _, phone):
+        chats = Chats()
+        chat = await agent.invite(B, chats)
+        await chat.deliver("hello")
+        await around.a.close()
+        await until(lambda: phone.chats.closed)
+        assert [reason for _, reason, _ in chats.closed] == ["connection-lost"]
+        assert len(phone.chats.closed) == 1
+
+
+async def test_state_changes_are_traced() -> None:
+    records: list[Record] = []
+    async with pair() as (around, agent, _, _):
+        around.a.trace = Trace("a", records.append, lambda: 0.0)
+        async with await agent.invite(B, Chats()):
+            await agent.register()
+    states = [(record.subject.split()[0], record.state) for record in records if isinstance(record, StateRecord)]
+    assert states == [
+        ("chat", "set up"),
+        ("registration", "Registered"),
+        ("chat", "closed"),
+        ("registration", "Unregistered"),
+    ]
