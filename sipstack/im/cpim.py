@@ -105,32 +105,34 @@ class CpimMessage:
         Raise :exc:`ParseError` with status 400 when it is malformed (C-BAD-12), :exc:`RemoteProtocolError` with status
         415 when it requires something that is not understood here (D-CPM-07).
         """
-        blank = _BLANK_LINE.search(data)
-        if blank is None:
-            raise ParseError("CPIM message", "has no blank line")
-        lines = _lines(data[: blank.start()])
+        lines, position = _block(data, 0)
         mime_at = next((index for index, line in enumerate(lines) if line[:8].lower() == "content-"), None)
         headers, namespaces = _parse_headers(lines[:mime_at])
         if mime_at is None:
-            end = _BLANK_LINE.search(data, blank.end())
-            if end is None:
-                raise ParseError("CPIM message", "has no blank line before its content")
-            mime_lines = _lines(data[blank.end() : end.start()])
+            mime_lines, position = _block(data, position)
         else:
             # Old samples in RFC 5438 leave out the blank line between CPIM and MIME headers (D-CPM-12).
-            end, mime_lines = blank, lines[mime_at:]
+            mime_lines = lines[mime_at:]
         mime = _parse_mime_headers(mime_lines)
         fields = {name.lower(): value for name, value in reversed(mime)}
         content_type = fields.get("content-type", "")
         if "/" not in content_type:
             raise ParseError("CPIM Content-Type", "is missing or malformed")
-        content = _content(data[end.end() :], fields)
-        senders = [header.value for header in headers if _is_standard(header, "From")]
-        recipients = tuple(CpimAddress.parse(header.value) for header in headers if _is_standard(header, "To"))
-        if not senders or not recipients:
-            raise ParseError("CPIM From" if not senders else "CPIM To", "is missing")
-        _check_required(headers, namespaces)
-        return cls(headers, mime, content, content_type, CpimAddress.parse(senders[0]), recipients, data)
+        content = _content(data[position:], fields)
+        sender: CpimAddress | None = None
+        recipients: list[CpimAddress] = []
+        for header in headers:
+            if header.namespace != CPIM_HEADERS:
+                continue
+            if header.name == "From":
+                sender = CpimAddress.parse(header.value)
+            elif header.name == "To":
+                recipients.append(CpimAddress.parse(header.value))
+            elif header.name == "Require":
+                _check_required(header.value, namespaces)
+        if sender is None or not recipients:
+            raise ParseError("CPIM From" if sender is None else "CPIM To", "is missing")
+        return cls(headers, mime, content, content_type, sender, tuple(recipients), data)
 
     def __bytes__(self) -> bytes:
         return self.raw
@@ -226,15 +228,23 @@ def _unescape_one(match: re.Match[str]) -> str:
     return _ESCAPED.get(match[2], match[2]) if match[2] is not None else ""
 
 
-def _lines(data: bytes) -> list[str]:
+def _block(data: bytes, start: int) -> tuple[list[str], int]:
+    """Return the lines up to the next blank line, and where what follows it begins."""
+    end = data.find(b"\r\n\r\n", start)
+    after = end + 4
+    if end < 0:
+        blank = _BLANK_LINE.search(data, start)
+        if blank is None:
+            raise ParseError("CPIM message", "has no blank line behind its headers")
+        end, after = blank.span()
     try:
-        text = data.decode()
+        text = data[start:end].decode()
     except UnicodeDecodeError as error:
-        raise ParseError("CPIM headers", "are not UTF-8", offset=error.start) from None
+        raise ParseError("CPIM headers", "are not UTF-8", offset=start + error.start) from None
     lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > MAX_HEADERS:
         raise ParseError("CPIM message", f"has more than {MAX_HEADERS} headers")
-    return lines
+    return lines, after
 
 
 def _parse_headers(lines: list[str]) -> tuple[tuple[CpimHeader, ...], dict[str, str]]:
@@ -308,17 +318,11 @@ def _content(octets: bytes, fields: dict[str, str]) -> bytes:
     return octets
 
 
-def _check_required(headers: tuple[CpimHeader, ...], namespaces: dict[str, str]) -> None:
-    for header in headers:
-        if _is_standard(header, "Require"):
-            for feature in header.value.split(","):
-                prefix, _, name = feature.strip().rpartition(".")
-                if name not in _UNDERSTOOD.get(namespaces.get(prefix, ""), ()):
-                    raise RemoteProtocolError(f"CPIM feature {feature.strip()} is not supported", status=415)
-
-
-def _is_standard(header: CpimHeader, name: str) -> bool:
-    return header.name == name and header.namespace == CPIM_HEADERS
+def _check_required(value: str, namespaces: dict[str, str]) -> None:
+    for feature in value.split(","):
+        prefix, _, name = feature.strip().rpartition(".")
+        if name not in _UNDERSTOOD.get(namespaces.get(prefix, ""), ()):
+            raise RemoteProtocolError(f"CPIM feature {feature.strip()} is not supported", status=415)
 
 
 def _line(name: str, value: str) -> str:
