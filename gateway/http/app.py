@@ -24,7 +24,7 @@ from gateway.http.page import WEB, Pages
 from gateway.http.problems import as_service_error, describe, extra_headers, trace_id
 from gateway.http.public import PublicCalls
 from gateway.http.routes import Router
-from gateway.http.server import Server
+from gateway.http.server import Detached, Server
 from gateway.http.throttle import Throttle
 from gateway.services import Services
 from gateway.settings import HttpSection, ThrottleSection, split_host_port
@@ -139,6 +139,8 @@ class Dispatch:
             call, values = self._router.find(request.method, request.rel_url.raw_path)
             return await call(request, *values)
         except Exception as error:
+            if isinstance(error, ConnectionError) and request.transport is None:
+                return Detached()  # the client has gone, nobody reads an answer
             return self.problem(request, error)
 
     def problem(self, request: web.BaseRequest, error: Exception) -> web.Response:

@@ -233,6 +233,22 @@ async def test_bad_escapes_in_the_path(house: House) -> None:
         assert answer.status == 422
 
 
+async def test_client_that_goes_in_the_middle_of_its_body(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing to log, nothing to answer, and the server goes on."""
+    with caplog.at_level(logging.INFO, "rcsgw.http"):
+        for _ in range(10):
+            _, writer = await asyncio.open_connection("127.0.0.1", house.server.port)
+            head = f"POST {MESSAGE} HTTP/1.1\r\nHost: x\r\nAuthorization: {GUEST['Authorization']}\r\n"
+            writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{{".encode())
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.transport.abort()
+        async with house.client.get("/healthz") as answer:
+            assert answer.status == 200
+    assert "failed" not in caplog.text
+    assert house.guest.sent == []
+
+
 async def test_health(house: House) -> None:
     async with house.client.get("/healthz") as answer:
         assert await answer.json() == {"status": "ok"}
