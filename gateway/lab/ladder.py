@@ -81,6 +81,15 @@ class Ladder:
     actors: list[str]
     lines: list[Arrow | Note]
 
+    def without(self, actor: str) -> Ladder:
+        """Return the ladder with this column, and all that it took part in, left out."""
+        lines = [
+            line
+            for line in self.lines
+            if actor not in ((line.source, line.target) if isinstance(line, Arrow) else (line.actor,))
+        ]
+        return Ladder([name for name in self.actors if name != actor], lines)
+
 
 @dataclass(slots=True)
 class _Sighting:
@@ -93,11 +102,16 @@ class _Sighting:
     other: _Sighting | None = None
 
 
+Names = Mapping[HostPort | str, str]
+"""Who recorded nothing: by address; or by protocol, for all that nobody else is known for (``{"SIP": "core"}``)."""
+
+
 class Addresses:
     """Which actor answers at which address."""
 
-    def __init__(self, records: Iterable[WireRecord], names: Mapping[HostPort, str]) -> None:
-        self._actors: dict[HostPort, str] = dict(names)
+    def __init__(self, records: Iterable[WireRecord], names: Names) -> None:
+        self.names = names
+        self._actors = {address: name for address, name in names.items() if isinstance(address, tuple)}
         self._wildcards: dict[int, str] = {}
         for record in records:
             if record.local is None:
@@ -118,12 +132,10 @@ class Addresses:
         return one[1] == other[1] and (one[0] in WILDCARDS or other[0] in WILDCARDS)
 
 
-def build_ladder(
-    records: Iterable[Record], *, states: bool = False, names: Mapping[HostPort, str] | None = None
-) -> Ladder:
+def build_ladder(records: Iterable[Record], *, states: bool = False, names: Names | None = None) -> Ladder:
     """Merge the records of all processes into one ladder.
 
-    ``states`` adds changes of state as notes; ``names`` tells who stands at addresses that recorded nothing.
+    ``states`` adds changes of state as notes; ``names`` tells of those that recorded nothing.
     """
     ordered = sorted(records, key=lambda record: record.at)
     wire = [record for record in ordered if isinstance(record, WireRecord)]
@@ -204,13 +216,14 @@ def _arrow(sighting: _Sighting, addresses: Addresses) -> Arrow:
 def _stranger(record: WireRecord, part: Part, addresses: Addresses) -> str:
     """Name the other side of a message that only one side recorded."""
     known = None if record.remote is None else addresses.actor(record.remote)
+    known = known or addresses.names.get(record.protocol)
     if known is not None:
         return known
     if record.protocol == "HTTP":
         path = str(part.fields.get("path", "/"))
         return next((actor for word, actor in CALLERS.items() if word in path), "guest")
     if record.protocol == "SMTP":
-        return "mailbox" if record.direction == "out" or record.actor == "gateway" else "gateway"
+        return "mailbox" if record.actor == "gateway" else "gateway"
     return "?" if record.remote is None else f"{record.remote[0]}:{record.remote[1]}"
 
 
@@ -354,10 +367,10 @@ def as_json(ladder: Ladder) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _parse_name(text: str) -> tuple[HostPort, str]:
+def _parse_name(text: str) -> tuple[HostPort | str, str]:
     name, _, address = text.partition("=")
-    host, _, port = address.rpartition(":")
-    return (host, int(port)), name
+    host, colon, port = address.rpartition(":")
+    return ((host, int(port)) if colon else address), name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -368,7 +381,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--states", action="store_true", help="changes of state too")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     parser.add_argument(
-        "--name", action="append", default=[], metavar="NAME=HOST:PORT", help="who stands there and recorded nothing"
+        "--name", action="append", default=[], metavar="NAME=HOST:PORT", help="who recorded nothing; also NAME=SIP"
     )
     parser.add_argument("--width", type=int, help="columns of the drawing (default: the terminal's, 120 to 160)")
     options = parser.parse_args(arguments)

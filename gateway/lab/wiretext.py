@@ -135,7 +135,7 @@ class HttpSplitter:
             if status >= 200 and self._asked:
                 self._asked.popleft()
             reason = f" {words[2]}" if len(words) > 2 and words[2] else ""
-            whose = f" ({method} {path.rpartition('/')[2]})" if method else ""
+            whose = f" ({method} {_last_word(path)})" if method else ""
             stream = " event stream" if _EVENT_STREAM.search(data) else ""
             yield Part(
                 f"{status}{reason}{whose}{stream}", data, len(data), {"status": status, "method": method, "path": path}
@@ -144,6 +144,12 @@ class HttpSplitter:
             path = plain_path(words[1])
             self._asked.append((words[0], path.partition("?")[0]))
             yield Part(f"{words[0]} {path}", data, len(data), {"method": words[0], "path": path})
+
+
+def _last_word(path: str) -> str:
+    """Return the last segment of a path that is no account: what was asked for."""
+    words = [word for word in path.split("/") if word and not re.search("[:@%]", word)]
+    return words[-1] if words else path
 
 
 def plain_path(target: str) -> str:

@@ -118,6 +118,7 @@ def test_one_side_is_enough() -> None:
     assert labels == [line.label for line in whole if "gateway" in (line.source, line.target)]
     assert "127.0.0.1:5060" in build_ladder(one.all()).actors
     assert "kamailio" in build_ladder(one.all(), names={CORE: "kamailio"}).actors
+    assert "kamailio" in build_ladder(one.all(), names={"SIP": "kamailio"}).actors
 
 
 def test_a_listener_on_all_addresses_is_found() -> None:
@@ -131,8 +132,16 @@ def test_a_listener_on_all_addresses_is_found() -> None:
 
 def test_a_mailbox_that_recorded_mail_got_it_from_the_gateway() -> None:
     came = WireRecord(1.0, "mailbox", "SMTP", "TCP", "in", MAILBOX, GATEWAY_MAIL, b"MAIL FROM:<gw@x>\r\n")
-    ladder = build_ladder([came])
-    assert [(line.source, line.target) for line in ladder.lines if isinstance(line, Arrow)] == [("gateway", "mailbox")]
+    answered = WireRecord(1.1, "mailbox", "SMTP", "TCP", "out", MAILBOX, GATEWAY_MAIL, b"250 OK\r\n")
+    ladder = build_ladder([came, answered])
+    ends = [(line.source, line.target) for line in ladder.lines if isinstance(line, Arrow)]
+    assert ends == [("gateway", "mailbox"), ("mailbox", "gateway")]
+
+
+def test_a_column_can_be_left_out() -> None:
+    whole = build_ladder(conversation().all(), states=True)
+    part = whole.without("core")
+    assert "core" not in part.actors and 0 < len(part.lines) < len(whole.lines)
 
 
 def test_what_an_actor_sends_to_itself_and_to_nobody_known() -> None:

@@ -1,101 +1,65 @@
-"""Each part of the lab as a process of its own, as the demonstration starts them."""
+"""Processes of the demonstration: they say when they are ready, fail loudly and leave nothing behind."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from click.testing import CliRunner
 
-from gateway.lab.core import main as core_main
-from gateway.lab.phonecli import main as phone_main
-from sipstack.net.tracefile import read_trace
-from sipstack.trace import WireRecord
+from gateway.lab.processes import Child, Children, ProcessFailed
+
+READY = "import json, time; print(json.dumps({'event': 'ready', 'sip': '127.0.0.1:5060'}), flush=True); "
 
 
-@asynccontextmanager
-async def run(module: str, *options: str) -> AsyncIterator[dict[str, Any]]:
-    """Run ``python -m module`` and yield its first line; it ends by SIGTERM with code 0."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *options, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
-        yield json.loads(line)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.communicate()
-    assert process.returncode == 0
+def script(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", code)
 
 
-async def test_phones_chat_through_core_and_im_server(tmp_path: Path) -> None:
-    free = ("--port", "0", "--http-port", "0")
-    trace = tmp_path / "core.jsonl"
-    async with run("gateway.lab.imserver", *free, "--open") as im_server:
-        options = ("--im-server", im_server["sip"], "--subscriber", "a:x", "--subscriber", "b:y=sip:bob@cc.com")
-        async with run("gateway.lab.core", *free, *options, "--trace", str(trace)) as core:
-            assert core["actor"] == "core"
-            proxy = f"sip:{core['sip']};transport=tcp;lr"
-            control = ("--proxy", proxy, "--control", "127.0.0.1:0", "--quiet")
-            async with (
-                run("gateway.lab.phone", "--password", "x", *control),
-                run(
-                    "gateway.lab.phone", "--aor", "sip:bob@cc.com", "--username", "b", "--password", "y", *control
-                ) as b,
-                aiohttp.ClientSession(f"http://{b['http']}") as http,
-            ):
-                sent = await http.post("/messages", json={"to": "sip:a@cc.com", "message": "hello"})
-                assert (await sent.json())["state"] == "sent"
-                async with asyncio.timeout(10):
-                    after = 0
-                    while True:
-                        answer = await (await http.get(f"/events?after={after}&wait=5")).json()
-                        if "You said: hello" in [event.get("text") for event in answer["events"]]:
-                            break
-                        after = answer["events"][-1]["serial"]
-    records = [record for record in read_trace(trace) if isinstance(record, WireRecord)]
-    assert {record.actor for record in records} == {"core"}
-    assert any(record.data.startswith(b"INVITE sip:a@cc.com") for record in records)
+async def test_ready_and_later_events(tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    code = READY + "print('no json'); print('[1]'); print(json.dumps({'event': 'message', 'text': 'x'}), flush=True)"
+    child = Child("phone", script(code), tmp_path / "phone.log", events.append)
+    await child.start()
+    assert (await child.ready())["sip"] == "127.0.0.1:5060"
+    assert await child.stop() in (0, -15)
+    assert all(event["event"] == "message" for event in events)
+    assert "ready" in child.log_end()
 
 
-async def test_lab_and_mailbox() -> None:
-    ports = [part for name in ("sip", "im", "smtp", "mailbox", "core") for part in (f"--{name}-port", "0")]
-    async with run("gateway.lab.lab", *ports, "--user", "a:x") as lab:
-        assert {"sip", "core", "smtp", "mailbox", "im", "im_sip", "phone"} <= set(lab)
-        async with aiohttp.ClientSession() as http:
-            assert (await (await http.get(f"http://{lab['core']}/health")).json())["online"] == 1
-    async with run("gateway.lab.mailbox", "--port", "0", "--http-port", "0") as mailbox:
-        async with aiohttp.ClientSession() as http:
-            assert (await (await http.get(f"http://{mailbox['http']}/mails")).json()) == {"mails": []}
+async def test_a_process_that_ends_early_shows_its_last_words(tmp_path: Path) -> None:
+    async with Children(tmp_path) as children:
+        child = await children.start("im server", script("import sys; sys.exit('the port is taken')"))
+        with pytest.raises(ProcessFailed, match="the port is taken"):
+            await child.ready()
+        with pytest.raises(ProcessFailed, match="has ended"):
+            await child.until(never)
+    assert (tmp_path / "im-server.log").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [(["--im-server", "nowhere"], "HOST:PORT"), (["--subscriber", "a"], "USER:PASSWORD")],
-)
-def test_core_names_what_is_wrong_with_its_options(options: list[str], text: str) -> None:
-    result = CliRunner().invoke(core_main, ["--port", "0", *options])
-    assert result.exit_code == 2
-    assert text in result.output
+async def test_a_process_that_is_never_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.lab.processes.START_SECONDS", 0.3)
+    async with Children(tmp_path) as children:
+        child = await children.start("core", script("import time; time.sleep(60)"))
+        with pytest.raises(ProcessFailed, match="not ready"):
+            await child.ready()
+        with pytest.raises(ProcessFailed, match="not ready"):
+            await child.until(never)
+        assert child.running and child.pid
+    assert not child.running
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        (["--on-invite", "200"], "on_invite"),
-        (["--proxy", "sip:127.0.0.1:1;transport=tcp;lr", "--control", "127.0.0.1:0"], "cannot register"),
-    ],
-)
-def test_phone_names_what_is_wrong(options: list[str], text: str) -> None:
-    result = CliRunner().invoke(phone_main, options)
-    assert result.exit_code != 0
-    assert text in result.output
+async def test_a_process_that_will_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.lab.processes.STOP_SECONDS", 0.3)
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + READY + "time.sleep(60)"
+    child = Child("core", script(code), tmp_path / "core.log")
+    assert await child.stop() is None  # was never started
+    await child.start()
+    await child.ready()
+    assert await child.stop() == -9
+    assert await child.stop() == -9
+
+
+async def never() -> bool:
+    return False
