@@ -250,7 +250,10 @@ class Endpoint:
             self, request, on_response, on_failure, digest=digest, dialog=dialog, forwarding=forwarding
         )
         self._requests.add(client)
-        if isinstance(next_hop, Flow):
+        if self._pump is None:
+            error = ConnectionClosed("the endpoint is closed", certain=True)
+            asyncio.get_running_loop().call_soon(client.fail, error)
+        elif isinstance(next_hop, Flow):
             client.start_on(next_hop)
         else:
             self._resolve(next_hop, client.start, client.fail)

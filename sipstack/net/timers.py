@@ -33,7 +33,7 @@ class Timer:
 class TimerHeap:
     """Timers ordered by deadline. ``loop`` gives the clock; nothing here polls."""
 
-    __slots__ = ("_dead", "_entries", "_handle", "_loop", "_serial", "_wakeup")
+    __slots__ = ("_closed", "_dead", "_entries", "_handle", "_loop", "_serial", "_wakeup")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -42,6 +42,7 @@ class TimerHeap:
         self._dead = 0
         self._handle: asyncio.TimerHandle | None = None
         self._wakeup = float("inf")
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._entries) - self._dead
@@ -53,6 +54,8 @@ class TimerHeap:
     def schedule(self, deadline: float, callback: Callable[[], None]) -> Timer:
         """Call ``callback`` once at ``deadline``; one that lies in the past is called on the next turn of the loop."""
         timer = Timer(self, deadline, callback)
+        if self._closed:
+            return timer
         self._serial += 1
         heapq.heappush(self._entries, (deadline, self._serial, timer))
         if deadline < self._wakeup:
@@ -60,7 +63,8 @@ class TimerHeap:
         return timer
 
     def close(self) -> None:
-        """Forget all timers."""
+        """Forget all timers, also those that are scheduled later."""
+        self._closed = True
         self._entries.clear()
         self._dead = 0
         self._disarm()

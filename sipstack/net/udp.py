@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import select
 import socket
 import struct
 import sys
@@ -55,12 +56,17 @@ class UdpSocket:
         sock.setblocking(False)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
+        self._readable_file = sock.fileno()
         if sys.platform == "linux":
             if sock.family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
             else:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-        loop.add_reader(sock.fileno(), self._readable)
+            # A waiting error makes libuv drop a socket from its poll. An epoll around the socket is merely readable.
+            self._epoll = select.epoll()
+            self._epoll.register(sock.fileno(), select.EPOLLIN)
+            self._readable_file = self._epoll.fileno()
+        loop.add_reader(self._readable_file, self._readable)
 
     def send(self, data: bytes, remote: HostPort) -> bool:
         """Send a datagram; return False when the system refuses to (no route, too long)."""
@@ -79,7 +85,9 @@ class UdpSocket:
 
     def close(self) -> None:
         """Stop receiving and close the socket."""
-        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_reader(self._readable_file)
+        if sys.platform == "linux":
+            self._epoll.close()
         self._socket.close()
 
     def _readable(self) -> None:

@@ -121,13 +121,11 @@ async def test_refusals(change: dict[str, str], status: int) -> None:
             request.headers.set(name, value)
         # Sent by hand, because our own layer would not send some of these.
         request.headers.insert("Via", one.via("UDP"))
-        loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
-            raw.setblocking(False)
             raw.bind(("127.0.0.1", 0))
-            await loop.sock_sendto(raw, bytes(request), two.local)
-            async with asyncio.timeout(5):
-                answer = await loop.sock_recv(raw, 4096)
+            raw.settimeout(5)
+            raw.sendto(bytes(request), two.local)
+            answer = await asyncio.to_thread(raw.recv, 4096)
         assert answer.startswith(f"SIP/2.0 {status} ".encode())
 
 

@@ -95,6 +95,8 @@ def test_dead_entries_are_removed() -> None:
     assert len(heap._entries) < 3 * COMPACT_ABOVE
     heap.close()
     assert len(heap) == 0
+    heap.schedule(4000.0, lambda: None)
+    assert not [handle for handle in loop.armed if not handle.cancelled]
     loop.advance(5000.0)
 
 
