@@ -88,7 +88,8 @@ def loads(
 
 def _override(table: dict[str, Any], path: list[str], value: Any) -> None:
     for part in path[:-1]:
-        table = table.setdefault(part, {})
+        inner = table.get(part)
+        table[part] = table = inner if isinstance(inner, dict) else {}
     table[path[-1]] = value
 
 

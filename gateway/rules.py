@@ -106,6 +106,8 @@ def _interaction(config: Config) -> Iterator[Problem]:
         for kind in config.policy.types:
             if not getattr(config.interaction.sip, kind):
                 yield f"interaction.sip.{kind}", f'is missing: the server for policy.types = "{kind}"'
+        if config.interaction.sip.expires < config.policy.max_valid_for:
+            yield "interaction.sip.expires", "is shorter than policy.max_valid_for: servers would forget guests"
     elif config.interaction.sip.im or config.interaction.sip.file:
         yield "interaction.sip", 'is not used: interaction.driver is not "sip"'
 

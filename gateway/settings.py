@@ -192,7 +192,7 @@ class InteractionSipSection(Section, frozen=True, kw_only=True, forbid_unknown_f
     im: SipUri = ""
     file: SipUri = ""
     identity: SipUri = ""
-    expires: Size = 600000
+    expires: Size = 30 * 86400
     timeout: Positive = 4.0
 
 

@@ -1,0 +1,273 @@
+"""The configuration: defaults, and every mistake with its key and line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.config import ConfigError, key_lines, load, loads, parse_duration, split_host_port
+from gateway.settings import Config, Section
+
+FILES = Path(__file__).parents[2] / "config"
+MINIMAL = '[core]\ndomain = "cc.com"\n'
+
+
+def mistakes(text: str, **overrides: Any) -> list[str]:
+    """Return the mistakes of a file as lines."""
+    with pytest.raises(ConfigError) as caught:
+        loads(text, overrides=overrides)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+@pytest.mark.parametrize("name", ["gateway.toml", "lab.toml"])
+def test_files_of_the_project_are_right(name: str) -> None:
+    assert load(FILES / name).core.domain
+
+
+def documented(text: str) -> dict[str, Any]:
+    """Return dotted key → value of all lines of a file, those that are commented out included."""
+    found: dict[str, Any] = {}
+    section = ""
+    for line in text.splitlines():
+        header = re.fullmatch(r"#?\[\[?([\w.]+)\]\]?", line)
+        key = re.fullmatch(r"#?([a-z_]+) = (.*)", line)
+        if header:
+            section = header[1]
+        elif key:
+            found[f"{section}.{key[1]}"] = (tomllib.loads(f"x = {key[2]}")["x"], line.startswith("#"))
+    return found
+
+
+def all_keys(kind: type[Any], prefix: str) -> dict[str, Any]:
+    """Return dotted key → default of a struct and those in it."""
+    keys: dict[str, Any] = {}
+    for item in msgspec.structs.fields(kind):
+        name = f"{prefix}{item.name}"
+        default = item.default if item.default is not msgspec.NODEFAULT else None
+        if default is None and item.default_factory is not msgspec.NODEFAULT:
+            default = item.default_factory()
+        if isinstance(default, Section):
+            keys |= {f"{name}.{key}": value for key, value in msgspec.structs.asdict(default).items()}
+            keys |= all_keys(type(default), f"{name}.") if prefix else {}
+        else:
+            keys[name] = default
+    return keys
+
+
+def test_every_key_is_documented_with_its_default() -> None:
+    found = documented((FILES / "gateway.toml").read_text())
+    config = loads(MINIMAL)
+    known: dict[str, Any] = {}
+    for section in msgspec.structs.fields(Config):
+        if section.name == "folder":
+            continue
+        for key, value in msgspec.structs.asdict(getattr(config, section.name)).items():
+            if isinstance(value, Section):
+                known |= {f"{section.name}.{key}.{name}": item for name, item in msgspec.structs.asdict(value).items()}
+            elif key not in ("options", "subscriber"):
+                known[f"{section.name}.{key}"] = value
+    subscriber = {key for key in found if key.startswith("users.subscriber.")}
+    assert {key.rpartition(".")[2] for key in subscriber} == set(all_keys(type_of_subscriber(), ""))
+    assert set(found) - subscriber == set(known)
+    for key, (value, is_default) in found.items():
+        if not is_default or key in subscriber:
+            continue
+        if isinstance(value, str) and isinstance(known[key], float):
+            value = parse_duration(value)
+        assert (tuple(value) if isinstance(value, list) else value) == known[key], key
+
+
+def type_of_subscriber() -> type[Any]:
+    from gateway.settings import Subscriber
+
+    return Subscriber
+
+
+def test_defaults_and_derived_values(tmp_path: Path) -> None:
+    config = loads(MINIMAL, folder=str(tmp_path))
+    assert config.realm == "cc.com" and config.account_domain == "cc.com"
+    assert config.database == tmp_path / "data" / "rcsgw.db" and config.key_file == tmp_path / "data" / "rcsgw.key"
+    (tmp_path / "password").write_text("secret\n")
+    assert config.secret("", "password") == "secret" and config.secret("other", "") == "other"
+
+
+def test_overrides_replace_what_the_file_says() -> None:
+    config = loads(MINIMAL, overrides={"core.domain": "x.org", "provisioning.retry.first": "1s", "core.expires": 60})
+    assert (config.core.domain, config.core.expires, config.provisioning.retry.first) == ("x.org", 60, 1.0)
+    assert mistakes(MINIMAL, **{"core.domain.x": 1}) == ["line 2: core.domain: expected `str`, got `object`"]
+
+
+def test_all_mistakes_are_named_at_once_with_key_and_line() -> None:
+    text = """[core]
+domain = "cc.com"
+expires = "soon"
+
+[[users.subscriber]]
+uid = "a"
+[[users.subscriber]]
+uid = 3
+password = "p"
+color = "red"
+[policy]
+valid_for = "3y"
+types = [
+  "im",
+  "fax",
+]
+[htpp]
+x = 1
+[http]
+trusted_proxies = ["10.0.0.0/8", "10.0.0.1/8"]
+listen = "here"
+"""
+    assert mistakes(text) == [
+        "line 3: core.expires: expected `int`, got `str`",
+        "line 5: users.subscriber[1].password: is missing",
+        "line 8: users.subscriber[2].uid: expected `str`, got `int`",
+        "line 10: users.subscriber[2].color: is no key of this table",
+        'line 12: policy.valid_for: is not a duration such as 10, "10s", "5m", "2h" or "7d"',
+        "line 13: policy.types: invalid enum value 'fax' - at `$[1]`",
+        "line 17: htpp: is no table of this file",
+        "line 20: http.trusted_proxies: is not a network such as 10.0.0.0/8: 10.0.0.1/8 has host bits set",
+        "line 21: http.listen: is not host:port",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("", "core.domain: is missing"),
+        ("core = 3\n", "line 1: core: must be a table ([core])"),
+        (MINIMAL + "[users]\nsubscriber = 3\n", "users.subscriber: must be an array of tables ([[users.subscriber]])"),
+        (MINIMAL + '[users]\ndriver = "ldap"\n', "line 4: users.driver: is none of local, register"),
+        (MINIMAL + '[users]\ndriver = "a b"\n', "line 4: users.driver: is neither a driver nor an import path"),
+        (MINIMAL + '[users]\ndriver = "register"\n', "users.register.domains: is missing"),
+        (
+            MINIMAL
+            + '[users]\ndriver = "register"\nregister.domains = ["cc.com"]\n'
+            + '[policy]\ninvite = "level"\nmin_level = 2\n',
+            'line 7: policy.invite: cannot be "level" with the register driver',
+        ),
+        (
+            MINIMAL + '[users]\ndriver = "x:Y"\n[[users.subscriber]]\nuid = "a"\npassword = "p"\n'
+            'identities = ["sip:a@b"]\n',
+            "users.subscriber: belongs to the local driver",
+        ),
+        (
+            MINIMAL + '[[users.subscriber]]\nuid = "a"\npassword = "p"\nidentities = ["sip:a@b"]\n' * 2,
+            "users.subscriber: has 'a' twice",
+        ),
+        (
+            MINIMAL + '[[users.subscriber]]\nuid = "a"\npassword = "p"\nidentities = ["a@b"]\n',
+            "users.subscriber: identity 'a@b' of a is neither a SIP nor a tel URI",
+        ),
+        (MINIMAL + '[[users.subscriber]]\nuid = "a"\npassword = "p"\n', "users.subscriber: a needs a SIP identity"),
+        (MINIMAL + '[policy]\nvalid_for = "60d"\n', "line 4: policy.valid_for: is longer than policy.max_valid_for"),
+        (MINIMAL + "[policy]\nmin_level = 1\n", 'policy.min_level: counts with invite = "level" only'),
+        (MINIMAL + '[policy]\nmessage_wait = "3s"\n', "policy.message_wait: expected `float` <= 2.5"),
+        (MINIMAL + '[provisioning]\ndriver = "lab"\n', "provisioning.lab.url: is missing"),
+        (MINIMAL + '[provisioning]\ndriver = "kamailio"\n', "provisioning.kamailio.database: is missing"),
+        (MINIMAL + '[provisioning.kamailio]\ndatabase = "/no/such"\n', "there is no file"),
+        (MINIMAL + "[provisioning.retry]\nfirst = 100\n", "provisioning.retry.first: is longer than the longest"),
+        (MINIMAL + '[accounts]\nimpi = "x"\n', "accounts.impi: must hold {user}"),
+        (MINIMAL + '[accounts]\nimpi = "{user}{x}"\n', "accounts.impi: must hold {user}"),
+        (MINIMAL + '[accounts]\ntemplate = "{color}"\n', "accounts.template: unknown field {color}"),
+        (MINIMAL + '[interaction]\ndriver = "sip"\n', "interaction.sip.identity: is missing"),
+        (MINIMAL + '[interaction]\ndriver = "sip"\n', "interaction.sip.im: is missing"),
+        (MINIMAL + '[interaction]\ndriver = "sip"\nsip.expires = 60\n', "sip.expires: is shorter"),
+        (MINIMAL + '[interaction.sip]\nim = "sip:im"\n', "interaction.sip: is not used"),
+        (MINIMAL + '[interaction.sip]\nim = "http:im"\n', "line 4: interaction.sip.im: is not a SIP URI"),
+        (MINIMAL + '[delivery.email]\nhost = "h"\n', "delivery.email.sender: is missing"),
+        (MINIMAL + '[delivery.email]\nsender = "h"\n', "delivery.email.sender: is not an e-mail address"),
+        (MINIMAL + '[delivery.email]\nusername = "h"\n', "delivery.email.username: needs a password"),
+        (
+            MINIMAL + '[delivery.email]\nhost = "mx"\nusername = "h"\npassword = "p"\npassword_file = "f"\n',
+            "delivery.email.password_file: and password cannot both be set",
+        ),
+        (
+            MINIMAL + '[delivery.email]\nhost = "mx"\nusername = "h"\npassword = "p"\n',
+            'delivery.email.security: must be "starttls" or "tls"',
+        ),
+        (MINIMAL + '[http]\ncertificate = "c"\n', "http.certificate: and http.key go together"),
+        (MINIMAL + '[http]\nlisten = ""\n', "http.listen: is missing"),
+        (MINIMAL + '[http]\noperator_listen = "127.0.0.1:8080"\n', "http.operator_listen: is the public listener too"),
+        (MINIMAL + "[sip]\nudp = false\ntcp = false\n", "sip.udp: and sip.tcp cannot both be off"),
+        (MINIMAL + '[sip]\nbind = "0.0.0.0:5070"\n', "sip.advertise: is missing"),
+        (MINIMAL + '[msrp]\nbind = ""\n', "msrp.bind: is missing"),
+        (MINIMAL + '[msrp]\nallowed_ports = ["0"]\n', "msrp.allowed_ports: is not a port"),
+        (MINIMAL + '[gateway]\npublic_url = "http://x.org"\n', "gateway.public_url: must be https"),
+        (MINIMAL + '[gateway]\npublic_url = "x.org"\n', "gateway.public_url: is not an http or https URL"),
+        (MINIMAL + '[sip]\nuser_agent = "a\\nb"\n', "sip.user_agent: must not hold control characters"),
+        ('[core]\ndomain = "-"\n', "core.domain: is not a domain name"),
+        ('[core]\ndomain = "cc.com"\noutbound_proxy = ""\n', "core.outbound_proxy: is missing"),
+        (MINIMAL + 'service_account = "sip:x@cc.com"\n', "core.service_account: needs service_password"),
+        (MINIMAL + 'service_password = "x"\n', "core.service_account: is missing"),
+    ],
+)
+def test_mistakes(text: str, problem: str) -> None:
+    assert any(problem in line for line in mistakes(text)), mistakes(text)
+
+
+def test_broken_toml_and_missing_files(tmp_path: Path) -> None:
+    assert mistakes("[core\n")[0].startswith("line 1: ")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "none.toml")
+    (tmp_path / "x.toml").write_text("[core]\nfoo = 1\n")
+    with pytest.raises(ConfigError, match=r"x\.toml: line 2: core\.foo"):
+        load(tmp_path / "x.toml")
+
+
+def test_lines_of_keys_in_all_forms_of_toml() -> None:
+    text = '''# a = 1
+a = 1 # b = 2
+"quoted key" = """
+[no.table]
+x = 1
+"""
+c.d = [
+  1, # [x]
+  "]", 'y = 2',
+]
+[ t . u ]
+v = { w = 1 }
+[[arr]]
+k = 1
+[[arr]]
+k = '\'
+[arr.sub]
+m = 1
+'''
+    assert key_lines(text) == {
+        ("a",): 2,
+        ("quoted key",): 3,
+        ("c", "d"): 7,
+        ("t", "u"): 11,
+        ("t", "u", "v"): 12,
+        ("arr", 0): 13,
+        ("arr", 0, "k"): 14,
+        ("arr", 1): 15,
+        ("arr", 1, "k"): 16,
+        ("arr", 1, "sub"): 17,
+        ("arr", 1, "sub", "m"): 18,
+    }
+
+
+@pytest.mark.parametrize("text, seconds", [("10", 10), ("250ms", 0.25), ("1.5s", 1.5), ("5m", 300), ("7d", 604800)])
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "host", "host:", ":80", "host:99999", "::1:80", "h:8o"])
+def test_no_host_and_port(text: str) -> None:
+    with pytest.raises(ValueError):
+        split_host_port(text)
+
+
+def test_host_and_port() -> None:
+    assert split_host_port("[::1]:80") == ("::1", 80)
+    assert split_host_port("localhost:0") == ("localhost", 0)
