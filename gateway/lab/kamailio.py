@@ -122,6 +122,13 @@ class Kamailio:
     async def start(self) -> None:
         """Start and wait until it answers. Raises KamailioError with the end of its log."""
         config = self.write_config()
+        # Who opens a WAL database first locks it for a moment, and Kamailio's workers open it all at once without
+        # patience: one start in some hundred would fail. With one connection open already nobody is the first.
+        with contextlib.closing(sqlite3.connect(self.database)) as first:
+            first.execute("SELECT count(*) FROM version").fetchone()
+            await self._start(config)
+
+    async def _start(self, config: Path) -> None:
         folder = str(self.folder)
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(

@@ -13,7 +13,7 @@ from gateway.lab.kamailio import Kamailio, KamailioError
 from gateway.lab.phone import Phone, PhoneOptions
 from gateway.lab.ports import free_port
 from sipstack.errors import RequestFailed, TransactionTimeout
-from tests.gateway.lab.wire import RawClient
+from tests.gateway.lab.wire import RawClient, RawMessage
 
 pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("needs_kamailio")]
 
@@ -33,7 +33,7 @@ async def test_a_broken_configuration_is_told_with_its_log(tmp_path: Path) -> No
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "kamailio.cfg").write_text("#!KAMAILIO\nnonsense\n")
-    (folder / "schema.sql").write_text("")
+    (folder / "schema.sql").write_text("CREATE TABLE version (table_name TEXT);")
     with pytest.raises(KamailioError, match="ended with"):
         await Kamailio(tmp_path / "run", config_folder=folder).start()
 
@@ -65,6 +65,37 @@ async def test_several_identities_of_one_account(tmp_path: Path) -> None:
         assert answer.header("P-Associated-URI") == "<sip:a@cc.com>, <sip:alice@cc.com>"
         client.user = "somebody"
         assert (await client.register("secret")).status == 403
+        client.close()
+
+
+async def test_private_identity_with_its_domain(tmp_path: Path) -> None:
+    async with Kamailio(tmp_path, domain="cc.com") as core:
+        core.add_subscriber("b", "secret")
+        client = await RawClient.connect("UDP", core.host, core.sip_port, user="b", domain="cc.com", private="b@cc.com")
+        answer = await client.register("secret")
+        assert (answer.status, answer.header("P-Associated-URI")) == (200, "<sip:b@cc.com>")
+        client.close()
+
+
+async def test_register_without_contact_proves_the_password_and_changes_nothing(tmp_path: Path) -> None:
+    async with Kamailio(tmp_path, domain="cc.com") as core:
+        core.add_subscriber("a", "secret", ["sip:a@cc.com", "tel:+491511"])
+        client = await RawClient.connect("TCP", core.host, core.sip_port, user="a", domain="cc.com")
+        uri = "sip:cc.com"
+        await client.send(client.build("REGISTER", uri, "<sip:a@cc.com>"))
+        challenge = await client.final()
+        assert challenge.status == 401
+
+        async def prove(password: str) -> RawMessage:
+            value = client.authorize(challenge.header("WWW-Authenticate"), "REGISTER", uri, password)
+            await client.send(client.build("REGISTER", uri, "<sip:a@cc.com>", f"Authorization: {value}"))
+            return await client.final()
+
+        assert (await prove("wrong")).status == 401
+        answer = await prove("secret")
+        assert answer.status == 200
+        assert answer.header("P-Associated-URI") == "<sip:a@cc.com>, <tel:+491511>"
+        assert answer.headers("Contact") == []
         client.close()
 
 
