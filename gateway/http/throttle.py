@@ -1,4 +1,4 @@
-"""Token buckets against guessing: wrong credentials cost a token, right ones give it back."""
+"""Token buckets against guessing: wrong credentials cost a token, right ones nothing."""
 
 from __future__ import annotations
 
@@ -14,52 +14,66 @@ MAX_BUCKETS = 20_000
 """Buckets of one kind; the one not touched for longest goes first. 20 000 take about 4 MiB."""
 
 
+MAX_RUNNING_ACCOUNT = 128
+"""Checks of one account at once: so many tabs and clients of one guest may start together, and no more guesses."""
+
+MAX_RUNNING_ADDRESS = 2048
+"""Checks from one address at once: a whole office, or a proxy that is not declared, may start together."""
+
+
 class Buckets:
     """A token bucket a key, with bounded memory.
 
-    ``capacity`` tokens at first, refilled within ``window`` seconds. A key that was never short of tokens, or whose
-    bucket is full again, needs no memory.
+    ``capacity`` tokens at first, refilled within ``window`` seconds; one must be left for a check to begin, and a wrong
+    one costs one. Wrong checks that ran at the same time may leave a debt. A key whose bucket is full needs no memory.
     """
 
-    __slots__ = ("_buckets", "_capacity", "_rate")
+    __slots__ = ("_buckets", "_capacity", "_max_running", "_rate", "_running")
 
-    def __init__(self, capacity: int, window: float) -> None:
+    def __init__(self, capacity: int, window: float, max_running: int) -> None:
         self._capacity = float(capacity)
         self._rate = capacity / window
+        self._max_running = max_running
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """Key → tokens left, and when that was."""
+        self._running: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def wait(self, key: str, now: float) -> float:
-        """Return the seconds until there is a token for ``key``, 0 when there is one."""
+        """Return the seconds until a check for ``key`` may begin, 0 when it may."""
+        if self._running.get(key, 0) >= self._max_running:
+            return 1.0
         tokens = self._tokens(key, now)
         return 0.0 if tokens >= 1 else (1 - tokens) / self._rate
 
-    def take(self, key: str, now: float) -> None:
-        """Take a token; there must be one."""
-        self._put(key, self._tokens(key, now) - 1, now)
+    def begin(self, key: str) -> None:
+        """Note that a check runs."""
+        self._running[key] = self._running.get(key, 0) + 1
 
-    def give_back(self, key: str, now: float) -> None:
-        """Undo a :meth:`take`."""
-        self._put(key, self._tokens(key, now) + 1, now)
+    def end(self, key: str, *, wrong: bool, now: float) -> None:
+        """Note that a check has ended; ``wrong`` costs a token."""
+        running = self._running[key] - 1
+        if running:
+            self._running[key] = running
+        else:
+            del self._running[key]
+        if wrong:
+            self._buckets[key] = self._tokens(key, now) - 1, now
+            self._buckets.move_to_end(key)
+            if len(self._buckets) > MAX_BUCKETS:
+                self._buckets.popitem(last=False)
 
     def _tokens(self, key: str, now: float) -> float:
         known = self._buckets.get(key)
         if known is None:
             return self._capacity
-        tokens, since = known
-        return min(self._capacity, tokens + (now - since) * self._rate)
-
-    def _put(self, key: str, tokens: float, now: float) -> None:
+        tokens = known[0] + (now - known[1]) * self._rate
         if tokens >= self._capacity:
-            self._buckets.pop(key, None)
-            return
-        self._buckets[key] = tokens, now
-        self._buckets.move_to_end(key)
-        if len(self._buckets) > MAX_BUCKETS:
-            self._buckets.popitem(last=False)
+            del self._buckets[key]
+            return self._capacity
+        return tokens
 
 
 class Throttle:
@@ -68,37 +82,34 @@ class Throttle:
     __slots__ = ("_accounts", "_addresses", "_clock")
 
     def __init__(self, accounts: int, addresses: int, window: float, clock: Callable[[], float]) -> None:
-        self._accounts = Buckets(accounts, window)
-        self._addresses = Buckets(addresses, window)
+        self._accounts = Buckets(accounts, window, MAX_RUNNING_ACCOUNT)
+        self._addresses = Buckets(addresses, window, MAX_RUNNING_ADDRESS)
         self._clock = clock
         """Monotonic seconds."""
 
     @contextmanager
     def attempt(self, account: str, address: str) -> Iterator[None]:
-        """Check credentials within this: both tokens come back unless they were wrong.
+        """Check credentials within this: :class:`NotAuthenticated` out of it costs a token of both.
 
-        :class:`TooManyRequests` when the account or the address has no token left.
+        Raises :class:`TooManyRequests` when the account or the address has none left.
         """
         account, address = account.lower(), network_of(address)
         now = self._clock()
         wait = max(self._accounts.wait(account, now), self._addresses.wait(address, now))
         if wait > 0:
             raise TooManyRequests("Too many wrong credentials.", retry_after=math.ceil(wait))
-        self._accounts.take(account, now)
-        self._addresses.take(address, now)
+        self._accounts.begin(account)
+        self._addresses.begin(address)
+        wrong = False
         try:
             yield
         except NotAuthenticated:
+            wrong = True
             raise
-        except BaseException:
-            self._give_back(account, address)
-            raise
-        self._give_back(account, address)
-
-    def _give_back(self, account: str, address: str) -> None:
-        now = self._clock()
-        self._accounts.give_back(account, now)
-        self._addresses.give_back(address, now)
+        finally:
+            now = self._clock()
+            self._accounts.end(account, wrong=wrong, now=now)
+            self._addresses.end(address, wrong=wrong, now=now)
 
 
 def network_of(address: str) -> str:

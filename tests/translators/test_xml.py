@@ -1,7 +1,9 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from translators import xml
-from translators.model import InviteRequest, LoginRequest, Messages, Problem, StatusAnswer
+from translators.model import InviteRequest, LoginRequest, MessageRequest, Messages, Problem, StatusAnswer
 from translators.xml import XmlError, XmlInvalid, decode, encode
 
 
@@ -87,3 +89,22 @@ def test_refused(data: bytes) -> None:
 def test_invalid(data: bytes) -> None:
     with pytest.raises(XmlInvalid):
         decode(data, InviteRequest)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=60) | st.text("<>/&;logipaswdmens \r\n!?[]'\"=\0", max_size=60).map(str.encode))
+def test_any_bytes_give_a_body_or_an_error(data: bytes) -> None:
+    for document in (data, b"<login><passwd>" + data + b"</passwd></login>"):
+        try:
+            decode(document, LoginRequest)
+        except (XmlError, XmlInvalid):
+            continue
+
+
+@settings(max_examples=100)
+@given(st.text(max_size=60))
+def test_any_text_round_trips(text: str) -> None:
+    """But for the few characters that XML cannot hold, which show as U+FFFD."""
+    message = MessageRequest(to="a", message=text)
+    shown = "".join("\ufffd" if c < " " and c not in "\t\n\r" or c in "\ufffe\uffff" else c for c in text)
+    assert decode(encode(message), MessageRequest).message == shown

@@ -56,22 +56,43 @@ def test_right_credentials_and_our_own_failures_cost_nothing() -> None:
             raise Unavailable
 
 
-def test_a_token_is_held_while_the_check_runs() -> None:
-    """Many guesses at once are not more than many guesses in a row."""
-    throttle = Throttle(1, 10, 30.0, Clock())
-    with throttle.attempt("a", "192.0.2.1"):
+def test_guesses_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http.throttle.MAX_RUNNING_ACCOUNT", 2)
+    throttle = Throttle(10, 100, 20.0, Clock())
+    with throttle.attempt("a", "192.0.2.1"), throttle.attempt("a", "192.0.2.1"):
         with pytest.raises(TooManyRequests), throttle.attempt("a", "192.0.2.1"):
             pass
+        with throttle.attempt("b", "192.0.2.1"):
+            pass
+    with throttle.attempt("a", "192.0.2.1"):
+        pass
+
+
+def test_debt_of_parallel_guesses() -> None:
+    clock = Clock()
+    throttle = Throttle(2, 100, 20.0, clock)
+    attempts = [throttle.attempt("a", "192.0.2.1") for _ in range(5)]
+    for attempt in attempts:
+        attempt.__enter__()
+    for attempt in attempts:
+        assert not attempt.__exit__(NotAuthenticated, NotAuthenticated(), None)
+    with pytest.raises(TooManyRequests) as caught, throttle.attempt("a", "192.0.2.1"):
+        pass
+    assert caught.value.retry_after == 40
+    clock.now += 40
+    with throttle.attempt("a", "192.0.2.1"):
+        pass
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.http.throttle.MAX_BUCKETS", 10)
-    buckets = Buckets(2, 60.0)
+    buckets = Buckets(2, 60.0, 1)
     for number in range(100):
-        buckets.take(str(number), 0.0)
+        buckets.begin(str(number))
+        buckets.end(str(number), wrong=True, now=0.0)
     assert len(buckets) == 10
     assert buckets.wait("99", 0.0) == 0.0
-    buckets.give_back("99", 0.0)
+    assert buckets.wait("99", 30.0) == 0.0
     assert len(buckets) == 9
 
 
