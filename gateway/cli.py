@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway.config import Config, ConfigError, load
+from gateway.lab.phonecli import main as phone
 from gateway.lab.run import open_trace
 from sipstack.trace import Trace
 
@@ -98,6 +102,60 @@ def loop_factory(name: str) -> Any:
             raise click.ClickException("uvloop is not installed; pip install 'rcsgw[fast]'") from None
         return None
     return uvloop.new_event_loop
+
+
+@main.command()
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("config/lab.toml"),
+    show_default=True,
+    metavar="FILE",
+    help="Configuration; the parts of the lab listen where it expects them.",
+)
+@set_option
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep the lab's state here; in memory when not given.")
+@click.option("--mailbox-port", default=8026, show_default=True, help="Port of the mailbox's page; 0: a free one.")
+@click.option("--no-phone", is_flag=True, help="Leave the phone of A out.")
+@click.option("--log", "level", default="WARNING", show_default=True, help="Level of what is logged.")
+def lab(
+    config_path: Path, overrides: tuple[str, ...], folder: Path | None, mailbox_port: int, no_phone: bool, level: str
+) -> None:
+    """Run an embedded core, an IM server, a mailbox, a gateway and a phone for A that answers.
+
+    All of it is one process on loopback, to try things out; none of it is a core for production.
+    """
+    from gateway.labrun import run_lab
+
+    stack = contextlib.ExitStack()
+    # the store belongs to the core whose accounts it holds: both are kept, or neither
+    home = folder / "gateway" if folder is not None else stack.enter_context(tempfile.TemporaryDirectory())
+    config = configured(config_path, (f"gateway.data_dir={Path(home).resolve()}", *overrides))
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    async def run() -> None:
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        with open_trace(config.file(config.log.trace) if config.log.trace else None, "gateway") as trace:
+            await run_lab(
+                config,
+                stopped,
+                folder=folder,
+                mailbox_port=mailbox_port,
+                with_phone=not no_phone,
+                trace=lambda actor: None if trace is None else trace.of(actor),
+            )
+
+    try:
+        with stack:
+            asyncio.run(run())
+    except OSError as error:
+        raise click.ClickException(f"{error}; is a lab running already?") from error
+
+
+main.add_command(phone, "phone")
 
 
 @main.group()

@@ -74,3 +74,7 @@ class Trace:
     def state(self, subject: str, state: str, note: str = "") -> None:
         """Record that ``subject`` is now in ``state``."""
         self._sink(StateRecord(self._clock(), self.actor, subject, state, note))
+
+    def of(self, actor: str) -> Trace:
+        """Return a recorder for another actor with the same sink and clock."""
+        return Trace(actor, self._sink, self._clock)

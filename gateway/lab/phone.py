@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -128,7 +129,7 @@ class Phone(AgentHandler, ChatHandler):
         self._serial = 0
         self._lines = 0
         self._happened = asyncio.Event()
-        self._on_event = on_event
+        self.on_event = on_event
         # what stands: chats and unanswered invitations by the peer's address-of-record
         self.chats: dict[str, ChatSession] = {}
         self.invitations: dict[str, IncomingInvitation] = {}
@@ -271,8 +272,8 @@ class Phone(AgentHandler, ChatHandler):
         self.events.append(event)
         self._happened.set()
         self._happened.clear()  # whoever waits has been woken
-        if self._on_event is not None:
-            self._on_event(event)
+        if self.on_event is not None:
+            self.on_event(event)
 
     # sipstack.net.useragent.AgentHandler
 
@@ -389,6 +390,5 @@ def explain(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    from gateway.lab.phonecli import main
-
-    main()
+    # by name: the program imports this module, and a cycle of imports is more than a type checker can follow
+    importlib.import_module("gateway.lab.phonecli").main()

@@ -14,3 +14,10 @@ def test_wire_and_state_are_stamped_and_handed_on() -> None:
         StateRecord(12.5, "gateway", "dialog 1", "confirmed", "200"),
         StateRecord(12.5, "gateway", "dialog 1", "terminated", ""),
     ]
+
+
+def test_recorders_of_several_actors_share_a_sink() -> None:
+    records: list[Record] = []
+    trace = Trace("gateway", records.append, lambda: 1.5)
+    trace.of("phone").state("dialog", "confirmed")
+    assert records == [StateRecord(1.5, "phone", "dialog", "confirmed", "")]
