@@ -99,7 +99,7 @@ class MsrpHub:
         self._bind_timers: dict[MsrpSession, Cancellable] = {}
         # Messages that came before their session was announced to its handler.
         self._held: dict[MsrpSession, list[IncomingMessage]] = {}
-        self._dials: set[asyncio.Task[None]] = set()
+        self._dials: dict[asyncio.Task[None], MsrpLink] = {}
 
     # Life
 
@@ -112,25 +112,28 @@ class MsrpHub:
 
     async def close(self) -> None:
         """Stop listening, write what is due, close every connection. Handlers of remaining sessions are told."""
-        if self._server is not None:
-            self._server.close()
-        for task in tuple(self._dials):
-            task.cancel()
+        if self._server is None:
+            return
+        self._server.close()
+        for task, link in tuple(self._dials.items()):
+            if link.transport is None:
+                task.cancel()
         if self._dials:
             await asyncio.wait(self._dials)
         for link in tuple(self._links.values()):
             link.close()
-        deadline = self._clock() + CLOSE_TIMEOUT
-        while self._links and self._clock() < deadline:
-            await asyncio.sleep(0.001)
+        await self._wait_for_links(CLOSE_TIMEOUT)
         for link in tuple(self._links.values()):
             link.abort()
-        while self._links:
-            await asyncio.sleep(0)
+        await self._wait_for_links(CLOSE_TIMEOUT)
         for session in self.sessions:
             self._end(session, ConnectionClosed("the MSRP endpoint is closed"))
-        if self._server is not None:
-            await self._server.wait_closed()
+        await self._server.wait_closed()
+
+    async def _wait_for_links(self, timeout: float) -> None:
+        deadline = self._clock() + timeout
+        while self._links and self._clock() < deadline:
+            await asyncio.sleep(0.001)
 
     @property
     def port(self) -> int:
@@ -253,8 +256,8 @@ class MsrpHub:
         self._outgoing[key] = link
         link.connection.attach(session)
         task = self._need_loop().create_task(self._dial(link, uri))
-        self._dials.add(task)
-        task.add_done_callback(self._dials.discard)
+        self._dials[task] = link
+        task.add_done_callback(self._dials.pop)
 
     async def _dial(self, link: MsrpLink, uri: MsrpUri) -> None:
         """Connect ``link``; on failure its sessions surely have sent nothing."""
