@@ -85,7 +85,7 @@ RULES = [
         "gateway",
         ("gateway.lab",),
         "only the command line knows the lab",
-        exempt=("gateway.lab", "gateway.cli"),
+        exempt=("gateway.lab", "gateway.cli", "gateway.labrun"),
     ),
     Rule(
         "gateway.http",
@@ -135,11 +135,12 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(path: Path) -> Iterator[Import]:
-    """Yield all imports of a file, those inside functions and under TYPE_CHECKING too."""
+def imports_of(path: Path, *, at_import_time: bool = False) -> Iterator[Import]:
+    """Yield the imports of a file; those inside functions and under TYPE_CHECKING too, unless ``at_import_time``."""
     module = module_name(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for node in run_at_import(tree) if at_import_time else ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(module, path, node.lineno, alias.name)
@@ -151,6 +152,17 @@ def imports_of(path: Path) -> Iterator[Import]:
             for alias in node.names:
                 # "from a import b": b may be a module, which is what a rule on a.b is about
                 yield Import(module, path, node.lineno, f"{base}.{alias.name}")
+
+
+def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that run when a module is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from run_at_import(child)
 
 
 def sources(package: str) -> list[Path]:
@@ -215,3 +227,4 @@ def test_the_reader_of_imports_sees_all_forms(tmp_path: Path, monkeypatch: pytes
         (5, "sipstack.sdp"),
         (7, "sipstack.sip.via"),
     ]
+    assert [item.line for item in imports_of(path, at_import_time=True)] == [1, 2, 3]
