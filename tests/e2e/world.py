@@ -7,120 +7,67 @@ is the embedded one or Kamailio.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, unquote
 
 import aiohttp
 
 from gateway.app import Gateway
 from gateway.config import loads
-from gateway.lab.core import Core, CoreOptions
+from gateway.lab.core import Core, CoreOptions, parse_subscriber
 from gateway.lab.imserver import ImServer, ImServerOptions
+from gateway.lab.kamailio import Kamailio
 from gateway.lab.mailbox import Mailbox
 from gateway.lab.phone import Behaviour, Phone, PhoneOptions
 from sipstack.flow import HostPort
 from sipstack.net.tracefile import mask
 from sipstack.trace import Record, Trace, WireRecord
+from tests.e2e.client import MESSAGE, PATIENCE, SESSION, Answer, Event, Format, Http, Matches, kind, text_in
+from tests.e2e.cores import EmbeddedCore, KamailioCore
 
 DOMAIN = "cc.com"
 PASSWORDS = {"a": "alice-pw", "c": "carol-pw"}
 NAMES = {"a": "Alice", "c": "Carol"}
 
-
-class Http:
-    """A client of the gateway's HTTP face: JSON or XML, Basic, nothing hidden."""
-
-    def __init__(self, session: aiohttp.ClientSession, base: str, user: str = "", password: str = "") -> None:
-        self._session = session
-        self._base = base
-        self._auth = aiohttp.encode_basic_auth(user, password) if user else None
-
-    async def call(
-        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, **kwargs: Any
-    ) -> Answer:
-        """Make one call; ``body`` is sent as JSON unless it is text."""
-        sent = {"Accept": "application/json", **(headers or {})}
-        if self._auth:
-            sent["Authorization"] = self._auth
-        data = {"data": body.encode()} if isinstance(body, str) else {"json": body} if body is not None else {}
-        started = time.monotonic()
-        async with self._session.request(method, self._base + path, headers=sent, **data, **kwargs) as response:
-            text = await response.text()
-            took = time.monotonic() - started
-            json = await response.json(content_type=None) if "json" in response.content_type else None
-            return Answer(response.status, dict(response.headers), text, json, took)
-
-    async def get(self, path: str, **kwargs: Any) -> Answer:
-        """GET."""
-        return await self.call("GET", path, **kwargs)
-
-    async def post(self, path: str, body: Any = None, **kwargs: Any) -> Answer:
-        """POST."""
-        return await self.call("POST", path, body, **kwargs)
-
-    async def delete(self, path: str, **kwargs: Any) -> Answer:
-        """DELETE."""
-        return await self.call("DELETE", path, **kwargs)
-
-    async def events(self, path: str = "/rcsgw/invitee/events", after: int = 0, wait: float = 0) -> list[Any]:
-        """Return the events behind a cursor by a long poll."""
-        answer = await self.get(f"{path}?after={after}&wait={wait}")
-        assert answer.status == 200, answer
-        events: list[Any] = answer.json["events"]
-        return events
-
-    async def wait_for_event(self, matches: Callable[[Any], bool], *, timeout: float = 10.0) -> Any:
-        """Poll until an event matches; AssertionError with all that came otherwise."""
-        deadline, cursor, seen = time.monotonic() + timeout, 0, []
-        while (left := deadline - time.monotonic()) > 0:
-            for event in await self.events(after=cursor, wait=min(left, 5)):
-                cursor = event["cursor"]
-                seen.append(event)
-                if matches(event):
-                    return event
-        raise AssertionError(f"no such event within {timeout} s; seen: {seen}")
-
-
-@dataclass(slots=True)
-class Answer:
-    """An HTTP answer, read."""
-
-    status: int
-    headers: dict[str, str]
-    text: str
-    json: Any
-    took: float
-    """Seconds."""
+T = TypeVar("T")
 
 
 @dataclass
 class World:
-    """The running network. ``messages`` is what crossed the wire so far, as all actors recorded it."""
+    """The running network. ``records`` is what crossed the wire so far, as all actors recorded it."""
 
     folder: Path
-    core: Core | Any = None
-    im_server: ImServer | None = None
-    mailbox: Mailbox | None = None
+    format: Format = "json"
+    core: EmbeddedCore | KamailioCore = field(init=False)
+    im_server: ImServer = field(init=False)
+    mailbox: Mailbox = field(init=False)
     gateway: Gateway | None = None
     phones: dict[str, Phone] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     config_text: str = ""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    _session: aiohttp.ClientSession | None = None
+    _session: aiohttp.ClientSession = field(init=False)
 
     async def __aenter__(self) -> Self:
         self._session = await self._stack.enter_async_context(aiohttp.ClientSession())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self.gateway is not None:
+        try:
             await self.stop_gateway()
-        await self._stack.aclose()
+        finally:
+            await self._stack.aclose()
+
+    async def enter(self, part: AbstractAsyncContextManager[T]) -> T:
+        """Start a part that lives as long as the world."""
+        return await self._stack.enter_async_context(part)
 
     def trace(self, actor: str) -> Trace:
         """Return a recorder whose records end in :attr:`records`."""
@@ -140,6 +87,11 @@ class World:
         if gateway is not None:
             await gateway.close()
 
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        """Return what stands in a table of the gateway's store: its file, not its memory."""
+        with contextlib.closing(sqlite3.connect(self.folder / "data" / "rcsgw.db", timeout=PATIENCE)) as connection:
+            return connection.execute(f"SELECT * FROM {table}").fetchall()
+
     # clients
 
     @property
@@ -149,9 +101,8 @@ class World:
         return self.gateway.http.url
 
     def http(self, user: str = "", password: str = "") -> Http:
-        """Return a client with Basic credentials."""
-        assert self._session is not None
-        return Http(self._session, self.url, user, password)
+        """Return a client with Basic credentials, in the world's format."""
+        return Http(self._session, self.url, user, password, self.format)
 
     def inviter(self, uid: str = "a") -> Http:
         """Return A's (or C's) HTTP client."""
@@ -167,25 +118,35 @@ class World:
             display_name=NAMES[uid],
             behaviour=Behaviour(**behaviour),
         )
-        phone = Phone(options, trace=self.trace(f"phone {uid}"))
-        await self._stack.enter_async_context(phone)
+        phone = await self.enter(Phone(options, trace=self.trace(f"phone {uid}")))
         self.phones[uid] = phone
         return phone
 
     async def invite(self, uid: str = "a", email: str = "b@cc.com", **fields: Any) -> Guest:
         """Invite by HTTP, wait for the mail, return the guest with the link's secret."""
-        answer = await self.inviter(uid).post("/rcsgw/invitee/user", {"email": email, **fields})
+        after = self.newest_mail
+        answer = await self.inviter(uid).post("/rcsgw/invitee/user", {"email": email, **fields}, root="invite")
         assert answer.status == 201, answer
-        return await self.guest_from_mail(email)
+        return await self.guest_from_mail(email, after=after)
+
+    async def guest(self, uid: str = "a", email: str = "b@cc.com", **fields: Any) -> Guest:
+        """Invite somebody who logs in."""
+        guest = await self.invite(uid, email, **fields)
+        answer = await guest.login()
+        assert answer.status == 200, answer
+        return guest
+
+    @property
+    def newest_mail(self) -> int:
+        """Number of the mail that came last."""
+        return max((mail.id for mail in self.mailbox.mails), default=0)
 
     async def guest_from_mail(self, email: str = "b@cc.com", *, after: int = 0) -> Guest:
-        """Wait for the newest mail to ``email`` and take the link apart."""
-        assert self.mailbox is not None
-        mail = await self.mailbox.wait_for(email, after=after)
+        """Wait for a mail to ``email`` and take the link apart."""
+        mail = await self.mailbox.wait_for(email, after=after, timeout=PATIENCE)
         link = mail.links()[0]
         path, _, secret = link.replace("#passwd=", "?passwd=").partition("?passwd=")
-        account = path.rpartition("/session/")[2]
-        return Guest(self, account, secret, link)
+        return Guest(self, unquote(path.rpartition("/session/")[2]), secret, link)
 
     # what crossed the wire
 
@@ -203,6 +164,20 @@ class World:
     def sent(self, start: str, *, actor: str = "gateway", protocol: str = "SIP") -> list[str]:
         """Return what an actor sent that begins with ``start``."""
         return [text for text in self.wire(protocol, actor, "out") if text.startswith(start)]
+
+    def received(self, start: str, *, actor: str = "gateway", protocol: str = "SIP") -> list[str]:
+        """Return what an actor received that begins with ``start``."""
+        return [text for text in self.wire(protocol, actor, "in") if text.startswith(start)]
+
+    def msrp_connections(self, actor: str = "gateway") -> int:
+        """Return how many MSRP connections an actor has had."""
+        return len(
+            {
+                (record.local, record.remote)
+                for record in self.records
+                if isinstance(record, WireRecord) and record.protocol == "MSRP" and record.actor == actor
+            }
+        )
 
 
 @dataclass(slots=True)
@@ -224,109 +199,143 @@ class Guest:
         """A client with the guest's credentials."""
         return self.world.http(self.user, self.secret)
 
+    @property
+    def session(self) -> str:
+        """Path of the guest's session."""
+        return SESSION + quote(self.account, safe=":@")
+
     async def login(self) -> Answer:
         """Log in as the web client does."""
-        return await self.http.post(f"/rcsgw/invitee/session/{quote(self.account, safe=':@')}")
+        return await self.http.post(self.session)
 
     async def send(self, text: str, to: str = "sip:a@cc.com", **kwargs: Any) -> Answer:
         """Send a message."""
-        return await self.http.post("/rcsgw/invitee/message", {"to": to, "message": text}, **kwargs)
+        return await self.http.post(MESSAGE, {"to": to, "message": text}, root="message", **kwargs)
+
+    async def say(self, text: str, to: str = "sip:a@cc.com") -> str:
+        """Send a message that has to arrive; return its id."""
+        answer = await self.send(text, to)
+        if answer.status == 202:  # a loaded machine
+            await self.wait_for_event(kind("receipt", id=answer.json["id"], state="sent"))
+        else:
+            assert (answer.status, answer.json["state"]) == (200, "sent"), answer
+        id: str = answer.json["id"]
+        return id
 
     async def status(self, inviter: str = "sip:a@cc.com") -> Answer:
         """Ask for an inviter's status."""
         return await self.http.get(f"/rcsgw/invitee/status/{inviter}")
 
+    async def messages(self, **query: str) -> list[Any]:
+        """Return the conversation so far."""
+        answer = await self.http.get("/rcsgw/invitee/messages", params=query)
+        assert answer.status == 200, answer
+        messages: list[Any] = answer.json["messages"]
+        return messages
+
     async def logout(self) -> Answer:
         """Log out for good."""
-        return await self.http.delete(f"/rcsgw/invitee/session/{quote(self.account, safe=':@')}")
+        return await self.http.delete(self.session)
 
-    async def wait_for_text(self, text: str, *, timeout: float = 10.0) -> Any:
+    async def wait_for_event(self, matches: Matches, *, after: int = 0) -> Event:
+        """Wait for an event of this guest."""
+        return await self.http.wait_for_event(matches, after=after)
+
+    async def wait_for_text(self, text: str, *, timeout: float = PATIENCE) -> Event:
         """Wait for a message of an inviter."""
-        return await self.http.wait_for_event(
-            lambda event: (
-                event["kind"] == "message"
-                and event["message"]["direction"] == "in"
-                and event["message"]["message"] == text
-            ),
-            timeout=timeout,
-        )
+        return await self.http.wait_for_event(text_in(text), timeout=timeout)
 
 
 @asynccontextmanager
-async def embedded_world(folder: Path, settings: str = "") -> AsyncIterator[World]:
-    """Run the embedded core, IM server, mailbox and a gateway; ``settings`` is added to the gateway's TOML."""
-    async with World(folder) as world:
-        stack = world._stack
-        im_options = ImServerOptions(
-            domain=DOMAIN, members=tuple(f"sip:{uid}@{DOMAIN}" for uid in PASSWORDS), database=folder / "im.db"
-        )
-        world.im_server = await stack.enter_async_context(ImServer(im_options, trace=world.trace("im server")))
-        core_options = CoreOptions(domain=DOMAIN, database=folder / "core.db", im_server=world.im_server.address)
-        world.core = await stack.enter_async_context(Core(core_options, trace=world.trace("core")))
+async def embedded_world(
+    folder: Path, settings: str = "", *, format: Format = "json", **sections: str
+) -> AsyncIterator[World]:
+    """Run the embedded core, IM server, mailbox and a gateway; ``settings`` is added to the gateway's TOML, and
+    ``sections`` take the place of some of its tables, see :func:`gateway_toml`."""
+    async with World(folder, format) as world:
+        im_server = await _servers_around(world)
+        options = CoreOptions(domain=DOMAIN, database=folder / "core.db", im_server=im_server)
+        core = await world.enter(Core(options, trace=world.trace("core")))
         for uid, password in PASSWORDS.items():
-            world.core.subscribers.put(subscriber(uid, password))
-        world.mailbox = await stack.enter_async_context(Mailbox(trace=world.trace("mailbox")))
-        world.config_text = gateway_toml(
-            world.core.address,
-            world.im_server.address,
-            world.mailbox.address,
-            provisioning=f'driver = "lab"\nlab = {{ url = "{world.core.admin.url}" }}',
-            settings=settings,
-        )
-        await world.start_gateway()
+            core.subscribers.put(parse_subscriber(f"{uid}:{password}", DOMAIN, DOMAIN))
+        world.core = EmbeddedCore(core)
+        provisioning = f'driver = "lab"\nlab = {{ url = "{core.admin.url}" }}'
+        await _gateway(world, settings, {"provisioning": provisioning, **sections})
         yield world
 
 
-def subscriber(uid: str, password: str) -> Any:
-    """Return a row for the core's subscriber table."""
-    from gateway.lab.core import parse_subscriber
+@asynccontextmanager
+async def kamailio_world(
+    folder: Path, settings: str = "", *, format: Format = "json", algorithm: str = "MD5", **sections: str
+) -> AsyncIterator[World]:
+    """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio."""
+    async with World(folder, format) as world:
+        im_server = await _servers_around(world)
+        core = await world.enter(Kamailio(folder / "kamailio", domain=DOMAIN, im_server=im_server, algorithm=algorithm))
+        for uid, password in PASSWORDS.items():
+            core.add_subscriber(uid, password)
+        world.core = KamailioCore(core)
+        table = f'{{ database = "{core.database}", algorithm = "{algorithm}" }}'
+        await _gateway(world, settings, {"provisioning": f'driver = "kamailio"\nkamailio = {table}', **sections})
+        yield world
 
-    return parse_subscriber(f"{uid}:{password}", DOMAIN, DOMAIN)
+
+WORLDS = {"embedded": embedded_world, "kamailio": kamailio_world}
 
 
-def gateway_toml(core: HostPort, im_server: HostPort, mailbox: HostPort, *, provisioning: str, settings: str) -> str:
-    """Return the configuration of a gateway beside these parts."""
-    users = "".join(
+async def _servers_around(world: World) -> HostPort:
+    """Start the IM server and the mailbox; return the IM server's address, which the core needs."""
+    members = tuple(f"sip:{uid}@{DOMAIN}" for uid in PASSWORDS)
+    options = ImServerOptions(domain=DOMAIN, members=members, database=world.folder / "im.db")
+    world.im_server = await world.enter(ImServer(options, trace=world.trace("im server")))
+    world.mailbox = await world.enter(Mailbox(trace=world.trace("mailbox")))
+    return world.im_server.address
+
+
+async def _gateway(world: World, settings: str, sections: dict[str, str]) -> None:
+    world.config_text = gateway_toml(world, sections) + settings
+    await world.start_gateway()
+
+
+def gateway_toml(world: World, sections: dict[str, str]) -> str:
+    """Return the configuration of a gateway in this world; ``sections`` replace tables named in :func:`_defaults`."""
+    tables = {**_defaults(world), **sections}
+    users = tables.pop("users")
+    text = "".join(f"[{name.replace('__', '.')}]\n{body}\n" for name, body in tables.items())
+    return text + (users or subscribers())
+
+
+def _defaults(world: World) -> dict[str, str]:
+    core, im_server, mailbox = world.core.address, world.im_server.address, world.mailbox.address
+    return {
+        "gateway": 'public_url = "http://127.0.0.1:8080"\ndrain_timeout = 5',
+        "http": 'listen = "127.0.0.1:0"',
+        "core": f'domain = "{DOMAIN}"\noutbound_proxy = "sip:{core[0]}:{core[1]};transport=tcp;lr"',
+        "sip": 'bind = "127.0.0.1:0"\ntrusted = ["127.0.0.0/8"]',
+        "msrp": 'bind = "127.0.0.1:0"\nallowed_networks = ["127.0.0.0/8"]',
+        "accounts": 'naming = "identifier"',
+        "interaction": 'driver = "sip"',
+        "interaction__sip": (
+            f'im = "sip:{im_server[0]}:{im_server[1]};transport=tcp"\nidentity = "sip:rcsgw@{DOMAIN}"'
+        ),
+        "delivery__email": f'host = "{mailbox[0]}"\nport = {mailbox[1]}\nsender = "gateway@{DOMAIN}"',
+        "users": "",
+    }
+
+
+def subscribers() -> str:
+    """Return the table of the ``local`` users driver."""
+    return "".join(
         f'[[users.subscriber]]\nuid = "{uid}"\npassword = "{password}"\nidentities = ["sip:{uid}@{DOMAIN}"]\n'
         f'name = "{NAMES[uid]}"\n'
         for uid, password in PASSWORDS.items()
     )
-    text = f"""
-[gateway]
-public_url = "http://127.0.0.1:8080"
-drain_timeout = 3
-[http]
-listen = "127.0.0.1:0"
-[core]
-domain = "{DOMAIN}"
-outbound_proxy = "sip:{core[0]}:{core[1]};transport=tcp;lr"
-[sip]
-bind = "127.0.0.1:0"
-trusted = ["127.0.0.0/8"]
-[msrp]
-bind = "127.0.0.1:0"
-allowed_networks = ["127.0.0.0/8"]
-[accounts]
-naming = "identifier"
-[provisioning]
-{provisioning}
-[interaction]
-driver = "sip"
-[interaction.sip]
-im = "sip:{im_server[0]}:{im_server[1]};transport=tcp"
-identity = "sip:rcsgw@{DOMAIN}"
-[delivery.email]
-host = "{mailbox[0]}"
-port = {mailbox[1]}
-sender = "gateway@{DOMAIN}"
-"""
-    return text + users + settings
 
 
-async def eventually(check: Callable[[], Any], *, timeout: float = 5.0) -> Any:
+async def eventually(check: Callable[[], Any], *, timeout: float = PATIENCE) -> Any:
     """Wait until ``check`` returns something true, and return it."""
     deadline = time.monotonic() + timeout
     while not (result := check()):
         assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.01)
     return result

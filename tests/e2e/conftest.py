@@ -1,0 +1,55 @@
+"""Worlds for the end-to-end tests: the same functions run over each core, and where it matters in JSON and in XML."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from gateway.lab.kamailio import is_available
+from tests.e2e.client import Format
+from tests.e2e.world import WORLDS, World
+
+CORES = ["embedded", pytest.param("kamailio", marks=pytest.mark.interop)]
+
+
+class Start(Protocol):
+    """Starts a network; arguments as of :func:`tests.e2e.world.embedded_world`."""
+
+    def __call__(self, settings: str = "", **options: Any) -> Awaitable[World]: ...
+
+
+@pytest.fixture(params=CORES)
+def core(request: pytest.FixtureRequest) -> str:
+    """Name of the core to test with."""
+    name: str = request.param
+    if name == "kamailio" and not is_available():
+        pytest.skip("kamailio and kamailio-sqlite-modules are not installed")
+    return name
+
+
+@pytest.fixture(params=["json", "xml"])
+def format(request: pytest.FixtureRequest) -> Format:
+    """What the HTTP clients speak."""
+    chosen: Format = request.param
+    return chosen
+
+
+@pytest.fixture
+async def start(core: str, tmp_path: Path) -> AsyncIterator[Start]:
+    """Start a network with settings of the test's own; all is stopped at its end."""
+    async with AsyncExitStack() as stack:
+
+        async def start(settings: str = "", **options: Any) -> World:
+            return await stack.enter_async_context(WORLDS[core](tmp_path, settings, **options))
+
+        yield start
+
+
+@pytest.fixture
+async def world(start: Start) -> World:
+    """A network with the settings that most tests want."""
+    return await start()
