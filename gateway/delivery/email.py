@@ -50,8 +50,8 @@ class EmailDelivery:
 
     async def send(self, order: DeliveryOrder) -> None:
         """Hand the mail to the server."""
-        message = compose(order, self._sender)
         try:
+            message = compose(order, self._sender)
             client = await self._connect()
             try:
                 await client.send_message(message, sender=self._sender, recipients=[order.address])
@@ -101,9 +101,10 @@ def compose(order: DeliveryOrder, sender: str) -> EmailMessage:
     message["Date"] = format_datetime(localtime())
     message["Message-ID"] = order.message_id
     message["Auto-Submitted"] = "auto-generated"
-    message["Content-Language"] = language_of(order.language)
     message.set_content(texts.text)
     message.add_alternative(texts.html, subtype="html")
+    # last: set_content() takes away what begins with Content-
+    message["Content-Language"] = language_of(order.language)
     return message
 
 

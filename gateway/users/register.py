@@ -118,7 +118,6 @@ class RegisterUsers:
         request = _query(aor, call_id, tag, 2)
         if not client.receive_challenge(request, first):
             raise DriverError("The core challenges with an algorithm that is not supported.", temporary=False)
-        client.authorize(request)
         second = await self._endpoint.request(request, route=self._proxy, digest=client)
         if not second.is_success:
             raise _refusal(second)

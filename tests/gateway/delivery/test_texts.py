@@ -1,0 +1,106 @@
+"""What the mail says, in English and Chinese, and that nobody can put anything else into it."""
+
+from __future__ import annotations
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from gateway.delivery.base import DeliveryOrder
+from gateway.delivery.email import compose
+from gateway.delivery.texts import invitation_texts, language_of
+
+LINK = "https://gw.example/rcsgw/invitee/session/sip:b@cc.com#passwd=0123"
+
+
+def order(**changes: Any) -> DeliveryOrder:
+    values: dict[str, Any] = {
+        "address": "b@example.com",
+        "link": LINK,
+        "language": "en",
+        "inviter": "Alice",
+        "types": ("im",),
+        "until": 1_800_000_000.0,
+        "note": "",
+        "message_id": "<1@cc.com>",
+    }
+    return DeliveryOrder(**(values | changes))
+
+
+def parsed(**changes: Any) -> EmailMessage:
+    """Return the mail as its reader gets it."""
+    message = message_from_bytes(bytes(compose(order(**changes), "gw@cc.com")), policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def parts(message: EmailMessage) -> tuple[str, str]:
+    text, html = message.iter_parts()
+    assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
+    return text.get_content(), html.get_content()
+
+
+def test_headers_and_parts() -> None:
+    message = parsed()
+    assert message["From"] == "Alice <gw@cc.com>" and message["To"] == "b@example.com"
+    assert message["Subject"] == "Alice invites you to chat"
+    assert message["Message-ID"] == "<1@cc.com>" and message["Date"].datetime is not None
+    assert message["Auto-Submitted"] == "auto-generated" and message["Content-Language"] == "en"
+    assert message.get_content_type() == "multipart/alternative"
+    for part in parts(message):
+        assert LINK in part and "Alice" in part and "chat" in part and "15 January 2027, 08:00 UTC" in part
+
+
+def test_chinese() -> None:
+    message = parsed(language="zh-Hans-CN", inviter="王小明", types=("im", "file"), note="你好")
+    assert message["Subject"] == "王小明 邀请您聊天和互传文件"
+    assert message["From"].addresses[0].display_name == "王小明"
+    for part in parts(message):
+        assert LINK in part and "王小明" in part and "你好" in part and "2027年1月15日 08:00（UTC）" in part
+
+
+@pytest.mark.parametrize("tag, language", [("en", "en"), ("zh-TW", "zh"), ("ZH", "zh"), ("de", "en"), ("", "en")])
+def test_languages(tag: str, language: str) -> None:
+    assert language_of(tag) == language
+
+
+@pytest.mark.parametrize(
+    "types, words", [(("im",), "chat"), (("file",), "exchange files"), (("im", "file"), "chat and exchange files")]
+)
+def test_purposes(types: tuple[str, ...], words: str) -> None:
+    assert f"invites you to {words}." in invitation_texts(order(types=types)).text
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["x\r\nBcc: all@example.com", "x\nBcc: y", "x\r\r\n\r\nbody", "x\u2028y\x85z", "\x00", '"<>,;@', "$link ${x}"],
+)
+def test_nothing_adds_a_header(evil: str) -> None:
+    message = parsed(inviter=evil, note=evil)
+    assert set(message.keys()) == {
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "Auto-Submitted",
+        "Content-Language",
+        "MIME-Version",
+        "Content-Type",
+    }
+    assert [address.addr_spec for address in message["From"].addresses] == ["gw@cc.com"]
+    assert parts(message)[0].count(LINK) == 1
+
+
+def test_html_is_escaped() -> None:
+    message = parsed(inviter="<b>&\"'", note="<script>alert(1)</script>")
+    html = parts(message)[1]
+    assert "<script>" not in html and "<b>&" not in html and "&lt;script&gt;" in html
+
+
+def test_lines_stay_below_the_limit_of_smtp() -> None:
+    raw = bytes(compose(order(note="x" * 500, inviter="名" * 200), "gw@cc.com"))
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 998
+    assert b"\n" not in raw.replace(b"\r\n", b"")
