@@ -10,12 +10,10 @@ from gateway.settings import PolicySection
 
 def check_inviter(inviter: Inviter, policy: PolicySection) -> None:
     """Raise :class:`Forbidden` when this subscriber may not invite."""
-    if inviter.state in ("suspended", "lost"):
-        raise Forbidden(f"The subscriber is {inviter.state}.")
     if policy.invite == "any":
         return
     if inviter.state != "active":
-        raise Forbidden("Only active subscribers may invite.")
+        raise Forbidden(f"Only active subscribers may invite; this one is {inviter.state}.")
     if policy.invite == "level" and (inviter.level is None or inviter.level < policy.min_level):
         raise Forbidden(f"Only subscribers of level {policy.min_level} and above may invite.")
 

@@ -20,8 +20,8 @@ def policy(**values: Any) -> PolicySection:
     [
         ("any", "active", None, True),
         ("any", "unknown", None, True),
-        ("any", "suspended", 9, False),
-        ("any", "lost", 9, False),
+        ("any", "suspended", None, True),
+        ("any", "lost", None, True),
         ("active", "active", None, True),
         ("active", "unknown", None, False),
         ("active", "suspended", 9, False),
