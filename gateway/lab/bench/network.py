@@ -66,8 +66,8 @@ def basic(user: str, password: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def network(folder: Path, settings: str = "", *, loop: str = "auto") -> AsyncIterator[Network]:
-    """Start all processes; ``settings`` is added to the gateway's configuration."""
+async def network(folder: Path, settings: str = "", *, on_message: str = "accept") -> AsyncIterator[Network]:
+    """Start all processes; ``settings`` is added to the gateway's configuration, ``on_message`` is what A does."""
     async with Children(folder) as children, aiohttp.ClientSession() as session, Mailbox() as mailbox:
         lab = await children.start(
             "lab",
@@ -83,14 +83,14 @@ async def network(folder: Path, settings: str = "", *, loop: str = "auto") -> As
         proxy = f"sip:{places['sip']};transport=tcp;lr"
         phone = await children.start(
             "phone",
-            module("gateway.lab.phone", "--password", PASSWORD, "--proxy", proxy, "--on-message", "accept")
+            module("gateway.lab.phone", "--password", PASSWORD, "--proxy", proxy, "--on-message", on_message)
             + ["--control", "127.0.0.1:0", "--quiet"],
         )
         phone_places = await phone.ready()
         config = folder / "gateway.toml"
         config.write_text(gateway_config(places, mailbox.address, settings))
         gateway = await children.start(
-            "gateway", [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config), "--loop", loop]
+            "gateway", [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
         )
         url = await until_listening(gateway, folder)
         yield Network(gateway, url, mailbox, session, phone_places["http"])
@@ -135,8 +135,6 @@ trusted = ["127.0.0.0/8"]
 [msrp]
 bind = "127.0.0.1:0"
 allowed_networks = ["127.0.0.0/8"]
-[policy]
-max_invitations = 100000
 [storage]
 synchronous = "{FSYNC}"
 [[users.subscriber]]
