@@ -68,6 +68,7 @@ class GuestSession(AgentHandler):
         "_committed",
         "_in_flight",
         "_listeners",
+        "_lost",
         "_shown",
         "_told",
         "_unread_bytes",
@@ -97,6 +98,7 @@ class GuestSession(AgentHandler):
         self.last_seen = time.monotonic()
         self.registering: asyncio.Future[None] | None = None
         self._by_identity: dict[str, Relation] = {}
+        self._lost = False
         self._listeners: tuple[Listener, ...] = ()
         self._in_flight: dict[str, asyncio.Future[MessageAnswer]] | None = None
         self._shown: set[int] | None = None
@@ -357,10 +359,13 @@ class GuestSession(AgentHandler):
 
     def registration_changed(self, agent: UserAgent, event: RegistrationEvent) -> None:
         """Tell the guest when the network lets go of them and when it is back."""
-        if isinstance(event, RegistrationFailed):
+        if isinstance(event, Registered):
+            lost, self._lost = self._lost, False
+            if lost:
+                self.announce("session", "", session_body("restored", None, None))
+        elif isinstance(event, RegistrationFailed) and self.registering is None and not self._lost:
+            self._lost = True
             self.announce("session", "", session_body("failed", None, "The network does not answer."))
-        elif isinstance(event, Registered) and self.registering is None and not agent.registered:
-            self.announce("session", "", session_body("restored", None, None))
 
     def chat_invited(self, agent: UserAgent, invitation: IncomingInvitation) -> None:
         """Take a chat that an inviter opens; 403 to everybody else."""
