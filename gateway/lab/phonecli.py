@@ -53,7 +53,11 @@ def parse_action(text: str) -> str | int:
 @click.option("--port", default=0, help="SIP port; 0: a free one.")
 @click.option("--msrp-port", default=0, help="MSRP port; 0: a free one.")
 @click.option("--on-invite", default="accept", show_default=True, help=f"{', '.join(ON_INVITE)}, or a SIP status.")
-@click.option("--on-message", default="echo", show_default=True, help=f"{', '.join(ON_MESSAGE)}, or an MSRP status.")
+@click.option(
+    "--on-message",
+    default=None,
+    help=f"{', '.join(ON_MESSAGE)}, or an MSRP status; in the terminal accept, with --control echo when not given.",
+)
 @click.option("--line", "script", multiple=True, help="A line for --on-message script; may be repeated.")
 @click.option("--control", metavar="HOST:PORT", help="No terminal: driven by HTTP here, events as JSON lines.")
 @click.option("--quiet", is_flag=True, help="With --control: only the line that says ready.")
@@ -70,7 +74,7 @@ def main(
     port: int,
     msrp_port: int,
     on_invite: str,
-    on_message: str,
+    on_message: str | None,
     script: tuple[str, ...],
     control: str | None,
     quiet: bool,
@@ -80,7 +84,8 @@ def main(
 ) -> None:
     """A's phone: registers, is online, receives and answers chats; in the terminal it also invites."""
     try:
-        behaviour = Behaviour(parse_action(on_invite), parse_action(on_message), script)
+        act = on_message or ("accept" if control is None else "echo")
+        behaviour = Behaviour(parse_action(on_invite), parse_action(act), script)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     options = PhoneOptions(aor, password, username, proxy, name, host, port, msrp_port, behaviour=behaviour)

@@ -206,7 +206,7 @@ async def test_terminal(lab: Lab, a: Phone, b: Phone) -> None:
     output = io.StringIO()
     terminal = Terminal(Console(file=output, width=200))
     terminal.phone = b
-    b._on_event = terminal.show
+    b.on_event = terminal.show
     for line in ("", "hello", "/to sip:a@cc.com", "hello", "/help", "/status", "/chats", "/nonsense", "/auto off"):
         await terminal.take(line)
     await b.wait_for("message")
