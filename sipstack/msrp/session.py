@@ -232,7 +232,8 @@ class MsrpSession:
         message.state = state
         message.status = status
         message.body = b""
-        if status == 415 and message.content_type is not None:
+        # A wrapper is refused for what is in it: the next one may hold something else.
+        if status == 415 and message.content_type is not None and bare_type(message.content_type) != "message/cpim":
             if self._refused_types is None:
                 self._refused_types = set()
             self._refused_types.add(bare_type(message.content_type))
