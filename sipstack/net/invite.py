@@ -111,11 +111,7 @@ class OutgoingInvite:
             return
         assert self._client is not None
         request = self._client.request
-        try:
-            dialog = Dialog.from_response(request, response)
-        except RemoteProtocolError as error:
-            self._failed(error)
-            return
+        dialog = Dialog.from_response(request, response)
         credentials = [(name, value) for name in CREDENTIAL_HEADERS for value in request.headers.get_all(name)]
         ack = dialog.create_ack(request.cseq.number, credentials=credentials)
         self._acks[dialog.remote_tag] = ack, dialog.next_hop

@@ -8,10 +8,7 @@ from sipstack.flow import Flow
 from sipstack.net.timers import Timer, TimerHeap
 from sipstack.net.transport import SipTransport
 from sipstack.sip.message import Request, Response
-from sipstack.sip.parser import parse_message
 from sipstack.sip.transaction import TransactionEvent, TransactionLayer
-
-DEFAULT_PORT = 5060
 
 
 class TransactionPump:
@@ -58,7 +55,7 @@ class TransactionPump:
                 if not outgoing:
                     break
                 for flow, data in outgoing:
-                    self._transmit(flow, data)
+                    self._transport.send(flow, data)
         finally:
             self._running = False
         self._arm()
@@ -78,10 +75,3 @@ class TransactionPump:
         self._timer = None
         self.layer.handle_timer(self._timers.time())
         self.run()
-
-    def _transmit(self, flow: Flow, data: bytes) -> None:
-        if flow.connection is not None and not self._transport.is_open(flow) and data.startswith(b"SIP/2.0 "):
-            # The connection of the request is gone; the port in its Via may still be open (A-TRN-04).
-            via = parse_message(data).via
-            flow = Flow(flow.transport, (via.received or via.host_port[0], via.port or DEFAULT_PORT))
-        self._transport.send(flow, data)

@@ -4,12 +4,16 @@ import asyncio
 
 import pytest
 
-from sipstack.errors import LocalProtocolError, RequestFailed, TransactionTimeout
+from sipstack.errors import LocalProtocolError, RemoteProtocolError, RequestFailed, TransactionTimeout
 from sipstack.msrp.message import MessageState
+from sipstack.net import chatmessage
+from sipstack.net.endpoint import Endpoint
 from sipstack.net.invitation import IncomingInvitation
+from sipstack.sip.message import Request, Response
+from sipstack.sip.transaction import ServerTransaction
 from sipstack.trace import Record, StateRecord, Trace
 
-from .helpers import B, Chats, pair, until
+from .helpers import B, Chats, pair, until, world
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -232,3 +236,94 @@ async def test_state_changes_are_traced() -> None:
         ("chat", "closed"),
         ("registration", "Unregistered"),
     ]
+
+
+SDP = (
+    b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    b"m=message 9 TCP/MSRP *\r\na=accept-types:text/plain\r\na=setup:active\r\n"
+    b"a=path:msrp://127.0.0.1:9/abcdefghijkl;tcp\r\n"
+)
+
+
+class Forks:
+    """A peer that answers an INVITE as told, and remembers what comes after it."""
+
+    def __init__(self, endpoint: Endpoint, *answers: tuple[str, bytes]) -> None:
+        self.endpoint = endpoint
+        self.answers = answers
+        """To tag and body of each 200."""
+        self.acks: list[Request] = []
+        self.byes: list[Request] = []
+        endpoint.on_request = self.request
+        endpoint.on_ack = self.ack
+
+    def ack(self, request: Request) -> bool:
+        self.acks.append(request)
+        return True
+
+    def request(self, transaction: ServerTransaction, request: Request) -> bool:
+        if request.method == "BYE":
+            self.byes.append(request)
+            self.endpoint.reply(transaction, 200)
+            return True
+        for tag, body in self.answers:
+            headers = [("Content-Type", "application/sdp"), ("Contact", f"<{self.endpoint.uri(tag)}>")]
+            response = Response.for_request(request, 200, to_tag=tag, headers=headers, body=body)
+            self.endpoint.respond(transaction, response, repeat=False)
+        return True
+
+
+async def test_one_of_several_forks_is_kept() -> None:
+    async with world() as around:
+        forks = Forks(around.b, ("one", SDP), ("two", SDP), ("one", SDP))
+        agent = around.agent(around.a, "a")
+        agent.outbound_proxy = around.b.uri().with_param("lr")
+        chats = Chats()
+        chat = await agent.invite(B, chats)
+        await until(lambda: forks.byes and len(forks.acks) == 3)
+        assert [bye.to.tag for bye in forks.byes] == ["two"]
+        assert [ack.to.tag for ack in forks.acks] == ["one", "two", "one"]
+        assert chat.is_open and not chat.wraps
+        await chat.close()
+        assert [bye.to.tag for bye in forks.byes] == ["two", "one"]
+        await agent.close()
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", SDP.replace(b"message 9", b"message 0")])
+async def test_useless_answers(body: bytes) -> None:
+    async with world() as around:
+        forks = Forks(around.b, ("one", body))
+        agent = around.agent(around.a, "a")
+        agent.outbound_proxy = around.b.uri().with_param("lr")
+        with pytest.raises(RemoteProtocolError):
+            await agent.invite(B)
+        await until(lambda: forks.byes)
+        assert len(forks.acks) == len(forks.byes) == 1
+        assert len(around.a.hub.sessions) == 0 and not around.a.dialogs
+        await agent.close()
+
+
+async def test_unwelcome_messages() -> None:
+    async with pair() as (_, agent, _, phone):
+        chat = await agent.invite(B, Chats())
+        assert (await chat.deliver(b"x", "image/png")).status == 415
+        for body, status in ((b"no cpim", 400), (b"From: <sip:a@b>\r\n\r\nContent-Type: a/b\r\n\r\n", 400)):
+            future = asyncio.get_running_loop().create_future()
+            chat.msrp.send(body, "message/cpim", on_done=future.set_result)
+            assert (await asyncio.wait_for(future, 5)).status == status
+        assert phone.chats.messages == []
+
+
+async def test_inbox_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chatmessage, "INBOX_LIMIT", 2)
+    async with pair() as (_, agent, _, phone):
+        chat = await agent.invite(B)
+        sent = [phone.open[0].send(f"{number}") for number in range(3)]
+        await until(lambda: sent[2].state is MessageState.FAILED)
+        assert sent[2].status == 413
+        texts = []
+        async for message in chat:
+            texts.append(message.text)
+            if message.text == "1":
+                chat.hang_up()
+        assert texts == ["0", "1"]

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from dns.rdata import from_text
+from dns.rdataclass import IN
+from dns.rdatatype import from_text as rdatatype
 
 from sipstack import ids
 from sipstack.errors import ConnectionClosed, SipstackError, TransactionTimeout
 from sipstack.flow import Flow
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
+from sipstack.net.resolver import Resolver
 from sipstack.sip.digest import Credentials, DigestClient, DigestServer, Verified, compute_ha1
 from sipstack.sip.message import Request, Response
 from sipstack.sip.timers import TimerValues
@@ -322,3 +326,115 @@ async def test_advertised_address() -> None:
         assert endpoint.via("UDP").startswith("SIP/2.0/UDP gw.example:5099;branch=z9hG4bK")
         assert endpoint.is_local(Uri.parse("sip:x@GW.example:5099"))
         assert not endpoint.is_local(Uri.parse("sip:x@other.example:5099"))
+
+
+class Names(Resolver):
+    """Knows ``both.example``: the first target is dead, the second is ``live``; ``none.example`` does not exist."""
+
+    def __init__(self, dead: int, live: int) -> None:
+        self.ports = {"dead.example": dead, "live.example": live}
+        super().__init__(query=self._answer, hosts={})
+
+    async def _answer(self, name: str, kind: str) -> Sequence[Any]:
+        await asyncio.sleep(0)
+        if (name, kind) == ("_sip._udp.both.example", "SRV"):
+            lines = [f"{rank} 0 {port} {host}." for rank, (host, port) in enumerate(self.ports.items(), 1)]
+        elif name in self.ports and kind == "A":
+            lines = ["127.0.0.1"]
+        else:
+            lines = []
+        return [from_text(IN, rdatatype(kind), line) for line in lines]
+
+
+async def test_next_target_when_the_first_is_dead_or_busy() -> None:
+    async with endpoints(2) as (busy, live):
+        Server(busy, lambda transaction, request: ignore(busy.reply(transaction, 503)))
+        server = Server(live, lambda transaction, request: ignore(live.reply(transaction, 200)))
+        async with Endpoint(config(), resolver=Names(busy.local[1], live.local[1])) as one:
+            both = Uri.parse("sip:both.example;transport=udp")
+            assert (await one.request(request_to(live), route=both)).status == 200
+            await busy.close()
+            assert (await one.request(request_to(live), route=both)).status == 200
+            assert [request.cseq.number for request in server.requests] == [2, 2]
+            with pytest.raises(ConnectionClosed):
+                await one.request(request_to(live), route=Uri.parse("sip:none.example"))
+
+
+async def test_names_for_stateless_and_cancelled_requests() -> None:
+    async with endpoints(1) as (live,):
+        acks: list[Request] = []
+        live.on_ack = lambda request: bool(acks.append(request))  # type: ignore[func-returns-value]  # always None
+        server = Server(live, lambda transaction, request: ignore(live.reply(transaction, 180)))
+        async with Endpoint(config(), resolver=Names(live.local[1], live.local[1])) as one:
+            for uri in ("sip:none.example", "tel:+1", f"sip:live.example:{live.local[1]}"):
+                one.send_stateless(request_to(live, "ACK"), Uri.parse(uri))
+            await until(lambda: acks)
+            failures: list[SipstackError] = []
+            hop = Uri.parse("sip:both.example;transport=udp")
+            client = one.send(request_to(live, "INVITE"), hop, ignore, failures.append)
+            client.cancel()
+            client.cancel()
+            assert isinstance(failures[0], ConnectionClosed) and failures[0].certain
+            await asyncio.sleep(0.05)
+            assert server.requests == [] and len(acks) == 1
+
+
+async def test_answer_finds_its_way_when_the_connection_is_gone() -> None:
+    async with endpoints() as (one, two):
+        waiting: list[ServerTransaction] = []
+        Server(two, lambda transaction, request: waiting.append(transaction))
+        responses: list[Response] = []
+        request = request_to(two, transport="tcp")
+        client = one.send(request, request.uri, responses.append, ignore)
+        await until(lambda: waiting)
+        assert two._transport is not None and one._transport is not None
+        flow = waiting[0].flow
+        assert flow.connection is not None
+        # Our side of the connection goes without our layer's knowing, as behind a proxy that restarts.
+        one._transport._on_failed = lambda flow, error: None
+        two._transport._connections[flow.connection].abort()
+        await until(lambda: not one._transport._connections)  # type: ignore[union-attr]  # asserted above
+        two.reply(waiting[0], 200)
+        await until(lambda: responses)
+        assert responses[0].status == 200 and client.final
+
+
+async def test_client_forgets() -> None:
+    async with endpoints() as (one, two):
+        waiting: list[ServerTransaction] = []
+        Server(two, lambda transaction, request: waiting.append(transaction))
+        responses: list[Response] = []
+        request = request_to(two)
+        client = one.send(request, request.uri, responses.append, ignore)
+        await until(lambda: waiting)
+        client.forget()
+        two.reply(waiting[0], 200)
+        await asyncio.sleep(0.05)
+        assert responses == []
+        client.cancel()
+        assert not client.cancelled
+
+
+async def test_after_close() -> None:
+    async with endpoints() as (one, two):
+        request = request_to(two)
+        await one.close()
+        with pytest.raises(ConnectionClosed) as caught:
+            await one.request(request)
+        assert caught.value.certain
+
+
+async def test_closing_endpoint_refuses() -> None:
+    async with endpoints() as (one, two):
+        two.closing = True
+        response = await one.request(request_to(two))
+        assert (response.status, response.headers.get("Retry-After")) == (503, "5")
+
+
+async def test_port_that_is_taken() -> None:
+    async with endpoints(1) as (one,):
+        with pytest.raises(OSError):
+            await Endpoint(config(bind_port=one.local[1])).start()
+        other = Endpoint(EndpointConfig(msrp_port=one.local[1]))
+        with pytest.raises(OSError):
+            await other.start()
