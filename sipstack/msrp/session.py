@@ -232,16 +232,21 @@ class MsrpSession:
         message.state = state
         message.status = status
         message.body = b""
-        # A wrapper is refused for what is in it: the next one may hold something else.
-        if status == 415 and message.content_type is not None and bare_type(message.content_type) != "message/cpim":
-            if self._refused_types is None:
-                self._refused_types = set()
-            self._refused_types.add(bare_type(message.content_type))
+        if status == 415 and message.content_type is not None:
+            self._bar(bare_type(message.content_type))
         self._forget_oldest()
         if self.connection is not None:
             self.connection.tell(message)
         elif message.on_done is not None:
             message.on_done(message)
+
+    def _bar(self, media_type: str) -> None:
+        """Never send that type again (C-RSP-09). A wrapper is refused for what is in it: the next may hold another."""
+        if media_type == "message/cpim" or media_type.startswith("multipart/"):
+            return
+        if self._refused_types is None:
+            self._refused_types = set()
+        self._refused_types.add(media_type)
 
     def _forget_oldest(self) -> None:
         messages = self._messages

@@ -331,6 +331,15 @@ def test_415_bars_the_type_for_the_session(end: End) -> None:
     assert end.output()
 
 
+@pytest.mark.parametrize("content_type", ["message/cpim", "multipart/mixed;boundary=x"])
+def test_415_does_not_bar_containers(end: End, content_type: str) -> None:
+    session = end.session()
+    session.send(b"x", content_type)
+    (chunk,) = chunks_of(end.output())
+    end.receive(answer(chunk.transaction_id, 415))
+    assert session.send(b"y", content_type).state is MessageState.PENDING
+
+
 def test_limits_of_the_peer(end: End) -> None:
     # C-BR-13, C-SES-04
     session = end.session(accept_types=("message/cpim", "image/*"), remote_max_size=10)
