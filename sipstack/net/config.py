@@ -67,3 +67,13 @@ class EndpointConfig:
     timers: TimerValues = TimerValues()
     trusted: Callable[[Flow], bool] = nobody
     """Whether P-Asserted-Identity counts in what comes by this flow (:rfc:`3325#section-9.1`)."""
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """The transports that are on, the preferred one first."""
+        return tuple(name for name, on in (("UDP", self.udp), ("TCP", self.tcp)) if on)
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether the sockets are IPv6."""
+        return ":" in self.bind_host

@@ -26,6 +26,7 @@ from sipstack.net.client import (
 from sipstack.net.config import EndpointConfig
 from sipstack.net.dispatch import DialogUser, Dispatcher, answer_malformed
 from sipstack.net.hub import MsrpHub
+from sipstack.net.locator import Locator
 from sipstack.net.pool import UserAgentPool
 from sipstack.net.pump import TransactionPump
 from sipstack.net.resolver import Resolver, Target
@@ -67,7 +68,7 @@ class Endpoint:
         # configuration
         self.config = config or EndpointConfig()
         self.trace = trace
-        self._resolver = resolver
+        self._locator = Locator(resolver or Resolver(transports=self.config.transports, ipv6=self.config.ipv6))
         # what it owns; transport, hub and timers exist from start() on
         self.transactions = TransactionLayer(self.config.timers)
         self.pool = UserAgentPool()
@@ -78,7 +79,6 @@ class Endpoint:
         self._pump: TransactionPump | None = None
         # what is under way
         self._requests: set[ClientRequest] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self.closing = False
         """close() has begun: new requests get 503."""
         self._local: HostPort | None = None
@@ -97,9 +97,6 @@ class Endpoint:
         config = self.config
         loop = asyncio.get_running_loop()
         self._timers = TimerHeap(loop)
-        transports = tuple(name for name, on in (("UDP", config.udp), ("TCP", config.tcp)) if on)
-        if self._resolver is None:
-            self._resolver = Resolver(transports=transports, ipv6=":" in config.bind_host)
         self._transport = transport = SipTransport(
             host=config.bind_host,
             port=config.bind_port,
@@ -150,10 +147,7 @@ class Endpoint:
             await self._drain(BYE_DRAIN_TIMEOUT)
         for request in list(self._requests):
             request.fail(ConnectionClosed("the endpoint is closing"))
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._locator.close()
         transport, self._transport, self._pump = self._transport, None, None
         if transport is not None:
             await transport.close()
@@ -256,7 +250,7 @@ class Endpoint:
         elif isinstance(next_hop, Flow):
             client.start_on(next_hop)
         else:
-            self._resolve(next_hop, client.start, client.fail)
+            self._locator.find(next_hop, client.start, client.fail)
         return client
 
     def forward(
@@ -311,7 +305,7 @@ class Endpoint:
             target = targets[0]
             self._send_ack(request, Flow(target.transport, (target.host, target.port)))
 
-        self._resolve(hop, send_to_first, lambda error: logger.info("%s is not sent: %s", request.method, error))
+        self._locator.find(hop, send_to_first, lambda error: logger.info("%s is not sent: %s", request.method, error))
 
     # responses
 
@@ -375,39 +369,11 @@ class Endpoint:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` as a task that ends with this endpoint at the latest."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._locator.spawn(work)
 
     def _run(self) -> None:
         if self._pump is not None:
             self._pump.run()
-
-    def _resolve(
-        self, uri: Uri, use: Callable[[list[Target]], None], fail: Callable[[ConnectionClosed], object]
-    ) -> None:
-        """Call ``use`` with the targets of ``uri``: at once where no name has to be looked up. ``fail`` comes later."""
-        assert self._resolver is not None, "the endpoint is not started"
-        try:
-            targets = self._resolver.resolve_now(uri)
-        except ConnectionClosed as error:
-            asyncio.get_running_loop().call_soon(fail, error)
-            return
-        if targets is None:
-            self.spawn(self._look_up(uri, use, fail))
-        else:
-            use(targets)
-
-    async def _look_up(
-        self, uri: Uri, use: Callable[[list[Target]], None], fail: Callable[[ConnectionClosed], object]
-    ) -> None:
-        assert self._resolver is not None
-        try:
-            targets = await self._resolver.resolve(uri)
-        except ConnectionClosed as error:
-            fail(error)
-        else:
-            use(targets)
 
     def _send_ack(self, request: Request, flow: Flow) -> None:
         if "Max-Forwards" not in request.headers:
