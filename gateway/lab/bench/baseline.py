@@ -1,4 +1,4 @@
-"""The baseline: a bare aiohttp handler that parses the same JSON and answers as much."""
+"""The baselines: bare aiohttp handlers that parse the same JSON and answer as much, without doing anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.lab.run import ready
-from translators.model import MessageAnswer, MessageRequest
+from translators.model import MessageAnswer, MessageRequest, StatusAnswer
 
 _decoder = msgspec.json.Decoder(MessageRequest)
 _encoder = msgspec.json.Encoder()
@@ -21,10 +21,18 @@ async def handle(request: web.Request) -> web.Response:
     return web.Response(body=_encoder.encode(answer), content_type="application/json")
 
 
+async def status(request: web.Request) -> web.Response:
+    """Answer a status that nobody asked the network for."""
+    sip = request.match_info["inviter"]
+    answer = StatusAnswer(sip=sip, uid="a", status="online", services=["im"], at="2026-01-01T00:00:00.000Z")
+    return web.Response(body=_encoder.encode(answer), content_type="application/json")
+
+
 async def serve() -> None:
     """Listen on a free port until killed."""
     app = web.Application()
     app.router.add_post("/rcsgw/invitee/message", handle)
+    app.router.add_get("/rcsgw/invitee/status/{inviter}", status)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -26,6 +26,12 @@ class Result:
         """Right answers a second."""
         return (self.answers - self.wrong) / self.seconds
 
+    def add(self, other: Result) -> None:
+        """Add a further run."""
+        self.answers += other.answers
+        self.wrong += other.wrong
+        self.seconds += other.seconds
+
 
 class Connection(asyncio.Protocol):
     """One connection: a request, its answer, the next request."""
@@ -118,3 +124,10 @@ def post(path: str, authorization: str, body: bytes) -> bytes:
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: {authorization}\r\nAccept: application/json\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def get(path: str, authorization: str) -> bytes:
+    """Return the bytes of a GET."""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: {authorization}\r\nAccept: application/json\r\n\r\n"
+    ).encode()

@@ -1,48 +1,93 @@
-"""Messages: answers 200 ``sent`` a second, beside a bare aiohttp handler that parses the same JSON."""
+"""Messages and statuses: answers a second, beside a bare aiohttp handler of the same form."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.lab.bench import load
-from gateway.lab.bench.network import basic, module, network
+from gateway.lab.bench.network import Network, basic, module, network
 from gateway.lab.processes import Children
 
 PATH = "/rcsgw/invitee/message"
 GUESTS = 8
-SENT = (b" 200 OK\r\n", b'"sent"')
+TURNS = 4
+WARM_UP = 0.5
+"""Seconds before anything counts."""
+
+Tick = Callable[[], None]
+"""Called at each request."""
 
 
-async def gateway_rate(folder: Path, seconds: float, connections: int, tick: Callable[[], None]) -> load.Result:
-    """Return what the gateway does: every answer after the peer's 200 and the commit."""
-    async with network(folder) as net:
-        guests = await net.invite([f"guest{number}@example.com" for number in range(GUESTS)])
-        requests = []
-        for account, secret in guests.values():
-            authorization = basic(account, secret)
-            login = await net.session.post(
-                f"{net.url}/rcsgw/invitee/session/{account}", headers={"Authorization": authorization}
-            )
-            if login.status != 200:
-                raise RuntimeError(await login.text())
-            requests.append(load.post(PATH, authorization, message_body()))
-        await load.run(*net.address, [load.for_seconds(request, 0.5) for request in requests], SENT)
-        takes = [load.for_seconds(requests[number % GUESTS], seconds, tick) for number in range(connections)]
-        return await load.run(*net.address, takes, SENT)
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Answers a second."""
+
+    gateway: float
+    baseline: float
 
 
-async def baseline_rate(folder: Path, seconds: float, connections: int, tick: Callable[[], None]) -> load.Result:
-    """Return what the bare handler does."""
-    async with Children(folder) as children:
+async def message_rates(folder: Path, seconds: float, connections: int, tick: Tick) -> Rates:
+    """Return answers 200 ``sent`` (each after the peer's 200 and the commit) beside the bare handler's."""
+
+    def request(authorization: str) -> bytes:
+        return load.post(PATH, authorization, message_body())
+
+    return await _rates(folder, seconds, connections, tick, request, (b" 200 OK\r\n", b'"sent"'))
+
+
+async def status_rates(folder: Path, seconds: float, connections: int, tick: Tick) -> Rates:
+    """Return status answers beside the bare handler's; the network is asked once for all of them."""
+
+    def request(authorization: str) -> bytes:
+        return load.get("/rcsgw/invitee/status/sip:a@cc.com", authorization)
+
+    return await _rates(folder, seconds, connections, tick, request, (b" 200 OK\r\n", b'"online"'))
+
+
+async def _rates(
+    folder: Path,
+    seconds: float,
+    connections: int,
+    tick: Tick,
+    make_request: Callable[[str], bytes],
+    expected: Sequence[bytes],
+) -> Rates:
+    """Measure gateway and baseline in turns, so that a machine that gets slower slows both."""
+    async with network(folder) as net, Children(folder) as children:
         places = await (await children.start("baseline", module("gateway.lab.bench.baseline"))).ready()
         host, _, port = places["http"].rpartition(":")
-        request = load.post(PATH, basic("sip:guest@cc.com", "0" * 32), message_body())
-        await load.run(host, int(port), [load.for_seconds(request, 0.5)] * 4, SENT)
-        return await load.run(
-            host, int(port), [load.for_seconds(request, seconds, tick) for _ in range(connections)], SENT
-        )
+        requests = [make_request(authorization) for authorization in await log_in(net, GUESTS)]
+        sides = {"gateway": net.address, "baseline": (host, int(port))}
+        totals = {side: load.Result(0, 0, 0.0) for side in sides}
+        for turn in range(1 + TURNS):  # the first warms up
+            for side, address in sides.items():
+                length = seconds / TURNS if turn else WARM_UP
+                takes = [load.for_seconds(requests[number % GUESTS], length, tick) for number in range(connections)]
+                result = await load.run(*address, takes, expected)
+                if result.wrong:
+                    raise RuntimeError(
+                        f"{side}: {result.wrong} wrong answers: {result.sample.decode('utf-8', 'replace')}"
+                    )
+                if turn:
+                    totals[side].add(result)
+        return Rates(totals["gateway"].per_second, totals["baseline"].per_second)
+
+
+async def log_in(net: Network, count: int) -> list[str]:
+    """Invite guests and log them in; return their Authorization values."""
+    found = []
+    guests = await net.invite([f"guest{number}@example.com" for number in range(count)])
+    for account, secret in guests.values():
+        authorization = basic(account, secret)
+        url = f"{net.url}/rcsgw/invitee/session/{account}"
+        answer = await net.session.post(url, headers={"Authorization": authorization})
+        if answer.status != 200:
+            raise RuntimeError(await answer.text())
+        found.append(authorization)
+    return found
 
 
 def message_body() -> bytes:

@@ -31,6 +31,7 @@ class Network:
     mailbox: Mailbox
     session: aiohttp.ClientSession
     phone: str
+    proxy: str
 
     @property
     def address(self) -> tuple[str, int]:
@@ -93,7 +94,7 @@ async def network(folder: Path, settings: str = "", *, on_message: str = "accept
             "gateway", [sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)]
         )
         url = await until_listening(gateway, folder)
-        yield Network(gateway, url, mailbox, session, phone_places["http"])
+        yield Network(gateway, url, mailbox, session, phone_places["http"], proxy)
 
 
 def module(name: str, *arguments: str) -> list[str]:
