@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rcsgw.invitations")
 
+STEPS_AT_ONCE = 64
+"""Accounts whose steps run at the same time: what a core takes well when an inviter with a thousand guests leaves."""
+
 
 class GuestControl(Protocol):
     """What flow 1 asks of flow 2 (``gateway.sessions``). Accounts that are not logged in are nothing to do."""
@@ -72,6 +75,7 @@ class Lifecycle:
         self._outcomes: dict[int, asyncio.Future[None]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._wakeups: dict[int, asyncio.Event] = {}
+        self._slots = asyncio.Semaphore(STEPS_AT_ONCE)
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
 
     def lock(self, kind: str, identifier: str) -> asyncio.Lock:
@@ -128,7 +132,8 @@ class Lifecycle:
             while True:
                 wakeup.clear()
                 try:
-                    more = await self._step(account_id)
+                    async with self._slots:
+                        more = await self._step(account_id)
                     failures = 0
                     if not more and not wakeup.is_set():
                         return

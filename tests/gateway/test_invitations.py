@@ -29,6 +29,7 @@ from gateway.services import (
 )
 from gateway.sessions import Lifecycle
 from gateway.storage.sqlite import SqliteStore
+from gateway.storage.store import StoreError
 from tests.gateway.invitation_helpers import ALICE, CAROL, House
 from translators.model import Event, InviteRequest
 
@@ -403,6 +404,52 @@ async def test_a_mail_that_was_queued_when_the_process_died_is_sent(house: House
     house.faults.errors.clear()
     await house.restart()
     await house.until(lambda: bool(house.mailbox.orders))
+
+
+async def test_a_result_that_cannot_be_stored_means_one_more_mail_with_the_same_id(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.delivery.worker.STORE_PAUSE", 0.01)
+    real = house.store.delivery_result
+    failures = [StoreError("disk full")]
+
+    async def fail_once(*arguments: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await real(*arguments)  # type: ignore[arg-type]  # handed on
+
+    monkeypatch.setattr(house.store, "delivery_result", fail_once)
+    await invite(house)
+    await house.until(lambda: b'"state":"sent"' in dump(house.store.path))
+    assert len(house.mailbox.orders) == 2 and len({order.message_id for order in house.mailbox.orders}) == 1
+
+
+async def test_a_channel_that_is_gone_or_broken(house: House) -> None:
+    house.faults.fail("send", times=100000)
+    await house.invitations.invite(ALICE, InviteRequest(email="b@cc.com"))
+    await house.invitations.close()
+    await house.store.close()
+
+    async def broken(order: object) -> None:
+        house.faults.calls.append(("broken",))
+        raise RuntimeError("a bug")
+
+    house.mailbox.send = broken  # type: ignore[method-assign]  # a driver with a bug
+    await house.start()
+    await house.until(lambda: house.faults.names().count("broken") > 1)
+    (view,) = await house.invitations.list(ALICE)
+    assert view.delivery is not None and view.delivery.state == "queued"
+    house.invitations._worker.channels = {}
+    await house.until(lambda: b"There is no channel email" in dump(house.store.path))
+
+
+async def test_an_inviter_with_many_guests_leaves(house: House) -> None:
+    await asyncio.gather(
+        *(house.invitations.invite(ALICE, InviteRequest(email=f"g{number}@cc.com")) for number in range(100))
+    )
+    assert await house.invitations.logout(ALICE) == 100
+    await house.gone()
+    assert house.core.accounts == {} and house.core.registered == set()
 
 
 async def test_refusals_before_anything_is_allocated(house: House) -> None:

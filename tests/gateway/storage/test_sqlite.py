@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,12 +78,28 @@ async def test_many_entries_in_one_go(store: SqliteStore) -> None:
     assert (await store.usage(account.id)) == (3000, 3000 * len("abcdefg"))
 
 
-async def test_pressure_is_told_when_too_much_waits(store: SqliteStore) -> None:
+async def test_pressure_is_told_when_too_much_waits(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     account = (await begin(store)).account
     told: list[bool] = []
     store.on_pressure = told.append
-    await append(store, *[entry(account.id, number) for number in range(1, 6000)])
-    await store.ping()
+    goes_on = threading.Event()
+    commit = store._commit
+
+    def wait_and_commit(connection: sqlite3.Connection) -> None:
+        goes_on.wait()
+        commit(connection)
+
+    monkeypatch.setattr(store._writer, "_commit", wait_and_commit)
+    first = asyncio.ensure_future(append(store, entry(account.id, 1)))
+    assert store._writer is not None
+    await asyncio.sleep(0)
+    while store._writer._entries:  # until the writer has taken it and waits in its commit
+        await asyncio.sleep(0.001)
+    rest = asyncio.ensure_future(append(store, *[entry(account.id, number) for number in range(2, 6000)]))
+    await asyncio.sleep(0)
+    assert told == [True]
+    goes_on.set()
+    assert set(await first + await rest) == {None}
     assert told == [True, False]
 
 
