@@ -16,7 +16,7 @@ from gateway.upstream import from_exception
 from gateway.views import event_of, message_view, receipt_body, session_body, status_body
 from sipstack import ids
 from sipstack.errors import SipstackError
-from sipstack.net.invitation import IncomingInvitation, IncomingPage
+from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.useragent import AgentHandler, UserAgent
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed
 from sipstack.sip.uri import Uri
@@ -378,6 +378,10 @@ class GuestSession(AgentHandler):
             conversation.adopt(invitation.answer(conversation))
         except SipstackError as error:
             self.guests.log.info("%s: chat of %s refused: %s", self.account, relation.sip, error)
+
+    def options_received(self, agent: UserAgent, probe: IncomingProbe) -> int:
+        """Return the status for OPTIONS: whoever has not invited the guest does not learn whether they are there."""
+        return 200 if self._relation_by_assertion(probe.asserted) is not None else 403
 
     def message_received(self, agent: UserAgent, page: IncomingPage) -> None:
         """Take a SIP MESSAGE of an inviter; 200 follows the commit (B-PGR-03)."""

@@ -185,6 +185,7 @@ class Guests:
         account = admission.account
         guest = GuestSession(self, account.id, account.uri, account.cursor)
         guest.agent = self._make_agent(account, guest)
+        guest.agent.on_options = guest.options_received
         for relation in admission.relations:
             guest.relate(relation)
         self._by_account[account.uri] = guest
