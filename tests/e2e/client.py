@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -88,7 +89,7 @@ class Http:
             sent.setdefault("Content-Type", f"application/{self.format}")
             data = to_xml(root, body) if self.format == "xml" else json.dumps(body)
         started = time.monotonic()
-        coded = None if data is None else data.encode()
+        coded = None if data is None else io.BytesIO(data.encode())
         async with self._session.request(method, self._base + path, headers=sent, data=coded, **kwargs) as response:
             text = await response.text()
             took = time.monotonic() - started
