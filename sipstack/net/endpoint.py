@@ -201,8 +201,7 @@ class Endpoint:
     def is_local(self, uri: Uri) -> bool:
         """Tell whether ``uri`` names this endpoint by its advertised or bound address."""
         host, port = uri.host_port
-        own_host, own_port = self.local
-        return host.lower() in (own_host.lower(), self.config.bind_host) and (port or 5060) == own_port
+        return host.lower() in (self.local[0].lower(), self.config.bind_host) and (port or 5060) == self.local[1]
 
     def date(self) -> str:
         """Return the time as CPIM writes it, in UTC to the second."""

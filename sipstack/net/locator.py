@@ -24,7 +24,7 @@ class Locator:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def find(self, uri: Uri, use: Use, fail: Fail) -> None:
-        """Call ``use`` with the targets of ``uri``: from in here for addresses, later for names; ``fail`` always later."""
+        """Call ``use`` with the targets of ``uri``: from in here for addresses, later for names. ``fail`` is later."""
         try:
             targets = self._resolver.resolve_now(uri)
         except ConnectionClosed as error:
