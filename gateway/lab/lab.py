@@ -14,10 +14,11 @@ from typing import Self
 
 import click
 
+from gateway.lab.behaviour import Behaviour
 from gateway.lab.core import Core, CoreOptions
 from gateway.lab.imserver import ImServer, ImServerOptions
 from gateway.lab.mailbox import Mailbox
-from gateway.lab.phone import Behaviour, Phone, PhoneOptions
+from gateway.lab.phone import Phone, PhoneOptions
 from gateway.lab.run import ready, serve_until_signal
 from gateway.lab.subscribers import Subscriber
 from sipstack.trace import Trace
@@ -57,6 +58,8 @@ class LabOptions:
     with_phone: bool = True
     transport: str = "tcp"
     """How the phone reaches the core."""
+    cutter: bool = False
+    """The phone's MSRP goes over a wire that can be cut."""
     behaviour: Behaviour = field(default_factory=Behaviour)
 
 
@@ -149,6 +152,7 @@ class Lab:
             username=user.username,
             proxy=self.proxy_uri,
             host=self.options.host,
+            cutter=self.options.cutter,
             behaviour=self.options.behaviour,
         )
         return Phone(options, trace=self._trace(actor))

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from gateway.lab.behaviour import Behaviour
+from gateway.lab.cutter import Cutter
 from sipstack.errors import RequestFailed, SipstackError
 from sipstack.flow import HostPort
 from sipstack.msrp.message import OutgoingMessage
@@ -30,6 +32,8 @@ from sipstack.sip.registration import Registered, RegistrationEvent, Registratio
 from sipstack.sip.uri import Uri
 from sipstack.trace import Trace
 
+__all__ = ["Behaviour", "Phone", "PhoneEvent", "PhoneOptions", "echo", "explain"]
+
 logger = logging.getLogger(__name__)
 
 EVENTS_KEPT = 1000
@@ -37,40 +41,6 @@ EVENTS_KEPT = 1000
 
 ECHO_LIMIT = 2000
 """Characters that the echo repeats; of a longer message it tells the length."""
-
-ON_INVITE: tuple[str, ...] = ("accept", "ask", "ring", "ignore")
-"""Besides a status from 300 to 699."""
-
-ON_MESSAGE: tuple[str, ...] = ("echo", "script", "accept", "hang-up", "ignore")
-"""Besides an MSRP status from 400 to 599."""
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What the phone does by itself."""
-
-    on_invite: str | int = "accept"
-    """``accept``; ``ask``: rings until :meth:`Phone.accept`; ``ring``: rings for ever; ``ignore``: not even that (its
-    core hears 100 Trying); or a status to refuse with, such as 486 or 603."""
-    on_message: str | int = "echo"
-    """``echo``; ``script``: the next line of ``script``; ``accept``: says nothing; ``hang-up``: takes it and ends the
-    chat; ``ignore``: never answers the MSRP request; or an MSRP status to refuse with, such as 413."""
-    script: tuple[str, ...] = ()
-    """Lines for ``script``, again from the first after the last."""
-    delay: float = 0.0
-    """Seconds to wait before accepting an invitation."""
-
-    def __post_init__(self) -> None:
-        if self.on_invite not in ON_INVITE and not (isinstance(self.on_invite, int) and 300 <= self.on_invite <= 699):
-            raise ValueError(f"on_invite: one of {', '.join(ON_INVITE)} or a status from 300 to 699")
-        if self.on_message not in ON_MESSAGE and not (
-            isinstance(self.on_message, int) and 400 <= self.on_message <= 599
-        ):
-            raise ValueError(f"on_message: one of {', '.join(ON_MESSAGE)} or a status from 400 to 599")
-        if self.on_message == "script" and not self.script:
-            raise ValueError("script: no lines")
-        if self.delay < 0:
-            raise ValueError("delay: is negative")
 
 
 @dataclass(slots=True)
@@ -88,6 +58,8 @@ class PhoneOptions:
     port: int = 0
     msrp_port: int = 0
     expires: int = 3600
+    cutter: bool = False
+    """Let peers reach MSRP through a wire that can be cut."""
     behaviour: Behaviour = field(default_factory=Behaviour)
 
 
@@ -141,6 +113,7 @@ class Phone(AgentHandler, ChatHandler):
             user_agent="rcsgw lab phone",
         )
         self.endpoint = Endpoint(config, trace=trace)
+        self.cutter = Cutter(options.host, lambda: self.behaviour.cut_after) if options.cutter else None
         self.agent: UserAgent
 
     # life
@@ -152,7 +125,12 @@ class Phone(AgentHandler, ChatHandler):
 
     async def open(self) -> None:
         """Open the sockets without registering."""
+        if self.cutter is not None:
+            await self.cutter.start()
+            self.endpoint.config.msrp_advertise_port = self.cutter.address[1]
         await self.endpoint.start()
+        if self.cutter is not None:
+            self.cutter.target = (self.options.host, self.endpoint.hub.port)
         options, aor = self.options, Uri.parse(self.options.aor)
         credentials = Credentials.from_password(options.username or aor.user or "", options.password)
         self.agent = UserAgent(
@@ -179,6 +157,8 @@ class Phone(AgentHandler, ChatHandler):
             task.cancel()
         if hasattr(self, "agent"):
             await self.agent.close()
+        if self.cutter is not None:
+            await self.cutter.close()
         await self.endpoint.close()
 
     async def __aenter__(self) -> Self:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import click
 
 from gateway.lab.admin import AdminServer
+from gateway.lab.behaviour import ON_INVITE, ON_MESSAGE, Behaviour
 from gateway.lab.inviter import Inviter
-from gateway.lab.phone import ON_INVITE, ON_MESSAGE, Behaviour, Phone, PhoneEvent, PhoneOptions, explain
+from gateway.lab.phone import Phone, PhoneEvent, PhoneOptions, explain
 from gateway.lab.phonecontrol import build_app
 from gateway.lab.run import emit, parse_host_port, ready, serve_until_signal, trace_option
 from gateway.lab.terminal import Terminal
@@ -61,6 +62,7 @@ def parse_action(text: str) -> str | int:
 @click.option("--line", "script", multiple=True, help="A line for --on-message script; may be repeated.")
 @click.option("--control", metavar="HOST:PORT", help="No terminal: driven by HTTP here, events as JSON lines.")
 @click.option("--quiet", is_flag=True, help="With --control: only the line that says ready.")
+@click.option("--cutter", is_flag=True, help="MSRP over a wire that PUT /behaviour {cut_after} can cut.")
 @click.option("--gateway", default="", metavar="URL", help="Gateway for /invite, http://127.0.0.1:8080")
 @click.option("--uid", default="", help="User for the gateway; the user part of --aor when not given.")
 @trace_option("A's phone")
@@ -78,6 +80,7 @@ def main(
     script: tuple[str, ...],
     control: str | None,
     quiet: bool,
+    cutter: bool,
     gateway: str,
     uid: str,
     trace: Trace | None,
@@ -88,7 +91,8 @@ def main(
         behaviour = Behaviour(parse_action(on_invite), parse_action(act), script)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-    options = PhoneOptions(aor, password, username, proxy, name, host, port, msrp_port, behaviour=behaviour)
+    options = PhoneOptions(aor, password, username, proxy, name, host, port, msrp_port)
+    options.behaviour, options.cutter = behaviour, cutter
     try:
         if control is not None:
             _run_controlled(options, control, quiet, trace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -12,8 +13,9 @@ import pytest_asyncio
 from rich.console import Console
 
 from gateway.lab.admin import AdminServer
+from gateway.lab.behaviour import Behaviour
 from gateway.lab.lab import Lab, LabOptions, LabUser
-from gateway.lab.phone import Behaviour, Phone, echo
+from gateway.lab.phone import Phone, echo
 from gateway.lab.phonecontrol import build_app
 from gateway.lab.terminal import Terminal
 from sipstack.errors import RequestFailed, TransactionTimeout
@@ -141,6 +143,21 @@ async def test_follows_a_script_and_refuses(a: Phone, b: Phone) -> None:
     assert (message.state.value, message.status) == ("failed", 413)
 
 
+async def test_cuts_the_connection_in_the_middle_of_a_message() -> None:
+    async with Lab(LabOptions(users=(A, B), cutter=True)) as lab, lab.make_phone(B) as b:
+        a = lab.phone
+        assert a is not None and a.cutter is not None
+        b.behave(on_message="accept")
+        assert (await b.say("sip:a@cc.com", "hello")).state.value == "sent"
+        a.behave(cut_after=100_000)
+        assert (await b.say("sip:a@cc.com", "x" * 500_000)).state.value == "unknown"
+        assert (await b.wait_for("closed")).text.startswith("connection-lost")
+        a.behave(cut_after=None)
+        assert (await b.say("sip:a@cc.com", "x" * 500_000)).state.value == "sent"
+        a.cutter.cut()
+        await b.wait_for("closed", after=b.events[-1].serial)
+
+
 async def test_takes_pages(a: Phone, b: Phone) -> None:
     assert (await b.agent.message(a.agent.identity.aor, b"hello")).status == 200
     assert (await a.wait_for("page")).text == "hello"
@@ -157,10 +174,20 @@ async def test_im_server_refusing(lab: Lab, b: Phone) -> None:
         await b.call("sip:a@cc.com")
 
 
-def test_behaviour_that_makes_no_sense() -> None:
-    for wrong in ({"on_invite": 200}, {"on_invite": "x"}, {"on_message": 200}, {"on_message": "script"}, {"delay": -1}):
-        with pytest.raises(ValueError):
-            Behaviour(**wrong)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"on_invite": 200},
+        {"on_invite": "x"},
+        {"on_message": 200},
+        {"on_message": "script"},
+        {"delay": -1},
+        {"cut_after": -1},
+    ],
+)
+def test_behaviour_that_makes_no_sense(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        Behaviour(**wrong)
 
 
 async def test_control(lab: Lab, a: Phone, b: Phone) -> None:

@@ -1,0 +1,41 @@
+"""How A's phone behaves by itself: a value, so that a test or a demonstration can change it at any time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ON_INVITE: tuple[str, ...] = ("accept", "ask", "ring", "ignore")
+"""Besides a status from 300 to 699."""
+
+ON_MESSAGE: tuple[str, ...] = ("echo", "script", "accept", "hang-up", "ignore")
+"""Besides an MSRP status from 400 to 599."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What the phone does by itself."""
+
+    on_invite: str | int = "accept"
+    """``accept``; ``ask``: rings until ``Phone.accept``; ``ring``: rings for ever; ``ignore``: not even that (its
+    core hears 100 Trying); or a status to refuse with, such as 486 or 603."""
+    on_message: str | int = "echo"
+    """``echo``; ``script``: the next line of ``script``; ``accept``: says nothing; ``hang-up``: takes it and ends the
+    chat; ``ignore``: never answers the MSRP request; or an MSRP status to refuse with, such as 413."""
+    script: tuple[str, ...] = ()
+    """Lines for ``script``, again from the first after the last."""
+    delay: float = 0.0
+    """Seconds to wait before accepting an invitation."""
+    cut_after: int | None = None
+    """Cut the MSRP connection when the peer has sent so many octets on it. Needs ``PhoneOptions.cutter``."""
+
+    def __post_init__(self) -> None:
+        if self.on_invite not in ON_INVITE and not (isinstance(self.on_invite, int) and 300 <= self.on_invite <= 699):
+            raise ValueError(f"on_invite: one of {', '.join(ON_INVITE)} or a status from 300 to 699")
+        if self.on_message not in ON_MESSAGE and not (
+            isinstance(self.on_message, int) and 400 <= self.on_message <= 599
+        ):
+            raise ValueError(f"on_message: one of {', '.join(ON_MESSAGE)} or a status from 400 to 599")
+        if self.on_message == "script" and not self.script:
+            raise ValueError("script: no lines")
+        if self.delay < 0 or (self.cut_after or 0) < 0:
+            raise ValueError("delay, cut_after: must not be negative")
