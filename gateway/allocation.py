@@ -97,7 +97,6 @@ class Allocation:
             return await self._begin_account(identifier, new, until), True
         finally:
             lock.release()
-            self._lifecycle.unlock(kind, key)
 
     async def _begin_account(
         self, identifier: Identifier, new: Callable[[str], NewInvitation], until: float

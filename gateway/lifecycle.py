@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
 
 from gateway.backoff import pause
 from gateway.drivers import DriverError
@@ -76,17 +77,17 @@ class Lifecycle:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._wakeups: dict[int, asyncio.Event] = {}
         self._slots = asyncio.Semaphore(STEPS_AT_ONCE)
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, kind: str, identifier: str) -> asyncio.Lock:
-        """Return the lock of a person: held while an account of theirs is chosen, and while one is taken down."""
-        return self._locks.setdefault((kind, identifier), asyncio.Lock())
+        """Return the lock of a person: held while an account of theirs is chosen, and while one is taken down.
 
-    def unlock(self, kind: str, identifier: str) -> None:
-        """Forget the lock when nobody has it."""
+        It exists for as long as somebody holds it or waits for it.
+        """
         lock = self._locks.get((kind, identifier))
-        if lock is not None and not lock.locked():
-            del self._locks[kind, identifier]
+        if lock is None:
+            lock = self._locks[kind, identifier] = asyncio.Lock()
+        return lock
 
     def outcome(self, invitation_id: int) -> asyncio.Future[None]:
         """Return what is done when a ``preparing`` invitation is active or ended; fails with what it failed with."""
@@ -244,7 +245,6 @@ class Lifecycle:
                 await self._end_some(account, ending, staying)
             elif ending:
                 await self._end_all(account, ending)
-        self.unlock(account.identifier_kind, account.identifier)
 
     async def _end_some(self, account: AccountRecord, ending: list[Invited], staying: list[Invited]) -> None:
         for item in ending:
