@@ -209,8 +209,8 @@ def parse(content_type: str, text: str) -> Any:
         return json.loads(text) if text else None
     if "application/" in content_type and "xml" in content_type:
         root = ElementTree.fromstring(text)
-        tree = _tree(root)
-        if isinstance(tree, dict) and (name := EMPTY_LISTS.get(root.tag)):
+        tree = _tree(root) if len(root) else {}
+        if name := EMPTY_LISTS.get(root.tag):
             tree.setdefault(name, [])
         return tree
     return None
