@@ -152,12 +152,15 @@ class Dispatcher:
 def answer_malformed(error: ParseError, flow: Flow) -> tuple[Flow, bytes] | None:
     """Return the stateless answer to a malformed request and where it goes; None when it deserves none (A-MSG-13)."""
     request = error.message
-    if not isinstance(request, Request) or request.method == "ACK":
+    if not isinstance(request, Request) or request.method == "ACK" or "Via" not in request.headers:
         return None
     try:
         mark_received(request, flow)
-        response = Response.for_request(request, error.status, _reason(error), to_tag=ids.tag())
-        return response_flow(request, flow), bytes(response)
+        remote = response_flow(request, flow)
+    except SipstackError:
+        remote = flow  # the top Via says nothing: back to where it came from (RFC 4475 §3.1.2.1)
+    try:
+        return remote, bytes(Response.for_request(request, error.status, _reason(error), to_tag=ids.tag()))
     except SipstackError:
         return None  # nor can it be answered
 

@@ -124,8 +124,9 @@ class IncomingInvitation(IncomingProbe):
         agent = self.agent
         chat = ChatSession(agent, self.peer, handler)
         try:
-            dialog = Dialog.from_request(self.request, self.transaction.local_tag)
+            # Media first: an INVITE of RFC 2543 may have neither a Contact nor anything that we could take.
             description = chat.describe(self.offer)
+            dialog = Dialog.from_request(self.request, self.transaction.local_tag)
         except RemoteProtocolError as error:
             chat.abandon()
             self.reject(error.status, headers=[warning(agent.endpoint.config, error)])
