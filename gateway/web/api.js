@@ -129,7 +129,9 @@ export class EventParser {
 
   line(line) {
     if (line === "") {
-      if (this.data.length) this.received({ id: this.id, kind: this.kind, data: this.data.join("\n") });
+      // An id without data is where the stream stands; it is told with data null.
+      const data = this.data.length ? this.data.join("\n") : null;
+      if (data !== null || this.id !== null) this.received({ id: this.id, kind: this.kind, data });
       this.clear();
       return;
     }

@@ -237,13 +237,14 @@ async function loadMessages(conversation, signal) {
 }
 
 function receive({ id, kind, data }) {
+  if (id !== null) lastEventId = id;
+  if (data === null) return undefined;
   let event;
   try {
     event = JSON.parse(data);
   } catch {
-    return;
+    return undefined;
   }
-  if (id !== null) lastEventId = id;
   switch (event.kind || kind) {
     case "message":
       return receiveMessage(event.message);
