@@ -58,7 +58,10 @@ class Presence:
         else:
             status = watch.status
         # only now: the answer tells this guest, no event has to
-        self._watches.setdefault(sip, watch).guests[guest] = uid
+        watch = self._watches.setdefault(sip, watch)
+        watch.guests[guest] = uid
+        if watch.timer is None and watch.probing is None:
+            self._arm(watch)  # the last one who watched had left while we asked
         return status
 
     def leave(self, guest: GuestSession, sip: str) -> None:
@@ -71,6 +74,7 @@ class Presence:
             del self._watches[sip]
             if watch.timer is not None:
                 watch.timer.cancel()
+                watch.timer = None
 
     def close(self) -> None:
         """End all probes."""
@@ -83,12 +87,14 @@ class Presence:
 
     def _probe(self, watch: Watch, agent: UserAgent | None) -> Awaitable[PeerStatus]:
         """Send one OPTIONS however many ask for it."""
-        return asyncio.shield(watch.probing or self._start(watch, agent))
+        if watch.probing is None:
+            self._start(watch, agent)
+        assert watch.probing is not None
+        return asyncio.shield(watch.probing)
 
-    def _start(self, watch: Watch, agent: UserAgent | None) -> asyncio.Future[PeerStatus]:
+    def _start(self, watch: Watch, agent: UserAgent | None) -> None:
         watch.probing = asyncio.ensure_future(self._options(watch, self.service or agent))
         watch.probing.add_done_callback(self._probed(watch))
-        return watch.probing
 
     def _probed(self, watch: Watch) -> Callable[[asyncio.Future[PeerStatus]], None]:
         def done(future: asyncio.Future[PeerStatus]) -> None:
@@ -97,8 +103,9 @@ class Presence:
             watch.checked_at = loop.time()
             if watch.timer is not None:
                 watch.timer.cancel()
+                watch.timer = None
             if self._watches.get(watch.sip) is watch:
-                watch.timer = loop.call_later(self.interval, self._tick, watch)
+                self._arm(watch)
             if future.cancelled() or future.exception() is not None:
                 return
             watch.status = future.result()
@@ -106,6 +113,9 @@ class Presence:
                 guest.status_changed(uid, watch.status)
 
         return done
+
+    def _arm(self, watch: Watch) -> None:
+        watch.timer = asyncio.get_running_loop().call_later(self.interval, self._tick, watch)
 
     def _tick(self, watch: Watch) -> None:
         watch.timer = None
