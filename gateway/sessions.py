@@ -7,14 +7,17 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from gateway.guest import GuestSession, Relation
 from gateway.presence import Presence
-from gateway.services import ServiceError
-from gateway.storage.store import AccountRecord, Store
+from gateway.refusals import refusals
+from gateway.services import Ended, ServiceError
+from gateway.storage.store import AccountRecord, Store, StoreError
 from sipstack.net.useragent import UserAgent
 from translators.model import InviterView, LoginAnswer, format_time
+
+T = TypeVar("T")
 
 IDLE_CHECKS = 4
 """How often ``guest_idle`` is looked at in its own length."""
@@ -82,7 +85,9 @@ class Guests:
         self._make_agent = make_agent
         self._by_account: dict[str, GuestSession] = {}
         self._by_authorization: dict[str, GuestSession] = {}
-        self._logging_in: dict[str, asyncio.Lock] = {}
+        # by account: what a log-in has to join or to wait for
+        self._entering: dict[str, asyncio.Task[GuestSession]] = {}
+        self._leaving: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -90,35 +95,41 @@ class Guests:
     def __len__(self) -> int:
         return len(self._by_account)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something beside the caller; it is awaited at the end."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # start and stop
 
     async def start(self) -> None:
         """Register again whoever was logged in, paced, and send again what was not answered."""
         self._arm_idle_check()
-        self.spawn(self._restore())
+        _ = self.spawn(self._restore())
 
     async def _restore(self) -> None:
         for account in await self.store.logged_in_accounts():
             admission = await self.lifecycle.admission(account.uri)
             if admission is None or self._closing:
                 continue
-            self.spawn(self._restore_guest(admission))
+            _ = self.spawn(self._restore_guest(admission))
             await asyncio.sleep(1 / self.settings.register_pace)
 
     async def _restore_guest(self, admission: Admission) -> None:
-        guest = self._session(admission)
+        uri = admission.account.uri
         try:
+            if uri in self._entering:
+                await asyncio.shield(self._entering[uri])  # the guest was quicker than our pace
+            guest = self._by_account.get(uri) or self._session(admission)
             await guest.login()
         except ServiceError as error:
-            self.log.warning("%s: not registered again yet: %s", guest.account, error.detail)
-        for entry in await self.store.unresolved(guest.account_id):
-            guest.resend(entry)
+            self.log.warning("%s: not registered again yet: %s", uri, error.detail)
+        known = self._by_account.get(uri)
+        if known is not None:
+            for entry in await self.store.unresolved(known.account_id):
+                known.resend(entry)
 
     async def close(self, timeout: float) -> None:
         """Drain: dialogs end, registrations end, relations stay. ``timeout`` in seconds bounds it all."""
@@ -133,7 +144,8 @@ class Guests:
             guest.end_streams()
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.gather(*(guest.close("shutdown", final=False) for guest in guests), *self._tasks)
+                closing = (guest.close("shutdown", final=False) for guest in guests)
+                await asyncio.gather(*closing, *self._tasks, return_exceptions=True)
         except TimeoutError:
             self.log.warning("%d guests: shut down before all of their dialogs had ended", len(guests))
 
@@ -156,30 +168,60 @@ class Guests:
 
     async def _enter(self, account: str, secret: str) -> tuple[GuestSession, int]:
         admission = await self.lifecycle.check_secret(account, secret)
-        uri = admission.account.uri
-        lock = self._logging_in.setdefault(uri, asyncio.Lock())
-        try:
-            async with lock:
-                guest = await self._log_in(admission)
-        finally:
-            if not lock.locked():
-                self._logging_in.pop(uri, None)
+        guest = await self._log_in(admission)
+        if self._by_account.get(guest.account) is not guest:
+            raise Ended("The session has just ended.")
         return guest, admission.invitation_id
 
     async def _log_in(self, admission: Admission) -> GuestSession:
-        guest = self._by_account.get(admission.account.uri)
-        if guest is not None:
-            await guest.login()
-            return guest
+        """Return the session of an account; of several log-ins at once all share one outcome."""
+        uri = admission.account.uri
+        entering = self._entering.get(uri)
+        if entering is None:
+            guest = self._by_account.get(uri)
+            if guest is not None:
+                await guest.login()
+                return guest
+            entering = self._entering[uri] = self.spawn(self._bring_in(admission))
+            entering.add_done_callback(lambda task: self._brought_in(uri, task))
+        return await asyncio.shield(entering)
+
+    def _brought_in(self, uri: str, task: asyncio.Task[GuestSession]) -> None:
+        del self._entering[uri]
+        if not task.cancelled():
+            task.exception()  # seen, even if everybody who waited has gone
+
+    async def _bring_in(self, admission: Admission) -> GuestSession:
+        """Make the session and register; whatever goes wrong leaves nothing behind."""
+        uri = admission.account.uri
+        if uri in self._leaving:
+            # The account's last session still writes and speaks to the core: neither may overtake us.
+            await asyncio.wait({self._leaving[uri]})
+            with refusals():
+                again = await self.lifecycle.admission(uri)
+            if again is None:
+                raise Ended("The invitation has just ended.")
+            admission = again
         guest = self._session(admission)
         try:
             await guest.login()
+            with refusals():
+                await self.store.set_logged_in(guest.account_id, True)
         except BaseException:
-            await self._drop(guest, "failed")
+            if self._by_account.get(uri) is guest:
+                await self._discard(guest)
             raise
-        await self.store.set_logged_in(guest.account_id, True)
         self.log.info("%s: logged in, %d relations", guest.account, len(guest.relations))
         return guest
+
+    async def _discard(self, guest: GuestSession) -> None:
+        """Take back a log-in that failed. Where the core does not answer, nobody waits for it once more."""
+        del self._by_account[guest.account]
+        self._forget(guest)
+        if guest.agent.registered:
+            await guest.close("failed", final=False)
+        else:
+            await guest.agent.close(timeout=0)
 
     def _session(self, admission: Admission) -> GuestSession:
         account = admission.account
@@ -241,9 +283,21 @@ class Guests:
             self.log.info("%s: session over: %s", account, reason)
 
     async def _drop(self, guest: GuestSession, reason: str, *, final: bool = False) -> None:
-        self._by_account.pop(guest.account, None)
+        """Take a guest out at once, then end what they had; a new log-in waits for that."""
+        uri = guest.account
+        self._by_account.pop(uri, None)
         self._forget(guest)
+        leaving = self._leaving[uri] = self.spawn(self._leave(guest, reason, final))
+        leaving.add_done_callback(lambda task: self._leaving.pop(uri))
+        await asyncio.shield(leaving)
+
+    async def _leave(self, guest: GuestSession, reason: str, final: bool) -> None:
         await guest.close(reason, final=final)
+        if not final:
+            try:
+                await self.store.set_logged_in(guest.account_id, False)
+            except StoreError as error:
+                self.log.warning("%s: registers again after a restart: %s", guest.account, error)
 
     def _forget(self, guest: GuestSession, invitation_id: int | None = None) -> None:
         for authorization, known in list(guest.authorizations.items()):
@@ -260,12 +314,12 @@ class Guests:
     def _check_idle(self) -> None:
         limit = time.monotonic() - self.settings.guest_idle
         for guest in list(self._by_account.values()):
-            if not guest.watched and guest.last_seen < limit:
-                self.spawn(self._park(guest))
+            if not guest.watched and guest.last_seen < limit and guest.account not in self._entering:
+                _ = self.spawn(self._park(guest))
         self._arm_idle_check()
 
     async def _park(self, guest: GuestSession) -> None:
         """De-register a guest who is gone; the relation stays, the next log-in registers again."""
-        await self.store.set_logged_in(guest.account_id, False)
-        await self._drop(guest, "idle")
-        self.log.info("%s: idle, de-registered", guest.account)
+        if self._by_account.get(guest.account) is guest and not guest.watched:
+            await self._drop(guest, "idle")
+            self.log.info("%s: idle, de-registered", guest.account)

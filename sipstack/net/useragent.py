@@ -163,9 +163,14 @@ class UserAgent:
         """
         return await self._need_binding().register()
 
-    async def unregister(self, timeout: float = UNREGISTER_TIMEOUT) -> None:
-        """Remove our binding, and no other. Return when the registrar has answered, or after ``timeout`` seconds."""
-        if self._binding is not None:
+    async def unregister(self, timeout: float = UNREGISTER_TIMEOUT, *, left_behind: bool = False) -> None:
+        """Remove our binding, and no other. Return when the registrar has answered, or after ``timeout`` seconds.
+
+        ``left_behind``: a process that died may have registered us, with the same address and Contact token.
+        """
+        if left_behind:
+            await self._need_binding().unregister(timeout, left_behind=True)
+        elif self._binding is not None:
             await self._binding.unregister(timeout)
 
     def schedule_registration(self, not_before: float) -> None:
@@ -333,12 +338,15 @@ class UserAgent:
 
     # the end
 
-    async def close(self) -> None:
-        """End all chats with BYE, then the registration (B-REG-10), and be found no more."""
+    async def close(self, timeout: float = UNREGISTER_TIMEOUT) -> None:
+        """End all chats with BYE, then the registration (B-REG-10), and be found no more.
+
+        ``timeout`` is how many seconds to wait for the registrar; 0 sends what can be sent now and waits for nothing.
+        """
         await asyncio.gather(*(chat.close() for chat in self._chats or ()))
         if self._binding is not None:
             if self._binding.may_exist:
-                await self.unregister()
+                await self.unregister(timeout)
             self._binding.close()
             self._binding = None
         self.endpoint.pool.remove(self)
