@@ -17,6 +17,7 @@ from sipstack.msrp.message import MessageState, OutgoingMessage
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
 from sipstack.sip.uri import Uri
+from translators.model import SipCause
 
 if TYPE_CHECKING:
     from gateway.guest import GuestSession, Relation
@@ -48,16 +49,19 @@ class Outgoing:
         """Take the store's answer."""
         if error is not None:
             self.error = Unavailable("The message could not be stored.", message_id=entry.id)
-            self.settled = True
-        self.committed = True
-        self.guest.outgoing_committed(self)
+            self.settled = self.committed = True
+        else:
+            self.committed = True
+            self.guest.outgoing_committed(self)
         self._finish()
 
     def answered(self, message: OutgoingMessage) -> None:
         """Take the peer's answer to the SEND, the news that there will be none, or a report that comes later."""
         if message.state is MessageState.PENDING:
             return
-        error = None if message.state is MessageState.SENT else from_msrp_status(message.status)
+        error = None
+        if message.state is not MessageState.SENT:
+            error = from_msrp_status(message.status, maybe_sent=message.state is MessageState.UNKNOWN)
         if self.settled:
             self._correct(message.state.value, error)
         else:
@@ -92,7 +96,7 @@ class Outgoing:
 class Conversation(ChatHandler):
     """Everything between one guest and one inviter on the wire. Holds no task but while a chat is being opened."""
 
-    __slots__ = ("_opening", "_others", "_seen", "_waiting", "chat", "guest", "relation")
+    __slots__ = ("_opening", "_others", "_seen", "_storing", "_waiting", "chat", "guest", "relation")
 
     def __init__(self, guest: GuestSession, relation: Relation) -> None:
         self.guest = guest
@@ -104,6 +108,8 @@ class Conversation(ChatHandler):
         self._opening: asyncio.Task[None] | None = None
         self._waiting: deque[Outgoing] | None = None
         self._seen: deque[str] | None = None
+        self._storing: dict[str, list[ChatMessage]] | None = None
+        """Messages whose commit is awaited, by Message-ID, with those that repeat them."""
 
     @property
     def idle(self) -> bool:
@@ -139,7 +145,7 @@ class Conversation(ChatHandler):
             await self.guest.prepare("im")
             chat = await self._invite()
         except asyncio.CancelledError:
-            self._fail(Conflict("The conversation has ended."))
+            self._fail(_ended())
             raise
         except ServiceError as error:
             self._fail(error)
@@ -163,7 +169,8 @@ class Conversation(ChatHandler):
         self.chat = chat
         waiting, self._waiting = self._waiting, None
         for outgoing in waiting or ():
-            self._transmit(chat, outgoing)
+            if not outgoing.settled:  # else it could not be stored, and its sender knows
+                self._transmit(chat, outgoing)
 
     def _fail(self, error: ServiceError) -> None:
         waiting, self._waiting = self._waiting, None
@@ -177,19 +184,29 @@ class Conversation(ChatHandler):
         if self._seen is not None and message.message_id in self._seen:
             message.accept()
             return
+        if self._storing is not None and message.message_id in self._storing:
+            self._storing[message.message_id].append(message)  # the same over a new session, before our answer
+            return
         refused = self.guest.refuse_incoming(self.relation, message.content_type, len(message.body))
         if refused is not None:
             message.reject(*refused)
             return
-        self._remember(message.message_id)
+        if self._storing is None:
+            self._storing = {}
+        self._storing[message.message_id] = [message]
 
         def stored(entry: Entry, error: Exception | None) -> None:
+            assert self._storing is not None
+            answered = self._storing.pop(message.message_id)
+            self._storing = self._storing or None
+            for repeated in answered:
+                if error is None:
+                    repeated.accept()
+                else:
+                    repeated.reject(408, "Not stored")
             if error is None:
-                message.accept()
+                self._remember(message.message_id)
                 self.guest.publish(entry)
-            else:
-                self._forget(message.message_id)
-                message.reject(408, "Not stored")
 
         self.guest.store_incoming(self.relation, message.message_id, message.content_type, message.body, stored)
 
@@ -205,10 +222,6 @@ class Conversation(ChatHandler):
             self._seen = deque(maxlen=SEEN_LIMIT)
         self._seen.append(message_id)
 
-    def _forget(self, message_id: str) -> None:
-        if self._seen is not None and message_id in self._seen:
-            self._seen.remove(message_id)
-
     # the end
 
     async def close(self, reason: str | None = None) -> None:
@@ -216,6 +229,13 @@ class Conversation(ChatHandler):
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
+            self._opening = None
+        self._fail(_ended())  # for a task that was cancelled before it had begun
         chats: list[Any] = [*(self._others or ()), *([self.chat] if self.chat else ())]
         self.chat = self._others = None
         await asyncio.gather(*(chat.close(reason) for chat in chats), return_exceptions=True)
+
+
+def _ended() -> Conflict:
+    """Return what becomes of messages that waited for a chat which is not wanted any more: as if it was cancelled."""
+    return Conflict("The conversation has ended.", sip=SipCause(code=487, reason="Request Terminated"))

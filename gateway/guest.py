@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from gateway.conversation import Conversation, Outgoing
+from gateway.refusals import refusals
 from gateway.services import Ended, Forbidden, NoRelation, PeerOffline, TooManyRequests, Unavailable, Unprocessable
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 Listener = Callable[[Event | None], None]
 
+KEY_REUSED = "This Idempotency-Key was used for another message."
+
 
 @dataclass(slots=True)
 class Relation:
@@ -65,6 +68,7 @@ class GuestSession(AgentHandler):
     __slots__ = (
         "_by_identity",
         "_changing",
+        "_closed",
         "_committed",
         "_in_flight",
         "_listeners",
@@ -98,9 +102,10 @@ class GuestSession(AgentHandler):
         self.last_seen = time.monotonic()
         self.registering: asyncio.Future[None] | None = None
         self._by_identity: dict[str, Relation] = {}
+        self._closed = False
         self._lost = False
         self._listeners: tuple[Listener, ...] = ()
-        self._in_flight: dict[str, asyncio.Future[MessageAnswer]] | None = None
+        self._in_flight: dict[str, tuple[str, str, asyncio.Future[MessageAnswer]]] | None = None
         self._shown: set[int] | None = None
         self._changing: dict[int, str] | None = None
         self._told: dict[str, str] | None = None
@@ -166,6 +171,9 @@ class GuestSession(AgentHandler):
         relation = self.relation_to(inviter)
         await self._registered()
         status = await self.guests.presence.ask(self, relation.uid, relation.sip)
+        if self._closed or self.relations.get(relation.uid) is None:
+            self.guests.presence.leave(self, relation.sip)
+            raise Ended("The invitation has just ended.")
         self._note_told(relation.uid, status)
         return self._status_answer(relation, status)
 
@@ -212,15 +220,18 @@ class GuestSession(AgentHandler):
     async def _send_once(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
         if self._in_flight is None:
             self._in_flight = {}
-        running = self._in_flight.get(message_id)
+        uid, text, running = self._in_flight.get(message_id, (relation.uid, body, None))
+        if (uid, text) != (relation.uid, body):
+            raise Unprocessable(KEY_REUSED, message_id=message_id)
         if running is not None:
             return await asyncio.shield(running)
         running = asyncio.get_running_loop().create_future()
-        self._in_flight[message_id] = running
+        self._in_flight[message_id] = relation.uid, body, running
         try:
-            answer = await self._repeated(relation, message_id, body) or await self._send(relation, message_id, body)
+            answer = await self._send_or_repeat(relation, message_id, body)
         except BaseException as error:
-            running.set_exception(error)
+            cancelled = isinstance(error, asyncio.CancelledError)
+            running.set_exception(Unavailable("The first attempt was given up.") if cancelled else error)
             running.exception()  # whoever sent the same key meanwhile gets it; nobody else has to
             raise
         else:
@@ -229,20 +240,31 @@ class GuestSession(AgentHandler):
         finally:
             del self._in_flight[message_id]
 
-    async def _repeated(self, relation: Relation, message_id: str, body: str) -> MessageAnswer | None:
-        """Answer a retry from the store; a message that failed before is tried again with the same id."""
-        entry = await self.guests.store.find_message(self.account_id, message_id)
-        if entry is None or entry.state == "failed":
-            return None
+    async def _send_or_repeat(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
+        """Answer a retry from the store. What failed, or perhaps did not arrive, is tried again with the same id."""
+        with refusals():
+            entry = await self.guests.store.find_message(self.account_id, message_id)
+        if entry is None:
+            return await self._send(relation, message_id, body)
         if entry.body != body or entry.uid != relation.uid:
-            raise Unprocessable("This Idempotency-Key was used for another message.", message_id=message_id)
-        return MessageAnswer(id=message_id, state=cast(MessageState, entry.state))
+            raise Unprocessable(KEY_REUSED, message_id=message_id)
+        state = self._changing.get(entry.cursor, entry.state) if self._changing is not None else entry.state
+        if state not in ("failed", "unknown"):
+            return MessageAnswer(id=message_id, state=cast(MessageState, state))
+        entry.state = "pending"
+        self._write_state(entry.cursor, "pending")
+        return await self._deliver(relation, entry, committed=True)
 
     def _message_id(self, key: str) -> str:
         """Derive the wire's Message-ID from account and key, so that a retry has the same one after a restart too."""
         return hashlib.sha256(f"{self.account}\0{key}".encode()).hexdigest()[:24]
 
     async def _send(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
+        entry = self._entry("message", relation.uid, message_id, "out", "pending", "text/plain", body)
+        return await self._deliver(relation, entry)
+
+    async def _deliver(self, relation: Relation, entry: Entry, *, committed: bool = False) -> MessageAnswer:
+        """Send and, unless it is there already, store an entry side by side; wait for both, but not for ever."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
 
@@ -250,9 +272,10 @@ class GuestSession(AgentHandler):
             if not waiter.done():
                 waiter.set_result(None)
 
-        entry = self._entry("message", relation.uid, message_id, "out", "pending", "text/plain", body)
         outgoing = Outgoing(self, entry, done)
-        self.guests.store.append(entry, outgoing.stored)
+        outgoing.committed = committed
+        if not committed:
+            self.guests.store.append(entry, outgoing.stored)
         self.conversation(relation).send(outgoing)
         timer = loop.call_later(self.guests.settings.message_wait, done, outgoing)
         try:
@@ -261,11 +284,13 @@ class GuestSession(AgentHandler):
             timer.cancel()
         if outgoing.on_done is not None:
             outgoing.on_done = None
+            if not outgoing.committed:
+                raise Unavailable("The store takes too long.", retry_after=5, message_id=entry.id)
             self.show(entry)
-            return MessageAnswer(id=message_id, state="pending")
+            return MessageAnswer(id=entry.id, state="pending")
         if outgoing.error is not None:
             raise outgoing.error
-        return MessageAnswer(id=message_id, state="sent")
+        return MessageAnswer(id=entry.id, state="sent")
 
     def resend(self, entry: Entry) -> None:
         """Send a stored message whose outcome was not known when the last process ended, with the same id."""
@@ -307,18 +332,19 @@ class GuestSession(AgentHandler):
         self._changing[cursor] = state
 
         def done(error: Exception | None) -> None:
-            if self._changing is not None:
-                self._changing.pop(cursor, None)
+            # what could not be written still counts while we live; after that it is sent again
+            if error is None and self._changing is not None and self._changing.get(cursor) == state:
+                del self._changing[cursor]
 
         self.guests.store.set_state(self.account_id, cursor, state, done)
 
     def _read(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Note what a client is about to be shown."""
         for entry in entries:
-            if entry.direction == "out" and entry.state == "pending":
-                if self._changing is not None and entry.cursor in self._changing:
-                    entry.state = self._changing[entry.cursor]
-                else:
+            if entry.direction == "out":
+                if self._changing is not None:
+                    entry.state = self._changing.get(entry.cursor, entry.state)
+                if entry.state == "pending":
                     self.show(entry)
         return entries
 
@@ -353,7 +379,14 @@ class GuestSession(AgentHandler):
         entry = self._entry("message", relation.uid, message_id, "in", "delivered", content_type, text_of(body))
         self._unread_count += 1
         self._unread_bytes += len(body)
-        self.guests.store.append(entry, done)
+
+        def stored(entry: Entry, error: Exception | None) -> None:
+            if error is not None:
+                self._unread_count = max(self._unread_count - 1, 0)
+                self._unread_bytes = max(self._unread_bytes - len(body), 0)
+            done(entry, error)
+
+        self.guests.store.append(entry, stored)
 
     # sipstack.net.useragent.AgentHandler
 
@@ -386,7 +419,7 @@ class GuestSession(AgentHandler):
     def message_received(self, agent: UserAgent, page: IncomingPage) -> None:
         """Take a SIP MESSAGE of an inviter; 200 follows the commit (B-PGR-03)."""
         relation = self._relation_by_assertion(page.asserted)
-        if relation is None:
+        if relation is None or "im" not in relation.types:
             page.reject(403)
             return
         refused = self.refuse_incoming(relation, page.content_type, len(page.body))
@@ -444,18 +477,18 @@ class GuestSession(AgentHandler):
 
     async def close(self, reason: str, *, final: bool) -> None:
         """End chats, then the registration; with ``final`` the streams end too."""
-        for relation in list(self.relations.values()):
+        self._closed = True
+        relations = list(self.relations.values())
+        for relation in relations:
             self.guests.presence.leave(self, relation.sip)
-            if relation.conversation is not None:
-                await relation.conversation.close(reason)
+        await asyncio.gather(*(item.conversation.close(reason) for item in relations if item.conversation is not None))
         if final:
             self.cursor += 1
             entry = Entry(self.account_id, self.cursor, "session", "", "", "", "", time.time(), "", "")
             entry.body = session_body(_session_state(reason), None, reason)
             self._offer(entry)
             self.end_streams()
-        await self.agent.unregister(timeout=self.guests.settings.register_timeout)
-        await self.agent.close()
+        await self.agent.close(timeout=self.guests.settings.register_timeout)
 
     # events: gateway.services.EventFeed
 
@@ -471,7 +504,8 @@ class GuestSession(AgentHandler):
     async def read(self, after: int, limit: int = 100) -> Sequence[Event] | None:
         """Return stored events behind ``after``; None when some of them are gone."""
         self.last_seen = time.monotonic()
-        entries = await self.guests.store.events_after(self.account_id, after, limit)
+        with refusals():
+            entries = await self.guests.store.events_after(self.account_id, after, limit)
         if entries is None:
             return None
         if len(entries) < limit:
@@ -537,7 +571,8 @@ class GuestSession(AgentHandler):
         """Return one page of the conversation with one inviter or with all."""
         self.last_seen = time.monotonic()
         uid = self.relation_to(peer).uid if peer is not None else None
-        entries = await self.guests.store.conversation(self.account_id, uid, before, limit)
+        with refusals():
+            entries = await self.guests.store.conversation(self.account_id, uid, before, limit)
         views = [
             message_view(entry, self.account, relation.sip)
             for entry in self._read(entries)
