@@ -62,6 +62,16 @@ def unresolved(connection: Connection, account_id: int) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
+def received(connection: Connection, account_id: int, limit: int) -> list[tuple[str, str]]:
+    """Return UID and message id of the newest messages of inviters, oldest first."""
+    rows = connection.execute(
+        "SELECT uid, id FROM entry WHERE account_id = ? AND kind = 'message' AND direction = 'in' "
+        "ORDER BY cursor DESC LIMIT ?",
+        (account_id, limit),
+    ).fetchall()
+    return rows[::-1]
+
+
 def usage(connection: Connection, account_id: int) -> tuple[int, int]:
     """Return number and bytes of the entries of an account."""
     count, size = connection.execute(

@@ -311,6 +311,10 @@ class SqliteStore:
         """Return the guest's own messages whose outcome is open, oldest first."""
         return await self._read(entries.unresolved, account_id)
 
+    async def received(self, account_id: int, limit: int) -> list[tuple[str, str]]:
+        """Return UID and message id of the newest messages of inviters, oldest first."""
+        return await self._read(entries.received, account_id, limit)
+
     async def usage(self, account_id: int) -> tuple[int, int]:
         """Return number and size in bytes of an account's entries."""
         return await self._read(entries.usage, account_id)

@@ -327,6 +327,9 @@ class Store(Protocol):
     async def unresolved(self, account_id: int) -> list[Entry]:
         """Return the guest's own messages whose outcome is open, oldest first."""
 
+    async def received(self, account_id: int, limit: int) -> list[tuple[str, str]]:
+        """Return UID and message id of the newest ``limit`` messages of inviters, oldest first."""
+
     async def usage(self, account_id: int) -> tuple[int, int]:
         """Return number and size in bytes of an account's entries."""
 

@@ -123,6 +123,13 @@ async def test_a_message_is_found_by_its_id_among_the_guests_own(store: SqliteSt
     assert [item.cursor for item in await store.unresolved(account.id)] == [2]
 
 
+async def test_ids_of_what_inviters_wrote(store: SqliteStore) -> None:
+    account = (await begin(store)).account
+    items = [entry(account.id, n, uid="a" if n % 2 else "c", id=f"m{n}", direction="in") for n in range(1, 5)]
+    await append(store, *items, entry(account.id, 5, id="own"))
+    assert await store.received(account.id, 3) == [("c", "m2"), ("a", "m3"), ("c", "m4")]
+
+
 async def test_names_are_taken_once(store: SqliteStore) -> None:
     await begin(store)
     with pytest.raises(NameTaken):
