@@ -81,8 +81,10 @@ class Binding:
         self._registration.register(self._now(), not_before=not_before)
         self._run()
 
-    async def unregister(self, timeout: float) -> None:
+    async def unregister(self, timeout: float, *, left_behind: bool = False) -> None:
         """Remove the binding; wait for the answer, ``timeout`` seconds at most."""
+        if left_behind:
+            self._registration.assume_bound(self._now())
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._leavers is None:
             self._leavers = []

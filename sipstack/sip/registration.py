@@ -154,6 +154,10 @@ class Registration:
         else:
             self._step(RegistrationInput.REGISTER, now)
 
+    def assume_bound(self, now: float) -> None:
+        """Take it that the registrar has our binding from an earlier life of the program, so that it can be removed."""
+        self.expires_at = max(self.expires_at or 0.0, now + self.expires)
+
     def unregister(self, now: float) -> None:
         """Remove our binding and no other; ``Unregistered`` tells when it is done."""
         idle = self._exchange is None

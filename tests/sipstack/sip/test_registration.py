@@ -556,6 +556,14 @@ class TestUnregister:
         assert summary(registration) is None
         assert events(registration) == [Unregistered(True)]
 
+    def test_what_an_earlier_process_left(self) -> None:
+        registration = make()
+        registration.assume_bound(0.0)
+        registration.unregister(0.0)
+        assert summary(registration) == "1/0"
+        respond(registration, 200, 0.1)
+        assert events(registration) == [Unregistered(True)]
+
     def test_changing_ones_mind(self) -> None:
         registration = make()
         registration.register(0.0)
