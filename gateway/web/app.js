@@ -91,10 +91,24 @@ function showOver(title, text, button, action) {
   element("over-title").focus();
 }
 
+// What the gateway gives as the reason of an end → the page's word for it; longer ones first.
+const ENDS = [
+  ["inviter-logout", "closed"],
+  ["expired", "expired"],
+  ["revoked", "revoked"],
+  ["closed", "closed"],
+  ["logout", "left"],
+];
+
+function endWord(reason) {
+  const known = ENDS.find(([part]) => String(reason || "").includes(part));
+  return known ? known[1] : "ended";
+}
+
 function showEnded(reason) {
   forget();
-  const known = ["expired", "revoked", "closed"].find((word) => String(reason || "").includes(word));
-  showOver("endedTitle", known || "ended");
+  const word = endWord(reason);
+  showOver(word === "left" ? "leftTitle" : "endedTitle", word);
 }
 
 // What to show when a call was refused; false when it is nothing that ends the session.
@@ -284,10 +298,10 @@ function receiveSession(session) {
   if (session.uid) {
     const conversation = conversations.get(session.uid);
     if (!conversation || ["restored", "failed"].includes(session.state)) return;
-    conversation.over = session.state;
+    conversation.over = endWord(`${session.state} ${session.reason || ""}`);
     setStatus(conversation, "over");
     if (conversation === current) drawComposer();
-    if ([...conversations.values()].every((one) => one.over)) showEnded(session.state);
+    if ([...conversations.values()].every((one) => one.over)) showEnded(session.reason || session.state);
     return;
   }
   switch (session.state) {
@@ -366,7 +380,7 @@ function drawComposer() {
   const over = Boolean(current.over);
   text.disabled = over;
   element("composer").querySelector("button").disabled = over;
-  text.placeholder = over ? say(current.over) || say("ended") : say("messageTo", { name: current.name });
+  text.placeholder = over ? say(current.over) : say("messageTo", { name: current.name });
 }
 
 function drawLog() {

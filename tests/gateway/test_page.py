@@ -233,6 +233,12 @@ async def test_after_the_end_it_says_why(house: House, browser: Browser) -> None
     await browser.shows("has expired")
 
 
+async def test_the_end_of_the_only_relation_is_the_end(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    publish(house, kind="session", session=SessionChange(state="ended", uid="a", reason="inviter-logout"))
+    await browser.shows("has logged out")
+
+
 async def test_logging_out_asks_first(house: House, browser: Browser) -> None:
     await signed_in(house, browser)
     await browser.click("#logout")
