@@ -1,7 +1,7 @@
 # Short names for what scripts/test does; `make` alone is what to run before a commit.
 BIN = .venv/bin
 
-.PHONY: all lint types test cover traces demo clean
+.PHONY: all lint types test cover docs traces demo clean
 
 all: lint types test
 
@@ -18,6 +18,10 @@ test:
 cover:
 	$(BIN)/coverage run -m pytest -q -m "not full" tests/sipstack tests/translators
 	$(BIN)/coverage report --omit 'sipstack/net/*' --fail-under 100
+
+# Rewrite the pages that are drawn from the code.
+docs:
+	$(BIN)/python scripts/draw_states.py
 
 # Rewrite the golden ladders under tests/traces; read the diff before you commit it.
 traces:
