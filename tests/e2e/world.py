@@ -298,8 +298,14 @@ async def _gateway(world: World, settings: str, sections: dict[str, str]) -> Non
 
 
 def gateway_toml(world: World, sections: dict[str, str]) -> str:
-    """Return the configuration of a gateway in this world; ``sections`` replace tables named in :func:`_defaults`."""
-    tables = {**_defaults(world), **sections}
+    """Return the configuration of a gateway in this world; ``sections`` replace tables of :func:`_defaults`, or add
+    to them if their names begin with ``more_``; ``__`` stands for a dot."""
+    tables = _defaults(world)
+    for name, body in sections.items():
+        if name.startswith("more_"):
+            tables[name.removeprefix("more_")] += f"\n{body}"
+        else:
+            tables[name] = body
     users = tables.pop("users")
     text = "".join(f"[{name.replace('__', '.')}]\n{body}\n" for name, body in tables.items())
     return text + (users or subscribers())
