@@ -57,7 +57,11 @@ class Child:
         self._ready = asyncio.get_running_loop().create_future()
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log
+                *self.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                process_group=0,  # Ctrl-C in a terminal is for us; we stop the others in order
             )
         self._reader = asyncio.create_task(self._read(self._process))
 

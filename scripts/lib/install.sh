@@ -7,6 +7,8 @@ make_venv() { # make_venv EXTRAS: .venv with the project and these extras, insta
   if [ ! -x .venv/bin/python ]; then
     printf '\n--- making .venv\n'
     "${PYTHON:-python3}" -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+    # Debian keeps what venv needs in a package of its own.
+    "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || install_debian python3-venv
     "${PYTHON:-python3}" -m venv .venv
   fi
   [ -e "$stamp" ] && return 0

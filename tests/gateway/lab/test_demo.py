@@ -6,6 +6,8 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from gateway.lab.expect import Expected, find_missing
 from gateway.lab.guest import read_link
 from gateway.lab.ladder import Arrow
 from gateway.lab.wiretext import Part
+from tests.gateway.browser import Browser, start_browser
 
 DEMO = (sys.executable, "-m", "gateway.lab.demo")
 
@@ -46,23 +49,53 @@ def test_the_check_passes_on_kamailio(tmp_path: Path, needs_kamailio: None) -> N
     play(tmp_path, "--core", "kamailio")
 
 
-async def test_the_interactive_demonstration_ends_by_ctrl_c(tmp_path: Path) -> None:
-    command = [*DEMO, "--no-browser", "--folder", str(tmp_path)]
+@asynccontextmanager
+async def interactive(folder: Path) -> AsyncIterator[str]:
+    """The demonstration for people, as far as the link; ended by Ctrl-C."""
+    command = [*DEMO, "--no-browser", "--folder", str(folder)]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     assert process.stdout is not None
     seen = ""
-    async with asyncio.timeout(60):
-        while "Ctrl-C" not in seen:
-            line = await process.stdout.readline()
-            assert line, seen
-            seen += line.decode()
+    try:
+        async with asyncio.timeout(60):
+            while "Ctrl-C" not in seen:
+                line = await process.stdout.readline()
+                assert line, seen
+                seen += line.decode()
+        yield next(word for word in seen.partition("open this link")[2].split() if "#passwd=" in word)
+    finally:
         process.send_signal(signal.SIGINT)
         rest = (await process.stdout.read()).decode()
-        assert await process.wait() == 0, rest
-    assert "open this link" in seen
-    assert rest.endswith("demo: ok\n")
+        await process.wait()
+    assert (process.returncode, rest[-9:]) == (0, "demo: ok\n"), rest
+
+
+async def test_the_interactive_demonstration_ends_by_ctrl_c(tmp_path: Path) -> None:
+    async with interactive(tmp_path) as link:
+        assert link.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.interop
+async def test_a_newcomer_chats_in_the_browser(tmp_path: Path) -> None:
+    """From the link to A's phone and back, then out."""
+    driver = await asyncio.to_thread(start_browser, tmp_path / "profile")
+    try:
+        async with interactive(tmp_path / "demo") as link:
+            browser = Browser(driver)
+            await browser.open(link)
+            await browser.shows("online", "#inviters")
+            await browser.type("abcdefg\n")
+            await browser.shows("✓ Sent", "#log li.out")
+            await browser.shows("You said: abcdefg", "#log li.in")
+            await browser.click("#logout")
+            await browser.click("#confirm button[value=leave]")
+            await browser.shows("You are logged out")
+            await browser.open(link)
+            await browser.shows("You are logged out")
+    finally:
+        await asyncio.to_thread(driver.quit)
 
 
 def test_what_is_missing_is_named() -> None:
