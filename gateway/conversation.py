@@ -224,8 +224,11 @@ class Conversation(ChatHandler):
 
     # the end
 
-    async def close(self, reason: str | None = None) -> None:
-        """End every chat with BYE; messages that still wait fail."""
+    async def close(self, reason: str | None = None, *, over: bool = True) -> None:
+        """End every chat with BYE. Messages that still wait fail if the relation is ``over``; else they stay pending,
+        and the guest's next session sends them."""
+        if not over:
+            self._waiting = None
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)

@@ -481,7 +481,8 @@ class GuestSession(AgentHandler):
         relations = list(self.relations.values())
         for relation in relations:
             self.guests.presence.leave(self, relation.sip)
-        await asyncio.gather(*(item.conversation.close(reason) for item in relations if item.conversation is not None))
+        conversations = [item.conversation for item in relations if item.conversation is not None]
+        await asyncio.gather(*(conversation.close(reason, over=final) for conversation in conversations))
         if final:
             self.cursor += 1
             entry = Entry(self.account_id, self.cursor, "session", "", "", "", "", time.time(), "", "")
