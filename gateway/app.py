@@ -11,7 +11,6 @@ from typing import Any, Self
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
 from gateway.drivers import load_driver
-from gateway.guest import GuestSession
 from gateway.http.app import HttpServer
 from gateway.interaction.base import InteractionDriver
 from gateway.interaction.none import NoInteraction
@@ -36,7 +35,7 @@ from sipstack import ids
 from sipstack.errors import SipstackError
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
-from sipstack.net.useragent import Identity, SilentAgent, UserAgent
+from sipstack.net.useragent import AgentHandler, Identity, SilentAgent, UserAgent
 from sipstack.sip.digest import Credentials
 from sipstack.sip.message import Request
 from sipstack.sip.uri import Uri
@@ -208,7 +207,7 @@ class Gateway:
 
     # user agents
 
-    def _agent(self, account: AccountRecord, guest: GuestSession) -> UserAgent:
+    def _agent(self, account: AccountRecord, handler: AgentHandler) -> UserAgent:
         """Make the user agent of a guest; token and instance are the account's, so that a restart takes over."""
         identity = Identity(
             Uri.parse(account.uri),
@@ -221,7 +220,7 @@ class Gateway:
             identity,
             domain=self._registrar,
             outbound_proxy=self._proxy,
-            handler=guest,
+            handler=handler,
             expires=self.config.core.expires,
             initial_authorization=self.config.core.initial_authorization,
         )

@@ -205,7 +205,7 @@ class Conversation(ChatHandler):
                 else:
                     repeated.reject(408, "Not stored")
             if error is None:
-                self._remember(message.message_id)
+                self.remember(message.message_id)
                 self.guest.publish(entry)
 
         self.guest.store_incoming(self.relation, message.message_id, message.content_type, message.body, stored)
@@ -217,7 +217,8 @@ class Conversation(ChatHandler):
         elif self._others and chat in self._others:
             self._others.remove(chat)
 
-    def _remember(self, message_id: str) -> None:
+    def remember(self, message_id: str) -> None:
+        """Note that a message of the inviter is stored: what repeats it is acknowledged and not stored again."""
         if self._seen is None:
             self._seen = deque(maxlen=SEEN_LIMIT)
         self._seen.append(message_id)

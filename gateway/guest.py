@@ -302,6 +302,13 @@ class GuestSession(AgentHandler):
         self.show(entry)
         self.conversation(relation).send(outgoing)
 
+    def recall(self, received: Sequence[tuple[str, str]]) -> None:
+        """Take UIDs and ids of what inviters wrote before a restart: they repeat what got no 200."""
+        for uid, message_id in received:
+            relation = self.relations.get(uid)
+            if relation is not None:
+                self.conversation(relation).remember(message_id)
+
     def conversation(self, relation: Relation) -> Conversation:
         """Return the conversation of a relation, made on first use."""
         if relation.conversation is None:

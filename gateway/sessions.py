@@ -13,11 +13,14 @@ from gateway.guest import GuestSession, Relation
 from gateway.presence import Presence
 from gateway.refusals import refusals
 from gateway.services import Ended, ServiceError
-from gateway.storage.store import AccountRecord, Store, StoreError
-from sipstack.net.useragent import UserAgent
+from gateway.storage.store import AccountRecord, Entry, Store, StoreError
+from sipstack.net.useragent import AgentHandler, SilentAgent, UserAgent
 from translators.model import InviterView, LoginAnswer, format_time
 
 T = TypeVar("T")
+
+RECALLED = 256
+"""Messages of inviters whose ids a new session knows, because they may be repeated (C-BR-11)."""
 
 IDLE_CHECKS = 4
 """How often ``guest_idle`` is looked at in its own length."""
@@ -74,7 +77,7 @@ class Guests:
         self,
         store: Store,
         settings: Settings,
-        make_agent: Callable[[AccountRecord, GuestSession], UserAgent],
+        make_agent: Callable[[AccountRecord, AgentHandler], UserAgent],
         presence: Presence,
     ) -> None:
         self.store = store
@@ -118,18 +121,10 @@ class Guests:
             await asyncio.sleep(1 / self.settings.register_pace)
 
     async def _restore_guest(self, admission: Admission) -> None:
-        uri = admission.account.uri
         try:
-            if uri in self._entering:
-                await asyncio.shield(self._entering[uri])  # the guest was quicker than our pace
-            guest = self._by_account.get(uri) or self._session(admission)
-            await guest.login()
+            await self._log_in(admission)
         except ServiceError as error:
-            self.log.warning("%s: not registered again yet: %s", uri, error.detail)
-        known = self._by_account.get(uri)
-        if known is not None:
-            for entry in await self.store.unresolved(known.account_id):
-                known.resend(entry)
+            self.log.warning("%s: not registered again yet: %s", admission.account.uri, error.detail)
 
     async def close(self, timeout: float) -> None:
         """Drain: dialogs end, registrations end, relations stay. ``timeout`` in seconds bounds it all."""
@@ -192,27 +187,38 @@ class Guests:
             task.exception()  # seen, even if everybody who waited has gone
 
     async def _bring_in(self, admission: Admission) -> GuestSession:
-        """Make the session and register; whatever goes wrong leaves nothing behind."""
-        uri = admission.account.uri
-        if uri in self._leaving:
+        """Make the session and register. If that fails nothing is left, unless the guest had been logged in before."""
+        account = admission.account
+        if account.uri in self._leaving:
             # The account's last session still writes and speaks to the core: neither may overtake us.
-            await asyncio.wait({self._leaving[uri]})
-            with refusals():
-                again = await self.lifecycle.admission(uri)
-            if again is None:
-                raise Ended("The invitation has just ended.")
-            admission = again
-        guest = self._session(admission)
+            await asyncio.wait({self._leaving[account.uri]})
+        with refusals():
+            guest, unresolved = await self._begin(account)
         try:
             await guest.login()
-            with refusals():
-                await self.store.set_logged_in(guest.account_id, True)
         except BaseException:
-            if self._by_account.get(uri) is guest:
+            if self._by_account.get(account.uri) is guest and not account.logged_in:
                 await self._discard(guest)
+                raise
+            _resend(guest, unresolved)
             raise
+        _resend(guest, unresolved)
         self.log.info("%s: logged in, %d relations", guest.account, len(guest.relations))
         return guest
+
+    async def _begin(self, account: AccountRecord) -> tuple[GuestSession, list[Entry]]:
+        """Make a session of what the store knows now; return it and what waits for an answer from an earlier one."""
+        # Before the REGISTER: whoever dies between the two leaves no registration that nobody knows of.
+        await self.store.set_logged_in(account.id, True)
+        received = await self.store.received(account.id, RECALLED)
+        unresolved = await self.store.unresolved(account.id)
+        admission = await self.lifecycle.admission(account.uri)
+        if admission is None or admission.account.id != account.id:
+            await self._note_logged_out(account.id, account.uri)
+            raise Ended("The invitation has just ended.")
+        guest = self._session(admission)
+        guest.recall(received)
+        return guest, unresolved
 
     async def _discard(self, guest: GuestSession) -> None:
         """Take back a log-in that failed. Where the core does not answer, nobody waits for it once more."""
@@ -222,6 +228,13 @@ class Guests:
             await guest.close("failed", final=False)
         else:
             await guest.agent.close(timeout=0)
+        await self._note_logged_out(guest.account_id, guest.account)
+
+    async def _note_logged_out(self, account_id: int, account: str) -> None:
+        try:
+            await self.store.set_logged_in(account_id, False)
+        except StoreError as error:
+            self.log.warning("%s: registers again after a restart: %s", account, error)
 
     def _session(self, admission: Admission) -> GuestSession:
         account = admission.account
@@ -267,7 +280,7 @@ class Guests:
 
     async def relation_ended(self, account: str, uid: str, reason: str) -> None:
         """BYE the chat with one inviter; the guest goes on with the others."""
-        guest = self._by_account.get(account)
+        guest = await self._present(account)
         if guest is None:
             return
         relation = guest.relations.get(uid)
@@ -277,10 +290,30 @@ class Guests:
 
     async def account_ended(self, account: str, reason: str) -> None:
         """BYE everything, REGISTER Expires 0, close the streams, forget the guest."""
-        guest = self._by_account.get(account)
-        if guest is not None:
-            await self._drop(guest, reason, final=True)
-            self.log.info("%s: session over: %s", account, reason)
+        guest = await self._present(account)
+        if guest is None:
+            await self._end_earlier_session(account)
+            return
+        await self._drop(guest, reason, final=True)
+        self.log.info("%s: session over: %s", account, reason)
+
+    async def _present(self, account: str) -> GuestSession | None:
+        """Return the session of an account, after a log-in that is under way."""
+        entering = self._entering.get(account)
+        if entering is not None:
+            await asyncio.wait({entering})
+        return self._by_account.get(account)
+
+    async def _end_earlier_session(self, account: str) -> None:
+        """De-register a guest whom a process that died had registered, and whose end was decided before it did."""
+        record = await self.store.account_by_uri(account)
+        if record is None or not record.logged_in:
+            return
+        agent = self._make_agent(record, SilentAgent())
+        await agent.unregister(self.settings.register_timeout, left_behind=True)
+        await agent.close(timeout=0)
+        await self.store.set_logged_in(record.id, False)
+        self.log.info("%s: session over: it was another process's", account)
 
     async def _drop(self, guest: GuestSession, reason: str, *, final: bool = False) -> None:
         """Take a guest out at once, then end what they had; a new log-in waits for that."""
@@ -294,10 +327,7 @@ class Guests:
     async def _leave(self, guest: GuestSession, reason: str, final: bool) -> None:
         await guest.close(reason, final=final)
         if not final:
-            try:
-                await self.store.set_logged_in(guest.account_id, False)
-            except StoreError as error:
-                self.log.warning("%s: registers again after a restart: %s", guest.account, error)
+            await self._note_logged_out(guest.account_id, guest.account)
 
     def _forget(self, guest: GuestSession, invitation_id: int | None = None) -> None:
         for authorization, known in list(guest.authorizations.items()):
@@ -323,3 +353,9 @@ class Guests:
         if self._by_account.get(guest.account) is guest and not guest.watched:
             await self._drop(guest, "idle")
             self.log.info("%s: idle, de-registered", guest.account)
+
+
+def _resend(guest: GuestSession, unresolved: list[Entry]) -> None:
+    """Send what had no answer when the last process ended."""
+    for entry in unresolved:
+        guest.resend(entry)
