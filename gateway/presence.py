@@ -53,10 +53,11 @@ class Presence:
         watch = self._watches.get(sip)
         if watch is None:
             watch = self._watches[sip] = Watch(sip)
-        if watch.status is None or asyncio.get_running_loop().time() - watch.checked_at > FRESH:
+        known = watch.status
+        if known is None or not known.is_knowledge or asyncio.get_running_loop().time() - watch.checked_at > FRESH:
             status = await self._probe(watch, guest.agent)
         else:
-            status = watch.status
+            status = known
         # only now: the answer tells this guest, no event has to
         watch = self._watches.setdefault(sip, watch)
         watch.guests[guest] = uid
