@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -67,12 +68,14 @@ class GuestSession(AgentHandler):
 
     __slots__ = (
         "_by_identity",
+        "_changed",
         "_changing",
         "_closed",
         "_committed",
         "_in_flight",
         "_listeners",
         "_lost",
+        "_reads",
         "_shown",
         "_told",
         "_unread_bytes",
@@ -108,6 +111,8 @@ class GuestSession(AgentHandler):
         self._in_flight: dict[str, tuple[str, str, asyncio.Future[MessageAnswer]]] | None = None
         self._shown: set[int] | None = None
         self._changing: dict[int, str] | None = None
+        self._changed: set[int] | None = None
+        self._reads = 0
         self._told: dict[str, str] | None = None
         self._unread_count = 0
         self._unread_bytes = 0
@@ -242,15 +247,16 @@ class GuestSession(AgentHandler):
 
     async def _send_or_repeat(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
         """Answer a retry from the store. What failed, or perhaps did not arrive, is tried again with the same id."""
-        with refusals():
+        with self._reading(), refusals():
             entry = await self.guests.store.find_message(self.account_id, message_id)
+            if entry is not None:
+                self._read([entry])
         if entry is None:
             return await self._send(relation, message_id, body)
         if entry.body != body or entry.uid != relation.uid:
             raise Unprocessable(KEY_REUSED, message_id=message_id)
-        state = self._changing.get(entry.cursor, entry.state) if self._changing is not None else entry.state
-        if state not in ("failed", "unknown"):
-            return MessageAnswer(id=message_id, state=cast(MessageState, state))
+        if entry.state not in ("failed", "unknown"):
+            return MessageAnswer(id=message_id, state=cast(MessageState, entry.state))
         entry.state = "pending"
         self._write_state(entry.cursor, "pending")
         return await self._deliver(relation, entry, committed=True)
@@ -324,8 +330,8 @@ class GuestSession(AgentHandler):
     def outgoing_settled(self, outgoing: Outgoing, state: str) -> None:
         """Write the outcome; whoever was shown ``pending`` hears of the change."""
         entry = outgoing.entry
-        taken, entry.state = entry.taken, state
-        if taken:
+        entry.state = state  # before the look at ``taken``, which the writer's thread sets before it reads the state
+        if entry.taken:
             self._write_state(entry.cursor, state)
         if self._shown and entry.cursor in self._shown:
             self._shown.discard(entry.cursor)
@@ -341,11 +347,28 @@ class GuestSession(AgentHandler):
         def done(error: Exception | None) -> None:
             # what could not be written still counts while we live; after that it is sent again
             if error is None and self._changing is not None and self._changing.get(cursor) == state:
-                del self._changing[cursor]
+                if self._reads:
+                    self._changed = {*(self._changed or ()), cursor}
+                else:
+                    del self._changing[cursor]
 
         self.guests.store.set_state(self.account_id, cursor, state, done)
 
-    def _read(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Keep the changes that are committed while the store is read: the read may have begun before them."""
+        self._reads += 1
+        try:
+            yield
+        finally:
+            self._reads -= 1
+            if not self._reads and self._changed is not None:
+                for cursor in self._changed:
+                    if self._changing is not None:
+                        self._changing.pop(cursor, None)
+                self._changed = None
+
+    def _read(self, entries: Sequence[Entry]) -> None:
         """Note what a client is about to be shown."""
         for entry in entries:
             if entry.direction == "out":
@@ -353,7 +376,6 @@ class GuestSession(AgentHandler):
                     entry.state = self._changing.get(entry.cursor, entry.state)
                 if entry.state == "pending":
                     self.show(entry)
-        return entries
 
     def show(self, entry: Entry) -> None:
         """Note that the guest was shown a state that is not final: its change will be an event."""
@@ -512,13 +534,14 @@ class GuestSession(AgentHandler):
     async def read(self, after: int, limit: int = 100) -> Sequence[Event] | None:
         """Return stored events behind ``after``; None when some of them are gone."""
         self.last_seen = time.monotonic()
-        with refusals():
+        with self._reading(), refusals():
             entries = await self.guests.store.events_after(self.account_id, after, limit)
-        if entries is None:
-            return None
+            if entries is None:
+                return None
+            self._read(entries)
         if len(entries) < limit:
             self._unread_count = self._unread_bytes = 0
-        return [self.event(entry) for entry in self._read(entries)]
+        return [self.event(entry) for entry in entries]
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Offer every further event to ``listener``."""
@@ -579,11 +602,12 @@ class GuestSession(AgentHandler):
         """Return one page of the conversation with one inviter or with all."""
         self.last_seen = time.monotonic()
         uid = self.relation_to(peer).uid if peer is not None else None
-        with refusals():
+        with self._reading(), refusals():
             entries = await self.guests.store.conversation(self.account_id, uid, before, limit)
+            self._read(entries)
         views = [
             message_view(entry, self.account, relation.sip)
-            for entry in self._read(entries)
+            for entry in entries
             if (relation := self.relations.get(entry.uid)) is not None
         ]
         return Messages(messages=views, before=entries[0].cursor if len(entries) == limit else None)
