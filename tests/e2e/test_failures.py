@@ -35,23 +35,19 @@ MSRP_TEXT = "x" * 300_000
 
 @EMBEDDED
 async def test_core_down_at_the_invitation(start: Start) -> None:
-    """The invitation is kept, A is told that it is being retried, and it becomes active by itself."""
-    world = await start("[provisioning.retry]\nfirst = 0.1\nlongest = 0.2\n")
+    """Nobody can tell whether the name is free: A is told at once, and nothing is allocated."""
+    world = await start()
     async with core_down(world):
         answer = await world.inviter().post(USER, {"email": "b@cc.com"})
-        assert (answer.status, answer.json["state"]) == (202, "preparing"), answer
-        assert answer.took < WITHIN + LOAD
-        assert world.mailbox.mails == [], "no link before the account works"
-    guest = await world.guest_from_mail()
-    active = await world.inviter().wait_for_event(
-        lambda event: event["invitation"]["state"] == "active", path=INVITER_EVENTS
-    )
-    assert active["invitation"]["account"] == "sip:b@cc.com"
-    assert (await guest.login()).status == 200
+        refused(answer, 503, "unavailable")
+        assert answer.json["retryable"] and answer.headers["Retry-After"]
+        assert world.rows("account") == world.rows("invitation") == []
+        assert world.mailbox.mails == []
+    assert (await (await world.invite("a")).login()).status == 200
 
 
 async def test_core_down_while_a_proves_who_they_are(start: Start) -> None:
-    world = await start(users='[users]\ndriver = "register"\n')
+    world = await start(users='[users]\ndriver = "register"\nregister = { domains = ["cc.com"] }\n')
     async with core_down(world):
         answer = await world.inviter().post(USER, {"email": "b@cc.com"})
         assert answer.status in (502, 503) and answer.json["retryable"], answer
@@ -110,9 +106,8 @@ async def test_silent_core(start: Start, transport: str) -> None:
     """Nothing is refused, nothing is answered: every wait has an end."""
     world = await start(QUICK)
     host, port = world.core.address
-    world.config_text = world.config_text.replace(
-        f"sip:{host}:{port};transport=tcp", f"sip:{host}:{port};transport={transport}"
-    )
+    proxy = f"sip:{host}:{port};transport="
+    world.config_text = world.config_text.replace(f"{proxy}tcp", f"{proxy}{transport}")
     await world.stop_gateway()
     await world.start_gateway()
     ring_for(world, 0.7)
@@ -229,7 +224,7 @@ async def test_a_never_answers(start: Start, how: str) -> None:
     answer = await guest.send("hello")
     await final(guest, answer, "failed", code=408)
     await phone.wait_for("cancelled")
-    assert shows(world, "gateway > core: CANCEL") or shows(world, "gateway > kamailio: CANCEL") or world.sent("CANCEL")
+    assert shows(world, ": CANCEL")
     await eventually(lambda: world.received("SIP/2.0 487"))
     phone.behave(on_invite="accept")
     await guest.say("hello again")
@@ -353,13 +348,8 @@ async def test_the_longest_waits(start: Start) -> None:
 async def test_the_core_refuses_the_password(world: World) -> None:
     guest = await world.invite("a")
     with wrong_password(world, "b"):
-        answer = await guest.login()
-        assert (answer.status, answer.json["type"].rpartition("/")[2]) in (
-            (502, "upstream-auth"),
-            (403, "upstream-forbidden"),
-        )
-        assert answer.json["sip"]["code"] in (401, 403) and answer.took < WITHIN + LOAD
-        assert shows(world, "REGISTER") and (shows(world, ": 401") or shows(world, ": 403"))
+        refused(await guest.login(), 502, "upstream-auth", code=401)
+        assert shows(world, "REGISTER") and shows(world, ": 401")
         assert world.gateway is not None and len(world.gateway.guests) == 0
     assert (await guest.login()).status == 200
 
@@ -414,8 +404,8 @@ async def test_im_server_refuses_a_chat(world: World) -> None:
     refused(await guest.send("hello"), 403, "upstream-forbidden", code=403)
     assert shows(world, "im server > ") and shows(world, ": 403")
     assert phone.events[-1].kind == "registered", "A has heard nothing of it"
-    world.im_server.faults.set({"answers": {"INVITE": 503}})
-    refused(await guest.send("hello"), 503, "upstream-unavailable", code=503)
+    world.im_server.faults.set({"answers": {"INVITE": 500}})
+    refused(await guest.send("hello"), 502, "upstream-error", code=500)
     world.im_server.faults.set({})
     await guest.say("hello again")
 
