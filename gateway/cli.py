@@ -16,7 +16,7 @@ import click
 
 from gateway.config import Config, ConfigError, load
 from gateway.lab.phonecli import main as phone
-from gateway.lab.run import open_trace
+from gateway.lab.run import loop_factory, open_trace
 from sipstack.trace import Trace
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -89,19 +89,6 @@ def _run_gateway(config: Config, trace: Trace | None, loop: str) -> None:
             runner.run(serve_gateway(config, trace=trace))
     except (OSError, DriverError, SecretsError, StoreError) as error:
         raise click.ClickException(str(error)) from error
-
-
-def loop_factory(name: str) -> Any:
-    """Return what makes the event loop; ``auto`` is uvloop where it is installed."""
-    if name == "asyncio":
-        return None
-    try:
-        import uvloop
-    except ImportError:
-        if name == "uvloop":
-            raise click.ClickException("uvloop is not installed; pip install 'rcsgw[fast]'") from None
-        return None
-    return uvloop.new_event_loop
 
 
 @main.command()

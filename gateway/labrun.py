@@ -77,7 +77,7 @@ async def run_lab(
             terminal = Terminal(console, Inviter(gateway.http.url, user.username, user.password))
             terminal.phone = lab.phone
             lab.phone.on_event = terminal.show
-            waits.append(asyncio.ensure_future(terminal.run()))
+            waits.append(asyncio.ensure_future(_until_quit(terminal)))
         _, running = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in running:
             wait.cancel()
@@ -100,3 +100,10 @@ def _introduce(console: Console, config: Config, gateway: Gateway, lab: Lab) -> 
         lines.append("This is the phone of A. Type /invite b@example.com, or /help.")
     for line in lines:
         console.print(escape(line))
+
+
+async def _until_quit(terminal: Terminal) -> None:
+    """Serve the terminal; when its input ends (no terminal, or Ctrl-D), the lab goes on until a signal."""
+    await terminal.run()
+    if not terminal.left:
+        await asyncio.Event().wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import signal
 import sys
@@ -75,9 +76,24 @@ def trace_option(actor: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     return decorate
 
 
+def loop_factory(name: str = "auto") -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes event loops: uvloop's, where ``name`` is ``uvloop``, or ``auto`` and it is installed."""
+    if name == "asyncio":
+        return None
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        if name == "uvloop":
+            raise click.ClickException("uvloop is not installed; pip install 'rcsgw[fast]'") from None
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
 def serve_until_signal(service: Service, on_ready: Callable[[], None]) -> None:
     """Run a service until SIGTERM or SIGINT."""
-    asyncio.run(_serve(service, on_ready))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(service, on_ready))
 
 
 async def _serve(service: Service, on_ready: Callable[[], None]) -> None:

@@ -83,6 +83,11 @@ class Terminal:
 
     # input
 
+    @property
+    def left(self) -> bool:
+        """Tell whether ``/quit`` was typed; without it, the end of the input ends nothing but the typing."""
+        return self._done.is_set()
+
     async def run(self) -> None:
         """Read lines until ``/quit`` or the end of the input."""
         loop = asyncio.get_running_loop()

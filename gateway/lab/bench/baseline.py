@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from gateway.lab.run import ready
+from gateway.lab.run import loop_factory, ready
 from translators.model import MessageAnswer, MessageRequest, StatusAnswer
 
 _decoder = msgspec.json.Decoder(MessageRequest)
@@ -42,9 +42,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        import uvloop
-
-        uvloop.run(serve())
-    except ImportError:
-        asyncio.run(serve())
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve())

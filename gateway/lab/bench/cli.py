@@ -20,6 +20,7 @@ from gateway.lab.bench.guests import memory
 from gateway.lab.bench.login import login_rates
 from gateway.lab.bench.message import message_rates, status_rates
 from gateway.lab.bench.network import FSYNC
+from gateway.lab.run import loop_factory
 
 KIB_LIMIT = 40
 """KiB of resident memory that a guest may cost at most."""
@@ -71,7 +72,8 @@ def main(figures: tuple[str, ...], as_json: bool, seconds: float, connections: i
         click.echo(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for name in figures or ("message", "login", "status"):
         with tempfile.TemporaryDirectory(prefix="rcsgw-bench-", dir="/var/tmp") as folder:
-            asyncio.run(_measure(name, Path(folder), report, seconds, connections, logins, count))
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                runner.run(_measure(name, Path(folder), report, seconds, connections, logins, count))
 
 
 async def _measure(

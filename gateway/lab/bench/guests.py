@@ -8,6 +8,7 @@ import resource
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from gateway.lab.bench import load
 from gateway.lab.bench.network import Network, basic, network
@@ -53,8 +54,7 @@ class EventStream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the events."""
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(self._request)
+        cast(asyncio.Transport, transport).write(self._request)  # uvloop's are no subclass
 
     def data_received(self, data: bytes) -> None:
         """Look for an incoming message."""
