@@ -15,6 +15,9 @@ from tests.e2e.world import WORLDS, World
 
 CORES = ["embedded", pytest.param("kamailio", marks=pytest.mark.interop)]
 
+one_core = pytest.mark.parametrize("core", ["embedded"], indirect=True)
+"""Marks tests of what has nothing to do with the core: once is enough."""
+
 
 class Start(Protocol):
     """Starts a network; arguments as of :func:`tests.e2e.world.embedded_world`."""

@@ -8,7 +8,7 @@ from email.message import EmailMessage
 import pytest
 
 from tests.e2e.client import INVITER_EVENTS, Format, kind
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Start, one_core
 from tests.e2e.world import World, eventually, subscribers
 
 USER = "/rcsgw/invitee/user"
@@ -83,6 +83,7 @@ async def test_refused_invitations_leave_nothing(world: World) -> None:
     assert world.sent("REGISTER") == []
 
 
+@one_core
 @pytest.mark.parametrize(
     ("policy", "state", "status"),
     [("active", "suspended", 403), ("active", "active", 201), ("level", "active", 403), ("any", "suspended", 201)],
@@ -107,6 +108,7 @@ async def test_the_account_of_a_guest_is_reused(world: World) -> None:
     assert len(world.mailbox.mails) == 2, "the same inviter's repeat sends no second mail"
 
 
+@one_core
 async def test_secrets_are_not_readable_in_the_store(world: World) -> None:
     guest = await world.guest("a")
     await world.stop_gateway()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.e2e.client import SESSION, kind, text_in
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Start, one_core
 from tests.e2e.world import World, eventually
 
 IDLE = 0.6
@@ -136,8 +136,9 @@ async def test_a_drain_lets_messages_finish(world: World) -> None:
     assert [event.text for event in phone.events if event.kind == "message"] == ["on its way"], "and not twice"
 
 
-async def test_a_restart_sends_what_was_not_answered(world: World) -> None:
+async def test_a_restart_sends_what_was_not_answered(start: Start) -> None:
     """A message that waited for A to pick up is sent again, with the same ids, once."""
+    world = await start(policy="message_wait = 0.5")
     phone = await world.phone("a", on_invite="ask", on_message="accept")
     guest = await world.guest("a")
     sending = asyncio.ensure_future(guest.send("patience"))
@@ -153,6 +154,7 @@ async def test_a_restart_sends_what_was_not_answered(world: World) -> None:
     await guest.wait_for_event(kind("receipt", id=answer.json["id"], state="sent"))
 
 
+@one_core
 async def test_health(world: World) -> None:
     http = world.http()
     assert (await http.get("/healthz")).json["status"] == "ok"
