@@ -61,7 +61,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                process_group=0,  # Ctrl-C in a terminal is for us; we stop the others in order
+                start_new_session=True,  # Ctrl-C in a terminal is for us; we stop the others in order
             )
         self._reader = asyncio.create_task(self._read(self._process))
 
