@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote, unquote
 
 import aiohttp
 
 from gateway.app import Gateway
 from gateway.config import loads
-from gateway.lab.core import Core, CoreOptions, parse_subscriber
+from gateway.lab.core import Core, CoreOptions
 from gateway.lab.imserver import ImServer, ImServerOptions
 from gateway.lab.kamailio import Kamailio
 from gateway.lab.mailbox import Mailbox
@@ -45,6 +45,8 @@ class World:
 
     folder: Path
     format: Format = "json"
+    transport: Literal["tcp", "udp"] = "tcp"
+    """How gateway and phones speak to the core; UDP goes over to TCP where messages are long."""
     core: EmbeddedCore | KamailioCore = field(init=False)
     im_server: ImServer = field(init=False)
     mailbox: Mailbox = field(init=False)
@@ -108,13 +110,19 @@ class World:
         """Return A's (or C's) HTTP client."""
         return self.http(uid, PASSWORDS[uid])
 
-    async def phone(self, uid: str = "a", **behaviour: Any) -> Phone:
-        """Return a subscriber's phone, registered."""
+    @property
+    def proxy(self) -> str:
+        """URI of the core as outbound proxy."""
         host, port = self.core.address
+        return f"sip:{host}:{port};{'transport=tcp;' if self.transport == 'tcp' else ''}lr"
+
+    async def phone(self, uid: str = "a", *, identity: str = "", **behaviour: Any) -> Phone:
+        """Return a subscriber's phone, registered; ``identity`` is one of theirs besides the first."""
         options = PhoneOptions(
-            aor=f"sip:{uid}@{DOMAIN}",
+            aor=identity or f"sip:{uid}@{DOMAIN}",
+            username=uid,
             password=PASSWORDS[uid],
-            proxy=f"sip:{host}:{port};transport=tcp;lr",
+            proxy=self.proxy,
             display_name=NAMES[uid],
             behaviour=Behaviour(**behaviour),
         )
@@ -248,16 +256,20 @@ class Guest:
 
 @asynccontextmanager
 async def embedded_world(
-    folder: Path, settings: str = "", *, format: Format = "json", **sections: str
+    folder: Path,
+    settings: str = "",
+    *,
+    format: Format = "json",
+    transport: Literal["tcp", "udp"] = "tcp",
+    algorithms: tuple[str, ...] = ("SHA-256", "MD5"),
+    **sections: str,
 ) -> AsyncIterator[World]:
     """Run the embedded core, IM server, mailbox and a gateway; ``settings`` is added to the gateway's TOML, and
     ``sections`` take the place of some of its tables, see :func:`gateway_toml`."""
-    async with World(folder, format) as world:
+    async with World(folder, format, transport) as world:
         im_server = await _servers_around(world)
-        options = CoreOptions(domain=DOMAIN, database=folder / "core.db", im_server=im_server)
+        options = CoreOptions(domain=DOMAIN, database=folder / "core.db", im_server=im_server, algorithms=algorithms)
         core = await world.enter(Core(options, trace=world.trace("core")))
-        for uid, password in PASSWORDS.items():
-            core.subscribers.put(parse_subscriber(f"{uid}:{password}", DOMAIN, DOMAIN))
         world.core = EmbeddedCore(core)
         provisioning = f'driver = "lab"\nlab = {{ url = "{core.admin.url}" }}'
         await _gateway(world, settings, {"provisioning": provisioning, **sections})
@@ -266,21 +278,28 @@ async def embedded_world(
 
 @asynccontextmanager
 async def kamailio_world(
-    folder: Path, settings: str = "", *, format: Format = "json", algorithm: str = "MD5", **sections: str
+    folder: Path,
+    settings: str = "",
+    *,
+    format: Format = "json",
+    transport: Literal["tcp", "udp"] = "tcp",
+    algorithm: str = "MD5",
+    **sections: str,
 ) -> AsyncIterator[World]:
     """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio."""
-    async with World(folder, format) as world:
+    async with World(folder, format, transport) as world:
         im_server = await _servers_around(world)
         core = await world.enter(Kamailio(folder / "kamailio", domain=DOMAIN, im_server=im_server, algorithm=algorithm))
-        for uid, password in PASSWORDS.items():
-            core.add_subscriber(uid, password)
         world.core = KamailioCore(core)
         table = f'{{ database = "{core.database}", algorithm = "{algorithm}" }}'
         await _gateway(world, settings, {"provisioning": f'driver = "kamailio"\nkamailio = {table}', **sections})
         yield world
 
 
-WORLDS = {"embedded": embedded_world, "kamailio": kamailio_world}
+WORLDS: dict[str, Callable[..., AbstractAsyncContextManager[World]]] = {
+    "embedded": embedded_world,
+    "kamailio": kamailio_world,
+}
 
 
 async def _servers_around(world: World) -> HostPort:
@@ -293,6 +312,8 @@ async def _servers_around(world: World) -> HostPort:
 
 
 async def _gateway(world: World, settings: str, sections: dict[str, str]) -> None:
+    for uid, password in PASSWORDS.items():
+        world.core.put(uid, password)
     world.config_text = gateway_toml(world, sections) + settings
     await world.start_gateway()
 
@@ -312,11 +333,11 @@ def gateway_toml(world: World, sections: dict[str, str]) -> str:
 
 
 def _defaults(world: World) -> dict[str, str]:
-    core, im_server, mailbox = world.core.address, world.im_server.address, world.mailbox.address
+    im_server, mailbox = world.im_server.address, world.mailbox.address
     return {
         "gateway": 'public_url = "http://127.0.0.1:8080"\ndrain_timeout = 5',
         "http": 'listen = "127.0.0.1:0"',
-        "core": f'domain = "{DOMAIN}"\noutbound_proxy = "sip:{core[0]}:{core[1]};transport=tcp;lr"',
+        "core": f'domain = "{DOMAIN}"\noutbound_proxy = "{world.proxy}"',
         "sip": 'bind = "127.0.0.1:0"\ntrusted = ["127.0.0.0/8"]',
         "msrp": 'bind = "127.0.0.1:0"\nallowed_networks = ["127.0.0.0/8"]',
         "accounts": 'naming = "identifier"',
