@@ -273,10 +273,11 @@ class Guests:
             guest.relate(relation)
 
     def secret_ended(self, account: str, invitation_id: int) -> None:
-        """Forget the headers that this invitation's secret has proven."""
+        """Forget the headers that this invitation's secret has proven, and close what it may have opened."""
         guest = self._by_account.get(account)
         if guest is not None:
             self._forget(guest, invitation_id)
+            guest.end_streams()  # whoever holds another secret comes back by themselves
 
     async def relation_ended(self, account: str, uid: str, reason: str) -> None:
         """BYE the chat with one inviter; the guest goes on with the others."""
@@ -338,6 +339,8 @@ class Guests:
     # guests who went away without a word (design: step 12)
 
     def _arm_idle_check(self) -> None:
+        if not self.settings.guest_idle:
+            return  # nobody is ever taken for gone
         loop = asyncio.get_running_loop()
         self._idle_timer = loop.call_later(self.settings.guest_idle / IDLE_CHECKS, self._check_idle)
 
