@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.lab.core import Core
 from gateway.lab.kamailio import Kamailio, KamailioError
+from gateway.lab.subscribers import Subscriber
 from sipstack.flow import HostPort
 
 
@@ -15,6 +16,11 @@ class EmbeddedCore:
     def __init__(self, core: Core) -> None:
         self.core = core
         self.address: HostPort = core.address
+
+    def put(self, user: str, password: str, identities: tuple[str, ...] = ()) -> None:
+        """Insert or replace a subscriber."""
+        core = self.core
+        core.subscribers.put(Subscriber.from_password(user, password, core.domain, identities))
 
     def accounts(self) -> set[str]:
         """Return the private identities that the core knows."""
@@ -33,6 +39,10 @@ class KamailioCore:
     def __init__(self, core: Kamailio) -> None:
         self.core = core
         self.address: HostPort = (core.host, core.sip_port)
+
+    def put(self, user: str, password: str, identities: tuple[str, ...] = ()) -> None:
+        """Insert or replace a subscriber."""
+        self.core.add_subscriber(user, password, identities)
 
     def accounts(self) -> set[str]:
         """Return the private identities in its subscriber table."""

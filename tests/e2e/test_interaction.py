@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from sipstack.errors import RequestFailed
+from sipstack.trace import WireRecord
 from tests.e2e.client import MESSAGE, Format, kind, text_in
 from tests.e2e.conftest import Start
-from tests.e2e.world import World, eventually
+from tests.e2e.world import PASSWORDS, World, eventually, subscribers
 
 
 async def test_b_talks_to_a(start: Start, format: Format) -> None:
@@ -154,6 +155,57 @@ async def test_a_guest_reaches_inviters_only(start: Start, format: Format) -> No
     assert (await guest.http.get("/rcsgw/invitee/messages", params={"with": "sip:c@cc.com"})).status == 403
     assert world.sent("OPTIONS") == world.sent("INVITE") == []
     assert [event.kind for event in carol.events] == ["registered"]
+
+
+async def test_any_identity_of_an_inviter(start: Start) -> None:
+    """A may be named, and may speak, by each of their identities."""
+    identities = ("sip:a@cc.com", "sip:alice@cc.com")
+    users = subscribers().replace('["sip:a@cc.com"]', str(list(identities)).replace("'", '"'))
+    world = await start(users=users)
+    world.core.put("a", PASSWORDS["a"], identities)
+    world.im_server.add_members(identities)
+    phone = await world.phone("a", identity="sip:alice@cc.com", on_message="accept")
+    guest = await world.guest("a")
+    assert (await guest.status("sip:alice@cc.com")).json["uid"] == "a"
+    assert (await phone.say("sip:b@cc.com", "hello")).state.value == "sent"
+    event = await guest.wait_for_text("hello")
+    assert (event["message"]["uid"], event["message"]["from"]) == ("a", "sip:a@cc.com")
+    for name in ("a", "sip:alice@cc.com", "sip:ALICE@cc.com", "sip:a@CC.com"):
+        answer = await guest.send(f"to {name}", name)
+        assert answer.status == (403 if "ALICE" in name else 200), (name, answer)
+    texts = [event.text for event in phone.events if event.kind == "message"]
+    assert texts == ["to a", "to sip:alice@cc.com", "to sip:a@CC.com"]
+    assert world.sent("INVITE") == []
+
+
+async def test_over_udp(start: Start) -> None:
+    """The same over UDP, which gives way to TCP where a request is too long for it."""
+    world = await start(transport="udp")
+    phone = await world.phone("a")
+    guest = await world.guest("a")
+    assert (await guest.status()).json["status"] == "online"
+    await guest.say("hello")
+    await guest.wait_for_text("You said: hello")
+    used = {
+        record.transport
+        for record in world.records
+        if isinstance(record, WireRecord) and (record.actor, record.protocol) == ("gateway", "SIP")
+    }
+    assert "UDP" in used
+    assert (await guest.logout()).status == 204
+    await phone.wait_for("closed")
+    assert not await world.core.is_registered("b")
+
+
+async def test_many_logins_at_once(world: World) -> None:
+    """Ten tabs are one registration."""
+    guest = await world.invite("a")
+    looks = asyncio.gather(*(guest.messages() for _ in range(5)))
+    assert [answer.status for answer in await asyncio.gather(*(guest.login() for _ in range(5)))] == [200] * 5
+    assert await looks == [[]] * 5
+    assert len([text for text in world.sent("REGISTER sip:cc.com") if "\r\nContact:" in text]) == 2, "401, then 200"
+    await guest.login()
+    assert len(world.sent("REGISTER sip:cc.com")) == 2
 
 
 async def test_two_guests_of_one_inviter_do_not_see_each_other(world: World) -> None:

@@ -133,8 +133,10 @@ async def test_a_resend_kills_the_old_secret(world: World) -> None:
     old = await world.guest("a")
     assert (await old.messages()) == []
     newest = world.newest_mail
-    answer = await world.inviter().post(f"{USER}/sip:b@cc.com/resend")
-    assert (answer.status, answer.json["state"]) == (200, "active")
+    async with old.http.stream() as stream:
+        answer = await world.inviter().post(f"{USER}/sip:b@cc.com/resend")
+        assert (answer.status, answer.json["state"]) == (200, "active")
+        assert await stream.next() is None, "what the old secret had opened is closed"
     new = await world.guest_from_mail(after=newest)
     assert new.secret != old.secret
     for refused in (

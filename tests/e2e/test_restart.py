@@ -39,6 +39,17 @@ async def test_a_guest_who_is_gone_is_deregistered(start: Start) -> None:
         assert [event.text for event in phone.events if event.kind == "message"] == ["hello", "I am back"]
 
 
+@one_core
+async def test_guests_may_stay_for_ever(start: Start) -> None:
+    world = await start("[policy]\nguest_idle = 0\n")
+    await world.phone("a")
+    guest = await world.guest("a")
+    await guest.say("hello")
+    await guest.wait_for_text("You said: hello")
+    assert await world.core.is_registered("b")
+    assert world.sent("BYE") == []
+
+
 async def test_messages_for_a_guest_who_was_away(start: Start) -> None:
     """What came while nobody looked is there afterwards."""
     world = await start()
