@@ -19,6 +19,10 @@ from gateway.lab.phonecli import main as phone
 from gateway.lab.run import loop_factory, open_trace
 from sipstack.trace import Trace
 
+SWITCH_INTERVAL = 0.001
+"""Seconds after which a busy event loop lets the store's writer have the interpreter. With Python's 5 ms, each statement
+of a commit could wait as long, and every message of its batch with it."""
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -84,6 +88,7 @@ def _run_gateway(config: Config, trace: Trace | None, loop: str) -> None:
     from gateway.secrets import SecretsError
     from gateway.storage.store import StoreError
 
+    sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
             runner.run(serve_gateway(config, trace=trace))
