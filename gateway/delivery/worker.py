@@ -120,11 +120,7 @@ class DeliveryWorker:
         except Exception as caught:
             log.exception("channel %s", delivery.channel)
             error = DriverError(f"{type(caught).__name__}", temporary=True)
-        try:
-            await self._note(invited, delivery, error)
-        except StoreError as caught:
-            log.error("%s: the outcome of the delivery is not stored: %s", invited.account.uri, caught)
-            await asyncio.sleep(STORE_PAUSE)
+        await self._note(invited, delivery, error)
 
     def _order(self, invited: Invited, delivery: DeliveryRecord, sealed_link: bytes) -> DeliveryOrder:
         invitation = invited.invitation
@@ -153,7 +149,15 @@ class DeliveryWorker:
             delivery.state = "queued" if error.temporary and in_time else "failed"
         log.info("%s: delivery by %s: %s %s", invited.account.uri, delivery.channel, delivery.state, delivery.error)
         news = notice(invited, now) if delivery.state != "queued" or delivery.error != before else None
-        events = await self._store.delivery_result(
-            invited.invitation.id, delivery.message_id, delivery.state, next_at, delivery.error, news
-        )
-        self._feeds.publish(events)
+        while True:
+            try:
+                events = await self._store.delivery_result(
+                    invited.invitation.id, delivery.message_id, delivery.state, next_at, delivery.error, news
+                )
+            except StoreError as caught:
+                # to the store the link is still queued: without this it would go out again and again
+                log.error("%s: the outcome of the delivery is not stored: %s", invited.account.uri, caught)
+                await asyncio.sleep(STORE_PAUSE)
+            else:
+                self._feeds.publish(events)
+                return
