@@ -20,8 +20,8 @@ from gateway.lab.run import loop_factory, open_trace
 from sipstack.trace import Trace
 
 SWITCH_INTERVAL = 0.001
-"""Seconds after which a busy event loop lets the store's writer have the interpreter. With Python's 5 ms, each statement
-of a commit could wait as long, and every message of its batch with it."""
+"""Seconds after which a busy event loop lets the store's writer have the interpreter. With Python's 5 ms, each
+statement of a commit could wait as long, and every message of its batch with it."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
