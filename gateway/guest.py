@@ -72,6 +72,7 @@ class GuestSession(AgentHandler):
         "_changing",
         "_closed",
         "_committed",
+        "_ended",
         "_in_flight",
         "_listeners",
         "_lost",
@@ -106,6 +107,7 @@ class GuestSession(AgentHandler):
         self.registering: asyncio.Future[None] | None = None
         self._by_identity: dict[str, Relation] = {}
         self._closed = False
+        self._ended: set[str] | None = None
         self._lost = False
         self._listeners: tuple[Listener, ...] = ()
         self._in_flight: dict[str, tuple[str, str, asyncio.Future[MessageAnswer]]] | None = None
@@ -128,21 +130,25 @@ class GuestSession(AgentHandler):
                 relation.conversation.relation = relation
             self._forget_identities(known)
         self.relations[relation.uid] = relation
+        if self._ended is not None:
+            self._ended.discard(relation.uid)
         for identity in (relation.uid, relation.sip, *relation.identities):
             self._by_identity[identity] = relation
             self._by_identity[_canonical(identity)] = relation
 
     async def end_relation(self, uid: str, reason: str) -> None:
-        """Let go of one inviter: BYE, no more status, the guest is told."""
+        """Let go of one inviter: BYE, no more status. The guest is told, also when the end was before a restart."""
         relation = self.relations.pop(uid, None)
-        if relation is None:
+        if relation is not None:
+            self._forget_identities(relation)
+            self.guests.presence.leave(self, relation.sip)
+            if self._told is not None:
+                self._told.pop(uid, None)
+            if relation.conversation is not None:
+                await relation.conversation.close(reason)
+        elif self._ended is not None and uid in self._ended:
             return
-        self._forget_identities(relation)
-        self.guests.presence.leave(self, relation.sip)
-        if self._told is not None:
-            self._told.pop(uid, None)
-        if relation.conversation is not None:
-            await relation.conversation.close(reason)
+        self._ended = {*(self._ended or ()), uid}
         self.announce("session", uid, session_body(_session_state(reason), uid, reason))
 
     def _forget_identities(self, relation: Relation) -> None:

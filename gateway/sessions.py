@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -281,13 +282,22 @@ class Guests:
 
     async def relation_ended(self, account: str, uid: str, reason: str) -> None:
         """BYE the chat with one inviter; the guest goes on with the others."""
-        guest = await self._present(account)
+        guest = await self._present(account) or await self._brought_back(account)
         if guest is None:
             return
         relation = guest.relations.get(uid)
         if relation is not None:
             self._forget(guest, relation.invitation_id)
         await guest.end_relation(uid, reason)
+
+    async def _brought_back(self, account: str) -> GuestSession | None:
+        """Return the session of a guest who was logged in before a restart, and whose turn has not come yet."""
+        admission = await self.lifecycle.admission(account)
+        if admission is None or not admission.account.logged_in:
+            return None
+        with contextlib.suppress(ServiceError):
+            await self._log_in(admission)
+        return self._by_account.get(account)
 
     async def account_ended(self, account: str, reason: str) -> None:
         """BYE everything, REGISTER Expires 0, close the streams, forget the guest."""

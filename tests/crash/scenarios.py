@@ -108,6 +108,13 @@ class Scenario:
         messages: list[Any] = told.json["messages"]
         return messages
 
+    async def events(self) -> list[Any]:
+        """Return all that B has been told."""
+        told = await self.guest().call("GET", "/rcsgw/invitee/events?after=0&wait=0")
+        assert told.status == 200, told
+        events: list[Any] = told.json["events"]
+        return events
+
     def texts(self) -> tuple[str, str]:
         """Two messages that no other course has."""
         return f"one of {self.home.name}", f"two of {self.home.name}"
@@ -293,8 +300,7 @@ class Incoming(Scenario):
             await self.saying
 
     async def check(self, rows: Rows) -> None:
-        told = await self.guest().call("GET", "/rcsgw/invitee/events?after=0&wait=0")
-        events = [event["message"] for event in told.json["events"] if event["kind"] == "message"]
+        events = [event["message"] for event in await self.events() if event["kind"] == "message"]
         assert [event["message"] for event in events] == list(self.texts()), events
         assert [item["message"] for item in await self.conversation()] == list(self.texts())
 
@@ -395,6 +401,8 @@ class OneOfTwo(Scenario):
         assert (await self.guest(first).call("POST", self.session)).status == 410
         assert (await self.guest(second).call("POST", self.session)).status == 200
         assert self.site.bindings() == [self.account]
+        told = [event["session"]["uid"] for event in await self.events() if event["kind"] == "session"]
+        assert set(told) == {"a"}, told  # once more where it was not known that B has been told
         await eventually(lambda: not self.site.phone.chats, lambda: self.site.phone.chats)
 
 
