@@ -82,9 +82,7 @@ class Outgoing:
             self._note(state, error)
 
     def _note(self, state: str, error: ServiceError | None) -> None:
-        if error is not None:
-            error.message_id = self.entry.id
-        self.error = error
+        self.error = None if error is None else error.about(self.entry.id)
         self.guest.outgoing_settled(self, state)
 
     def _finish(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from translators.model import (
     Event,
@@ -49,6 +49,14 @@ class ServiceError(Exception):
         self.retry_after = retry_after
         self.sip = sip
         self.message_id = message_id
+
+    def about(self, message_id: str) -> Self:
+        """Return the same refusal as that of one message: several may fail for one reason."""
+        copy = type(self).__new__(type(self))
+        copy.args = self.args
+        copy.__dict__.update(self.__dict__)
+        copy.message_id = message_id
+        return copy
 
 
 class NotAuthenticated(ServiceError):
