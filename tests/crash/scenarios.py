@@ -265,6 +265,13 @@ class Outgoing(Scenario):
             assert set(self.site.heard(text)) == {told.json["id"]}, self.site.phone.events
 
 
+class FirstMessage(Outgoing):
+    """The same where the IM server hears of B only now."""
+
+    name = "first message registers"
+    settings: ClassVar = {"interaction.register_at": "first_message"}
+
+
 class Incoming(Scenario):
     """Two messages A → B: the first opens the chat. A's phone repeats what is not acknowledged, with the same id."""
 
@@ -412,6 +419,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     NewLink,
     Login,
     Outgoing,
+    FirstMessage,
     Incoming,
     Logout,
     Revocation,
