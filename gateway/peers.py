@@ -37,11 +37,10 @@ def reachable_peers(networks: Iterable[str], ports: Iterable[str]) -> Callable[[
 
     @lru_cache(CACHED_ADDRESSES)
     def is_public(host: str) -> bool:
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
+        address = _address(host)
+        return address is not None and not (
+            address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+        )
 
     def allowed(host: str, port: int) -> bool:
         return any(port in ports for ports in ranges) and (is_inside(host) if networks else is_public(host))
@@ -59,11 +58,16 @@ def _inside(networks: Iterable[str]) -> Callable[[str], bool]:
 
     @lru_cache(CACHED_ADDRESSES)
     def inside(host: str) -> bool:
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return any((mapped or address) in network for network in parsed)
+        address = _address(host)
+        return address is not None and any(address in network for network in parsed)
 
     return inside
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a connection really goes to: ``::ffff:127.0.0.1`` is loopback, whatever its family."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
