@@ -30,7 +30,8 @@ class ConnectionOwner(Protocol):
 
 
 class TcpConnection(asyncio.Protocol):
-    """Frames one byte stream. Data given before the connection is up waits for it."""
+    """Frames one byte stream. ``remote`` is None for a connection that the peer opens; data given before the connection
+    is up waits for it."""
 
     __slots__ = (
         "_clock",
@@ -38,6 +39,7 @@ class TcpConnection(asyncio.Protocol):
         "_waiting",
         "_waiting_size",
         "flow",
+        "is_incoming",
         "last_used",
         "number",
         "owner",
@@ -56,6 +58,7 @@ class TcpConnection(asyncio.Protocol):
         self.owner = owner
         self.number = number
         self.flow = Flow("TCP", remote or ("", 0), connection=number)
+        self.is_incoming = remote is None
         self.transport: asyncio.Transport | None = None
         self.last_used = clock()
         self.wire = wire

@@ -30,7 +30,10 @@ IDLE_TIMEOUT = 300.0
 far more than the 32 s after the last transaction that A-TRN-08 asks for."""
 
 CONNECTION_LIMIT = 4096
-"""Connections that may be open at once; more are closed as they come."""
+"""Connections that peers may have opened at once; more are closed as they come. Ours always get through."""
+
+CONNECTIONS_PER_HOST = 1024
+"""The same from one address: a stranger leaves room for the core, which needs a handful."""
 
 BACKLOG = 512
 """Connections that the kernel may hold until we accept them."""
@@ -245,7 +248,7 @@ class SipTransport:
 
     def connection_opened(self, connection: TcpConnection) -> None:
         """Keep ``connection`` (:class:`~sipstack.net.tcp.ConnectionOwner`)."""
-        if self._closed or len(self._connections) >= CONNECTION_LIMIT:
+        if self._closed or (connection.is_incoming and not self._has_room(connection.flow.remote[0])):
             connection.abort()
             return
         self._connections[connection.number] = connection
@@ -255,6 +258,10 @@ class SipTransport:
         if self._sweep is None:
             self._sweep = self._timers.schedule(self._timers.time() + self.idle_timeout / 2, self._close_idle)
         logger.debug("TCP connection %d with %s:%d is up", connection.number, *connection.flow.remote)
+
+    def _has_room(self, host: str) -> bool:
+        incoming = [known.flow.remote[0] for known in self._connections.values() if known.is_incoming]
+        return len(incoming) < CONNECTION_LIMIT and incoming.count(host) < CONNECTIONS_PER_HOST
 
     def message_received(self, message: Request | Response | ParseError, connection: TcpConnection) -> None:
         """Hand on what came by ``connection``."""
