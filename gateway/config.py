@@ -15,6 +15,8 @@ import msgspec
 
 from gateway.rules import broken_rules
 from gateway.settings import Config, Section, Subscriber, split_host_port
+from sipstack.errors import ParseError
+from sipstack.sip.uri import Uri
 
 __all__ = ["Config", "ConfigError", "Mistake", "Subscriber", "load", "loads", "split_host_port"]
 
@@ -120,7 +122,13 @@ def _check_ports(text: str) -> None:
 
 
 def _check_sip_uri(text: str) -> None:
-    if text and (not re.match(r"sips?:[^\s<>]+$", text) or not text.isascii()):
+    if not text:
+        return
+    try:
+        valid = re.fullmatch(r"[!-;=?-~]+", text) is not None and Uri.parse(text).is_sip
+    except ParseError:
+        valid = False
+    if not valid:
         raise ValueError("is not a SIP URI")
 
 

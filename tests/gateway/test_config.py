@@ -182,6 +182,8 @@ listen = "here"
         (MINIMAL + '[interaction]\ndriver = "sip"\nsip.expires = 60\n', "sip.expires: is shorter"),
         (MINIMAL + '[interaction.sip]\nim = "sip:im"\n', "interaction.sip: is not used"),
         (MINIMAL + '[interaction.sip]\nim = "http:im"\n', "line 4: interaction.sip.im: is not a SIP URI"),
+        (MINIMAL + '[interaction.sip]\nim = "sip:im:50x"\n', "line 4: interaction.sip.im: is not a SIP URI"),
+        (MINIMAL + '[interaction.sip]\nim = "<sip:im>"\n', "line 4: interaction.sip.im: is not a SIP URI"),
         (MINIMAL + '[delivery.email]\nhost = "h"\n', "delivery.email.sender: is missing"),
         (MINIMAL + '[delivery.email]\nsender = "h"\n', "delivery.email.sender: is not an e-mail address"),
         (MINIMAL + '[delivery.email]\nusername = "h"\n', "delivery.email.username: needs a password"),
