@@ -51,15 +51,25 @@ class Face:
     async def read(self, request: web.BaseRequest) -> bytes:
         """Return the body; quick where it came together with the headers, as small ones do."""
         if request.content.is_eof():
-            return await request.read()
+            return self._read_at_once(request)
         if (request.content_length or 0) > self.max_body:
-            raise BodyTooLarge(f"The body exceeds {self.max_body} octets.")
+            raise self._too_large()
         await _continue(request)
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 return await request.read()
         except TimeoutError:
             raise RequestTimeout("The body did not arrive in time.") from None
+
+    def _read_at_once(self, request: web.BaseRequest) -> bytes:
+        """Return a body that is all there, past the coroutines that would wait for more of it."""
+        data = request.content.read_nowait(-1) if request.body_exists else b""
+        if len(data) > self.max_body:
+            raise self._too_large()
+        return data
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body exceeds {self.max_body} octets.")
 
     async def decode(self, request: web.BaseRequest, model: type[T]) -> T:
         """Return the body as a struct."""
