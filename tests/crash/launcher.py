@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def start(command: dict[str, Any]) -> int:
             install(Plan(Path(plan["armed"]), Path(plan["points"]), plan["number"], plan["side"]))
         cli.main(command["start"], standalone_mode=False)
         status = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(status)

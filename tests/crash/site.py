@@ -136,7 +136,7 @@ class Site:
         client = Client(self, "nobody", "")
         deadline = time.monotonic() + UP_WITHIN
         while not (await client.call("GET", "/healthz")).answered:
-            assert time.monotonic() < deadline, (home / "gateway.log").read_text()
+            assert self.gateway_runs and time.monotonic() < deadline, (home / "gateway.log").read_text()
             await asyncio.sleep(0.01)
 
     @property
