@@ -1,0 +1,197 @@
+"""tshark reads one whole run of both flows: all is dissected, nothing is malformed, and it is what we recorded."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.lab.phone import Phone, PhoneOptions
+from gateway.lab.ports import free_port
+from sipstack.trace import WireRecord
+from tests.e2e.world import DOMAIN, PASSWORDS, WORLDS, World
+from tests.interop import capture
+from tests.interop.capture import CannotCapture, Capture, dissect
+from tests.interop.conftest import needs_kamailio
+from tests.interop.pcap import Direction, tcp_streams, write_segments
+from tests.interop.sipp import Transport
+
+pytestmark = pytest.mark.interop
+
+LONG = 100_000
+"""Characters of the message that needs several chunks."""
+
+LENGTH = re.compile(rb"(?im)^content-length[ \t]*:[ \t]*(\d+)")
+
+
+@dataclass
+class Run:
+    """What one run left: the capture, and our own records of the same bytes."""
+
+    capture: Capture
+    sip_ports: list[int]
+    msrp_ports: list[int]
+    datagrams: list[bytes]
+    streams: dict[Direction, bytes]
+
+    def streams_of(self, ports: Iterable[int]) -> dict[Direction, bytes]:
+        """Return the streams from or to some ports."""
+        wanted = set(ports)
+        return {(a, b): data for (a, b), data in self.streams.items() if {a[1], b[1]} & wanted}
+
+
+@pytest.fixture(params=["embedded", "kamailio"])
+async def run(request: pytest.FixtureRequest, transport: Transport, tmp_path: Path) -> AsyncIterator[Run]:
+    """Both flows over each core; what fits goes by this transport."""
+    if not capture.is_available():
+        pytest.skip("tshark and dumpcap are not installed")
+    if request.param == "kamailio":
+        needs_kamailio()
+    try:
+        async with WORLDS[request.param](tmp_path) as world:
+            yield await record(world, transport)
+    except CannotCapture as error:
+        pytest.skip(f"dumpcap may not capture on loopback: {error}")
+
+
+async def record(world: World, transport: Transport) -> Run:
+    """Invite, log in, ask, chat both ways in small and in large, log out."""
+    await world.stop_gateway()  # it has sent nothing yet
+    name = transport.lower()
+    world.config_text = world.config_text.replace(";transport=tcp;lr", f";transport={name};lr")
+    gateway = await world.start_gateway()
+    phone_ports = free_port(), free_port()
+    host, port = world.core.address
+    sip = [port, world.im_server.address[1], gateway.endpoint.local[1], phone_ports[0]]
+    msrp = [gateway.endpoint.hub.port, phone_ports[1]]
+    options = PhoneOptions(
+        aor=f"sip:a@{DOMAIN}",
+        password=PASSWORDS["a"],
+        proxy=f"sip:{host}:{port};transport={name};lr",
+        port=phone_ports[0],
+        msrp_port=phone_ports[1],
+    )
+    async with Capture(world.folder, [*sip, *msrp]) as captured:
+        async with Phone(options, trace=world.trace("phone a")) as phone:
+            guest = await world.guest("a")
+            assert (await guest.status()).json["status"] == "online"
+            await guest.say("hello")
+            await guest.wait_for_text("You said: hello")
+            await guest.say("x" * LONG)
+            await phone.say(f"sip:b@{DOMAIN}", "y" * LONG)
+            await guest.wait_for_text("y" * LONG)
+            assert (await guest.logout()).status == 204
+        await world.stop_gateway()
+    return Run(captured, sip, msrp, *recorded(world))
+
+
+def recorded(world: World) -> tuple[list[bytes], dict[Direction, bytes]]:
+    """Return datagrams and streams as our actors recorded them.
+
+    What both ends recorded has to be the same; Kamailio records nothing, so its peers' records stand for its own.
+    """
+    streams: dict[str, dict[Direction, bytearray]] = {"in": {}, "out": {}}
+    datagrams: dict[str, list[tuple[Direction, bytes]]] = {"in": [], "out": []}
+    for item in world.records:
+        if not isinstance(item, WireRecord) or item.protocol not in ("SIP", "MSRP"):
+            continue
+        assert item.local is not None and item.remote is not None
+        direction = (item.local, item.remote) if item.direction == "out" else (item.remote, item.local)
+        if item.transport == "UDP":
+            datagrams[item.direction].append((direction, item.data))
+        else:
+            streams[item.direction].setdefault(direction, bytearray()).extend(item.data)
+    for direction in streams["in"].keys() & streams["out"].keys():
+        assert streams["in"][direction] == streams["out"][direction]
+    seen = Counter(datagrams["out"]) | Counter(datagrams["in"])
+    whole = {direction: bytes(data) for direction, data in {**streams["in"], **streams["out"]}.items()}
+    return [data for _, data in seen.elements()], whole
+
+
+def cut_sip(stream: bytes) -> list[bytes]:
+    """Cut a stream into SIP messages."""
+    messages = []
+    while stream := stream.lstrip(b"\r\n"):
+        head, _, rest = stream.partition(b"\r\n\r\n")
+        length = LENGTH.search(head)
+        assert length is not None
+        end = len(head) + 4 + int(length[1])
+        messages.append(stream[:end])
+        stream = stream[end:]
+    return messages
+
+
+def cut_msrp(stream: bytes) -> list[bytes]:
+    """Cut a stream into MSRP chunks, reports and responses: each ends with its own transaction id."""
+    messages = []
+    while stream:
+        transaction = stream.split(b" ", 2)[1]
+        end = stream.index(b"\r\n-------" + transaction) + len(b"\r\n-------" + transaction) + 3
+        messages.append(stream[:end])
+        stream = stream[end:]
+    return messages
+
+
+def start_lines(messages: Iterable[bytes]) -> Counter[str]:
+    """Count first lines."""
+    return Counter(message.split(b"\r\n", 1)[0].decode().strip() for message in messages)
+
+
+def first_line(fields: dict[str, str]) -> str:
+    """Return how a chunk, report or response begins, by tshark's fields."""
+    return fields.get("request.line") or fields["response.line"]
+
+
+def is_sound(fields: dict[str, str]) -> bool:
+    """Tell whether tshark found in a message of MSRP what has to be there; it does not complain by itself."""
+    sound = fields["end.line"] == f"-------{first_line(fields).split(' ')[1]}{fields['cnt.flg']}"
+    sound &= all(fields.get(name, "").startswith("msrp://") for name in ("to.path", "from.path"))
+    if fields.get("method") == "SEND":
+        sound &= bool(fields.get("messageid")) and re.fullmatch(r"\d+-(\d+|\*)/\d+", fields["byte.range"]) is not None
+        sound &= ("data" in fields) == ("content.type" in fields)
+    return sound
+
+
+async def test_nothing_is_malformed(run: Run, transport: Transport, tmp_path: Path) -> None:
+    # what we recorded is what crossed the wire, octet by octet
+    assert tcp_streams(run.capture.file) == run.streams
+    assert bool(run.datagrams) == (transport == "UDP")
+    # every SIP message is dissected
+    dissection = await dissect(run.capture.file, sip=run.sip_ports, msrp=run.msrp_ports)
+    assert dissection.complaints == []
+    sip = [message for stream in run.streams_of(run.sip_ports).values() for message in cut_sip(stream)]
+    assert Counter(dissection.sip) == start_lines([*run.datagrams, *sip])
+    methods = {line.split(" ")[0] for line in dissection.sip}
+    assert methods == {"REGISTER", "OPTIONS", "INVITE", "ACK", "BYE", "SIP/2.0"}
+    # every MSRP chunk: tshark reads the first of a segment only, so each gets one of its own
+    msrp = {direction: cut_msrp(stream) for direction, stream in run.streams_of(run.msrp_ports).items()}
+    chunks = [(direction, chunk) for direction, chunks in msrp.items() for chunk in chunks]
+    spread = tmp_path / "msrp.pcap"
+    write_segments(spread, chunks)
+    apart = await dissect(spread, msrp=run.msrp_ports)
+    assert apart.complaints == []
+    assert Counter(map(first_line, apart.msrp)) == start_lines(chunk for _, chunk in chunks)
+    assert set(map(first_line, dissection.msrp)) <= set(map(first_line, apart.msrp))
+    assert [fields for fields in apart.msrp if not is_sound(fields)] == []
+    sends = [chunk for _, chunk in chunks if b" SEND\r\n" in chunk]
+    assert sum(len(chunk) > LONG // 4 for chunk in sends) >= 4, "each long message goes in several chunks"
+    assert len(chunks) == 2 * len(sends), "each SEND has one response"
+
+
+async def test_tshark_would_complain(tmp_path: Path) -> None:
+    """What the test above rests on: that a mistake does bring a complaint."""
+    if not capture.is_available():
+        pytest.skip("tshark and dumpcap are not installed")
+    direction = (("127.0.0.1", 40001), ("127.0.0.1", 40002))
+    file = tmp_path / "bad.pcap"
+    write_segments(file, [(direction, b"OPTIONS sip:a@b.example SIP/2.0\r\nContent-Length: x\r\n\r\n")])
+    assert (await dissect(file, sip=[40002])).complaints != []
+    for path, end in (("x", "abcd"), ("msrp://a.example:1/s;tcp", "abce")):
+        response = f"MSRP abcd 200 OK\r\nTo-Path: {path}\r\nFrom-Path: {path}\r\n-------{end}$\r\n"
+        write_segments(file, [(direction, response.encode())])
+        [fields] = (await dissect(file, msrp=[40002])).msrp
+        assert first_line(fields) == "MSRP abcd 200 OK" and not is_sound(fields)
