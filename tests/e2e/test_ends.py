@@ -9,7 +9,7 @@ import pytest
 
 from sipstack.errors import RequestFailed
 from tests.e2e.client import EVENTS, MESSAGE, SESSION, Answer, Format, Http, kind, text_in
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Start, one_core
 from tests.e2e.world import Guest, World, eventually
 
 USER = "/rcsgw/invitee/user"
@@ -194,6 +194,7 @@ async def test_the_end_before_any_login(world: World) -> None:
     assert world.sent("REGISTER sip:cc.com") == []
 
 
+@one_core
 async def test_only_ones_own_invitations_can_be_revoked(world: World) -> None:
     guest = await world.guest("a")
     assert (await world.inviter("c").delete(f"{USER}/{guest.account}")).status == 404

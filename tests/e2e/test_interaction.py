@@ -9,7 +9,7 @@ import pytest
 from sipstack.errors import RequestFailed
 from sipstack.trace import WireRecord
 from tests.e2e.client import MESSAGE, Format, kind, text_in
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Start, one_core
 from tests.e2e.world import PASSWORDS, World, eventually, subscribers
 
 
@@ -98,6 +98,7 @@ async def test_a_message_of_a_mebibyte_arrives_whole(world: World) -> None:
     assert len(world.sent("INVITE")) == 1
 
 
+@one_core
 async def test_a_message_that_is_too_long(world: World) -> None:
     phone = await world.phone("a")
     guest = await world.guest("a")
@@ -275,6 +276,7 @@ async def test_a_slow_peer_is_pending_first(start: Start) -> None:
     assert [line["state"] for line in await guest.messages()] == ["sent"]
 
 
+@one_core
 async def test_b_is_told_to_log_in_first(world: World) -> None:
     """Without credentials, or with wrong ones, nothing works, and accounts cannot be told apart."""
     guest = await world.guest("a")

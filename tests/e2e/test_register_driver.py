@@ -8,7 +8,7 @@ import pytest
 
 from gateway.lab.kamailio import Kamailio, is_available
 from tests.e2e.client import Format
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Start, one_core
 from tests.e2e.world import DOMAIN, World, kamailio_world
 
 USER = "/rcsgw/invitee/user"
@@ -77,6 +77,7 @@ async def test_both_flows_with_it(start: Start, format: Format) -> None:
     assert (lookup.status, lookup.json["known"]) == (200, "unknown")
 
 
+@one_core
 async def test_unknown_people_may_be_refused(start: Start) -> None:
     world = await start(users=f'{REGISTER}on_unknown = "refuse"\n')
     answer = await world.inviter().post(USER, {"email": "b@cc.com"})

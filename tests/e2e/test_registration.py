@@ -46,6 +46,7 @@ async def test_a_invites_b(start: Start, format: Format) -> None:
     assert (await a.get(f"{USER}/sip:b@cc.com")).json == listed[0]
 
 
+@one_core
 async def test_who_is_a_subscriber(start: Start, format: Format) -> None:
     """Row 1: the UP Center knows subscribers, and nobody else."""
     world = await start(format=format, users=subscribers().replace('name = "Carol"', 'emails = ["carol@example.org"]'))
@@ -61,6 +62,7 @@ async def test_who_is_a_subscriber(start: Start, format: Format) -> None:
     assert world.rows("account") == world.rows("invitation") == []
 
 
+@one_core
 async def test_refused_invitations_leave_nothing(world: World) -> None:
     """Row 3: who is A, may A invite, is there a channel; nothing is allocated otherwise."""
     refused: list[tuple[str, str, dict[str, object], int]] = [
@@ -180,6 +182,7 @@ async def test_an_unproven_look_at_the_link_changes_nothing(world: World) -> Non
     assert await world.core.is_registered("b")
 
 
+@one_core
 async def test_events_of_an_invitation_for_its_inviter(world: World) -> None:
     a = world.inviter()
     async with a.stream(INVITER_EVENTS) as stream:
