@@ -311,6 +311,7 @@ def guest_settings(config: Config) -> Settings:
         require_online=config.policy.require_online == "gateway",
         max_message_size=config.msrp.max_message_size,
         max_streams=config.http.max_streams + config.http.max_polls,
+        max_chats=config.limits.chats,
         inbox_count=config.limits.inbox_count,
         inbox_bytes=config.limits.inbox_bytes,
         register_pace=config.sip.register_pace,

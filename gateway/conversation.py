@@ -110,9 +110,9 @@ class Conversation(ChatHandler):
         """Messages whose commit is awaited, by Message-ID, with those that repeat them."""
 
     @property
-    def idle(self) -> bool:
-        """Tell that nothing is open, opening or waiting."""
-        return self.chat is None and self._opening is None and not self._waiting
+    def open_chats(self) -> int:
+        """Return how many chats are open: one, but for what crossed or what the inviter opens beside it."""
+        return (self.chat is not None) + len(self._others or ())
 
     # outgoing
 

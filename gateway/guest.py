@@ -166,6 +166,11 @@ class GuestSession(AgentHandler):
             raise Forbidden(f"The invitation of {relation.uid} is not for {kind}.")
         return relation
 
+    def _check_lasts(self, relation: Relation) -> None:
+        """Raise Ended for a relation or a session that has ended while the store or the core was asked."""
+        if self._closed or relation.uid not in self.relations:
+            raise Ended("The invitation has just ended.")
+
     def _relation_by_assertion(self, asserted: Sequence[Uri]) -> Relation | None:
         """Find who speaks by P-Asserted-Identity; anything else a caller claims does not count."""
         for uri in asserted:
@@ -182,9 +187,11 @@ class GuestSession(AgentHandler):
         relation = self.relation_to(inviter)
         await self._registered()
         status = await self.guests.presence.ask(self, relation.uid, relation.sip)
-        if self._closed or self.relations.get(relation.uid) is None:
+        try:
+            self._check_lasts(relation)
+        except Ended:
             self.guests.presence.leave(self, relation.sip)
-            raise Ended("The invitation has just ended.")
+            raise
         self._note_told(relation.uid, status)
         return self._status_answer(relation, status)
 
@@ -259,6 +266,7 @@ class GuestSession(AgentHandler):
                 self._read([entry])
         if entry is None:
             return await self._send(relation, message_id, body)
+        self._check_lasts(relation)
         if entry.body != body or entry.uid != relation.uid:
             raise Unprocessable(KEY_REUSED, message_id=message_id)
         if entry.state not in ("failed", "unknown"):
@@ -272,6 +280,7 @@ class GuestSession(AgentHandler):
         return hashlib.sha256(f"{self.account}\0{key}".encode()).hexdigest()[:24]
 
     async def _send(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
+        self._check_lasts(relation)
         entry = self._entry("message", relation.uid, message_id, "out", "pending", "text/plain", body)
         return await self._deliver(relation, entry)
 
@@ -304,15 +313,15 @@ class GuestSession(AgentHandler):
             raise outgoing.error
         return MessageAnswer(id=entry.id, state="sent")
 
-    def resend(self, entry: Entry) -> None:
-        """Send a stored message whose outcome was not known when the last process ended, with the same id."""
-        relation = self.relations.get(entry.uid)
-        if relation is None:
-            return
-        outgoing = Outgoing(self, entry, None)
-        outgoing.committed = True
-        self.show(entry)
-        self.conversation(relation).send(outgoing)
+    def resend(self, unresolved: Sequence[Entry]) -> None:
+        """Send stored messages whose outcome was not known when the last process ended, with the same ids."""
+        for entry in unresolved:
+            relation = self.relations.get(entry.uid)
+            if relation is not None:
+                outgoing = Outgoing(self, entry, None)
+                outgoing.committed = True
+                self.show(entry)
+                self.conversation(relation).send(outgoing)
 
     def recall(self, received: Sequence[tuple[str, str]]) -> None:
         """Take UIDs and ids of what inviters wrote before a restart: they repeat what got no 200."""
@@ -441,11 +450,21 @@ class GuestSession(AgentHandler):
         if relation is None or "im" not in relation.types:
             invitation.reject(403, "No invitation joins the two")
             return
+        if self._closed:
+            invitation.reject(480)
+            return
+        if self._open_chats() >= self.guests.settings.max_chats:
+            invitation.reject(486, "Too many chats are open")
+            return
         conversation = self.conversation(relation)
         try:
             conversation.adopt(invitation.answer(conversation))
         except SipstackError as error:
             self.guests.log.info("%s: chat of %s refused: %s", self.account, relation.sip, error)
+
+    def _open_chats(self) -> int:
+        conversations = (relation.conversation for relation in self.relations.values())
+        return sum(conversation.open_chats for conversation in conversations if conversation is not None)
 
     def options_received(self, agent: UserAgent, probe: IncomingProbe) -> int:
         """Return the status for OPTIONS: whoever has not invited the guest does not learn whether they are there."""

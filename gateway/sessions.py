@@ -23,6 +23,12 @@ T = TypeVar("T")
 RECALLED = 256
 """Messages of inviters whose ids a new session knows, because they may be repeated (C-BR-11)."""
 
+AUTHORIZATIONS = 32
+"""Authorization headers that are remembered for one guest: the ways to write the same credentials have no end."""
+
+STORE_PAUSE = 2.0
+"""Seconds to wait when the store cannot be read."""
+
 IDLE_CHECKS = 4
 """How often ``guest_idle`` is looked at in its own length."""
 
@@ -40,6 +46,7 @@ class Settings:
     require_online: bool = False
     max_message_size: int = 1 << 20
     max_streams: int = 8
+    max_chats: int = 16
     inbox_count: int = 1000
     inbox_bytes: int = 16 << 20
     register_pace: float = 200.0
@@ -93,6 +100,8 @@ class Guests:
         self._entering: dict[str, asyncio.Task[GuestSession]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._forgotten = 0
+        """How often secrets were forgotten: a check that was made before is void."""
         self._closing = False
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -114,18 +123,28 @@ class Guests:
         _ = self.spawn(self._restore())
 
     async def _restore(self) -> None:
-        for account in await self.store.logged_in_accounts():
-            admission = await self.lifecycle.admission(account.uri)
-            if admission is None or self._closing:
-                continue
-            _ = self.spawn(self._restore_guest(admission))
+        for account in await self._logged_in():
+            if self._closing:
+                return
+            _ = self.spawn(self._restore_guest(account.uri))
             await asyncio.sleep(1 / self.settings.register_pace)
 
-    async def _restore_guest(self, admission: Admission) -> None:
+    async def _logged_in(self) -> list[AccountRecord]:
+        while not self._closing:
+            try:
+                return await self.store.logged_in_accounts()
+            except StoreError as error:
+                self.log.error("who was logged in cannot be read: %s", error)
+                await asyncio.sleep(STORE_PAUSE)
+        return []
+
+    async def _restore_guest(self, account: str) -> None:
         try:
-            await self._log_in(admission)
-        except ServiceError as error:
-            self.log.warning("%s: not registered again yet: %s", admission.account.uri, error.detail)
+            admission = await self.lifecycle.admission(account)
+            if admission is not None:
+                await self._log_in(admission)
+        except (ServiceError, StoreError) as error:
+            self.log.warning("%s: not registered again yet: %s", account, error)
 
     async def close(self, timeout: float) -> None:
         """Drain: dialogs end, registrations end, relations stay. ``timeout`` in seconds bounds it all."""
@@ -160,14 +179,21 @@ class Guests:
         guest, invitation_id = await self._enter(account, secret)
         guest.authorizations[authorization] = invitation_id
         self._by_authorization[authorization] = guest
+        if len(guest.authorizations) > AUTHORIZATIONS:
+            oldest = next(iter(guest.authorizations))
+            del guest.authorizations[oldest], self._by_authorization[oldest]
         return guest
 
     async def _enter(self, account: str, secret: str) -> tuple[GuestSession, int]:
-        admission = await self.lifecycle.check_secret(account, secret)
-        guest = await self._log_in(admission)
-        if self._by_account.get(guest.account) is not guest:
-            raise Ended("The session has just ended.")
-        return guest, admission.invitation_id
+        """Check a secret and log in; once more if secrets have died meanwhile, for this may be one of them."""
+        while True:
+            forgotten = self._forgotten
+            admission = await self.lifecycle.check_secret(account, secret)
+            guest = await self._log_in(admission)
+            if self._by_account.get(guest.account) is not guest:
+                raise Ended("The session has just ended.")
+            if forgotten == self._forgotten:
+                return guest, admission.invitation_id
 
     async def _log_in(self, admission: Admission) -> GuestSession:
         """Return the session of an account; of several log-ins at once all share one outcome."""
@@ -200,10 +226,10 @@ class Guests:
         except BaseException:
             if self._by_account.get(account.uri) is guest and not account.logged_in:
                 await self._discard(guest)
-                raise
-            _resend(guest, unresolved)
+            else:
+                guest.resend(unresolved)
             raise
-        _resend(guest, unresolved)
+        guest.resend(unresolved)
         self.log.info("%s: logged in, %d relations", guest.account, len(guest.relations))
         return guest
 
@@ -341,6 +367,7 @@ class Guests:
             await self._note_logged_out(guest.account_id, guest.account)
 
     def _forget(self, guest: GuestSession, invitation_id: int | None = None) -> None:
+        self._forgotten += 1
         for authorization, known in list(guest.authorizations.items()):
             if invitation_id is None or known == invitation_id:
                 del guest.authorizations[authorization]
@@ -366,9 +393,3 @@ class Guests:
         if self._by_account.get(guest.account) is guest and not guest.watched:
             await self._drop(guest, "idle")
             self.log.info("%s: idle, de-registered", guest.account)
-
-
-def _resend(guest: GuestSession, unresolved: list[Entry]) -> None:
-    """Send what had no answer when the last process ended."""
-    for entry in unresolved:
-        guest.resend(entry)

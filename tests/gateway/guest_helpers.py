@@ -138,6 +138,8 @@ class FakeStore:
         return account()
 
     async def logged_in_accounts(self) -> list[AccountRecord]:
+        if self.broken:
+            raise StoreError("disk full")
         return [account()] if self.logged_in[-1:] == [True] else []
 
     def sorted(self) -> list[Entry]:
@@ -248,9 +250,10 @@ class FakeLifecycle:
         self.ended: list[tuple[str, str]] = []
         self.prepared: list[tuple[str, str]] = []
         self.failure: Exception | None = None
+        self.secret = SECRET
 
     async def check_secret(self, uri: str, secret: str) -> Admission:
-        if secret != SECRET:
+        if secret != self.secret:
             raise NotAuthenticated("wrong")
         return Admission(account(self.cursor), 1, self.relations)
 

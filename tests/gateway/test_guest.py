@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -21,11 +22,14 @@ from gateway.services import (
 )
 from sipstack.errors import ConnectionClosed, TransactionTimeout
 from sipstack.msrp.message import MessageState
+from sipstack.net.chat import ChatHandler
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
 from sipstack.net.useragent import UserAgent
 from sipstack.sip.registration import Registered, RegistrationFailed
 from sipstack.sip.uri import Uri
 from tests.gateway.guest_helpers import (
+    ACCOUNT,
+    FakeChat,
     FakeIncoming,
     House,
     deliver,
@@ -485,6 +489,57 @@ async def test_chats_of_strangers(house: House) -> None:
         invitation = FakePage(*asserted)  # an INVITE is refused in the same way
         guest.chat_invited(cast(UserAgent, house.agent), cast(IncomingInvitation, invitation))
         assert invitation.answer == 403
+
+
+class FakeInvitation(FakePage):
+    """An INVITE of an inviter: ``chat`` is what answering it gives."""
+
+    def answer_with(self, handler: ChatHandler) -> FakeChat:
+        self.answer = 200
+        return FakeChat(handler)
+
+
+def invite(guest: GuestSession, house: House) -> int | None:
+    """Let an inviter open a chat and return the answer."""
+    invitation = FakeInvitation("sip:a@cc.com")
+    offered = SimpleNamespace(
+        asserted=invitation.asserted, answer=invitation.answer_with, reject=invitation.reject, first_message=None
+    )
+    guest.chat_invited(cast(UserAgent, house.agent), cast(IncomingInvitation, offered))
+    return invitation.answer
+
+
+async def test_chats_of_a_guest_are_capped(house: House) -> None:
+    house = House(max_chats=2)
+    guest = await house.login()
+    assert [invite(guest, house) for _ in range(3)] == [200, 200, 486]
+
+
+async def test_no_chat_begins_while_the_session_ends(house: House, guest: GuestSession) -> None:
+    house.agent.leaving = asyncio.Event()
+    ending = asyncio.ensure_future(house.guests.account_ended(ACCOUNT, "logout"))
+    await turns()
+    assert invite(guest, house) == 480
+    house.agent.leaving.set()
+    await ending
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_nothing_is_sent_when_the_relation_ended_meanwhile(whole: bool) -> None:
+    house = House(relation("a"), relation("c", id=2))
+    guest = await house.login()
+    await send(guest, "hello", "key")
+    house.store.reading = asyncio.Event()
+    sending = [asyncio.ensure_future(send(guest, text, key)) for text, key in (("hello", "key"), ("again", "other"))]
+    await turns()
+    if whole:
+        await house.guests.account_ended(ACCOUNT, "logout")
+    else:
+        await house.guests.relation_ended(ACCOUNT, "a", "revoked")
+    house.store.reading.set()
+    for outcome in await asyncio.gather(*sending, return_exceptions=True):
+        assert isinstance(outcome, Ended)
+    assert house.agent.invites == 1
 
 
 # events

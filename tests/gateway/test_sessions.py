@@ -189,6 +189,28 @@ async def test_a_secret_that_ended_opens_nothing_more() -> None:
     assert len(house.guests) == 1, "other secrets may open it"
 
 
+async def test_a_secret_that_dies_while_its_holder_logs_in_is_not_remembered() -> None:
+    house = House(relation("a"), relation("c", id=2))
+    house.prepare_agent = lambda agent: agent.gate.clear()
+    entering = asyncio.ensure_future(house.login("1"))
+    await turns()
+    house.guests.secret_ended(ACCOUNT, 1)
+    house.lifecycle.secret = "new"
+    house.agent.gate.set()
+    with pytest.raises(NotAuthenticated):
+        await entering
+    assert house.guests.known("1") is None and len(house.guests) == 1
+    guest = await house.login("2", "new")
+    assert house.guests.known("2") is guest
+
+
+async def test_headers_of_one_guest_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.sessions.AUTHORIZATIONS", 2)
+    house = House()
+    guests = [await house.login(header) for header in ("1", "2", "3")]
+    assert [house.guests.known(header) for header in ("1", "2", "3")] == [None, *guests[1:]]
+
+
 async def test_one_inviter_of_two_ends() -> None:
     house = House(relation("a"), relation("c", id=2))
     guest = await house.login("1")
@@ -232,6 +254,20 @@ async def test_a_restart_registers_whoever_was_logged_in() -> None:
     guest = await house.login("1")
     assert house.agent.registers == 1 and guest.account == ACCOUNT
     await house.guests.close(1)
+
+
+async def test_a_store_that_cannot_be_read_yet_delays_the_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.sessions.STORE_PAUSE", 0.0)
+    house = House()
+    house.store.logged_in = [True]
+    house.store.broken = True
+    await house.guests.start()
+    await turns()
+    assert len(house.guests) == 0
+    house.store.broken = False
+    await turns()
+    assert len(house.guests) == 1
+    await house.guests.close(1.0)
 
 
 async def test_a_guest_who_is_quicker_than_the_restart() -> None:
