@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gateway.arrivals import Arrival
 from gateway.services import Conflict, ServiceError, TooLarge, Unavailable
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception, from_msrp_status
@@ -106,7 +107,7 @@ class Conversation(ChatHandler):
         self._opening: asyncio.Task[None] | None = None
         self._waiting: deque[Outgoing] | None = None
         self._seen: deque[str] | None = None
-        self._storing: dict[str, list[ChatMessage]] | None = None
+        self._storing: dict[str, list[Arrival]] | None = None
         """Messages whose commit is awaited, by Message-ID, with those that repeat them."""
 
     @property
@@ -178,7 +179,11 @@ class Conversation(ChatHandler):
     # incoming: sipstack.net.chat.ChatHandler
 
     def chat_message(self, chat: ChatSession, message: ChatMessage) -> None:
-        """Store what the inviter wrote; the 200 follows the commit."""
+        """Take what the inviter wrote."""
+        self.take(message)
+
+    def take(self, message: Arrival) -> None:
+        """Store a message of the inviter; the answer follows the commit."""
         if self._seen is not None and message.message_id in self._seen:
             message.accept()
             return

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from gateway.arrivals import FirstMessage, Page
 from gateway.conversation import Conversation, Outgoing
 from gateway.refusals import refusals
 from gateway.services import Ended, Forbidden, NoRelation, PeerOffline, TooManyRequests, Unavailable, Unprocessable
@@ -17,7 +18,7 @@ from gateway.storage.store import Entry
 from gateway.upstream import from_exception
 from gateway.views import event_of, message_view, receipt_body, session_body, status_body
 from sipstack import ids
-from sipstack.errors import SipstackError
+from sipstack.errors import RemoteProtocolError, SipstackError
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.useragent import AgentHandler, UserAgent
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed
@@ -450,11 +451,24 @@ class GuestSession(AgentHandler):
         if relation is None or "im" not in relation.types:
             invitation.reject(403, "No invitation joins the two")
             return
-        if self._closed:
-            invitation.reject(480)
-            return
         if self._open_chats() >= self.guests.settings.max_chats:
             invitation.reject(486, "Too many chats are open")
+            return
+        part = invitation.first_message
+        if part is None:
+            self._answer(relation, invitation)
+            return
+        try:
+            first = FirstMessage(invitation, part.content_type, part.body, lambda: self._answer(relation, invitation))
+        except RemoteProtocolError as error:
+            invitation.reject(error.status)
+        else:
+            self.conversation(relation).take(first)
+
+    def _answer(self, relation: Relation, invitation: IncomingInvitation) -> None:
+        """Open a chat that an inviter wants; nobody wants it any more where either side has gone meanwhile."""
+        if self._closed or relation.uid not in self.relations:
+            invitation.reject(480)
             return
         conversation = self.conversation(relation)
         try:
@@ -476,19 +490,12 @@ class GuestSession(AgentHandler):
         if relation is None or "im" not in relation.types:
             page.reject(403)
             return
-        refused = self.refuse_incoming(relation, page.content_type, len(page.body))
-        if refused is not None:
-            page.reject(480 if refused[0] == 413 else refused[0])
-            return
-
-        def stored(entry: Entry, error: Exception | None) -> None:
-            if error is None:
-                page.accept()
-                self.publish(entry)
-            else:
-                page.reject(500)
-
-        self.store_incoming(relation, ids.message_id(), page.content_type, page.body, stored)
+        try:
+            arrival = Page(page)
+        except RemoteProtocolError as error:
+            page.reject(error.status)
+        else:
+            self.conversation(relation).take(arrival)
 
     # the core
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sipstack.errors import SipstackError
@@ -21,6 +22,27 @@ INBOX_LIMIT = 1000
 """Messages that wait for an ``async for`` at most; more are refused with 413."""
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is said in a message, out of its CPIM wrapper."""
+
+    content_type: str
+    body: bytes
+    message_id: str | None = None
+    """``imdn.Message-ID`` where there is one."""
+    cpim: CpimMessage | None = None
+    """The wrapper: its From, To, DateTime and other headers; None for a message that came without."""
+
+
+def unwrap(content_type: str, body: bytes) -> Content:
+    """Return what a body of this type says. Raise RemoteProtocolError with the status that refuses a malformed
+    wrapper, the same in MSRP and SIP."""
+    if content_type != CPIM and bare_type(content_type) != CPIM:
+        return Content(content_type, body)
+    cpim = CpimMessage.parse(body)
+    return Content(cpim.content_type, cpim.content, cpim.imdn_message_id, cpim)
+
+
 class ChatMessage:
     """A whole message of the peer, out of its CPIM wrapper."""
 
@@ -28,18 +50,13 @@ class ChatMessage:
 
     def __init__(self, incoming: IncomingMessage) -> None:
         """Raise RemoteProtocolError with the MSRP status with which to refuse a malformed wrapper."""
+        content = unwrap(incoming.content_type, incoming.body)
         self._incoming = incoming
-        self.cpim: CpimMessage | None = None
-        """The wrapper: its From, To, DateTime and other headers; None for a message that came without."""
-        self.content_type = incoming.content_type
-        self.body = incoming.body
-        self.message_id = incoming.message_id
+        self.cpim = content.cpim
+        self.content_type = content.content_type
+        self.body = content.body
+        self.message_id = content.message_id or incoming.message_id
         """``imdn.Message-ID`` where there is one, else the MSRP Message-ID."""
-        if incoming.content_type == CPIM or bare_type(incoming.content_type) == CPIM:
-            self.cpim = cpim = CpimMessage.parse(incoming.body)
-            self.content_type = cpim.content_type
-            self.body = cpim.content
-            self.message_id = cpim.imdn_message_id or incoming.message_id
 
     def __repr__(self) -> str:
         return f"<ChatMessage {self.message_id} {self.content_type} {len(self.body)} octets>"

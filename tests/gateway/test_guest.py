@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
@@ -22,6 +23,7 @@ from gateway.services import (
 )
 from sipstack.errors import ConnectionClosed, TransactionTimeout
 from sipstack.msrp.message import MessageState
+from sipstack.net.body import Part
 from sipstack.net.chat import ChatHandler
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
 from sipstack.net.useragent import UserAgent
@@ -457,13 +459,16 @@ class FakePage:
     def accept(self, status: int = 200) -> None:
         self.answer = status
 
-    def reject(self, status: int, *_: object) -> None:
+    def reject(self, status: int, *_: object, headers: object = ()) -> None:
         self.answer = status
 
 
-async def page(house: House, guest: GuestSession, *asserted: str) -> int | None:
+async def page(
+    house: House, guest: GuestSession, *asserted: str, content_type: str = "text/plain", body: bytes = b"hello"
+) -> int | None:
     """Let a MESSAGE arrive and return its answer."""
     made = FakePage(*asserted)
+    made.content_type, made.body = content_type, body
     guest.message_received(cast(UserAgent, house.agent), cast(IncomingPage, made))
     await turns()
     return made.answer
@@ -491,35 +496,73 @@ async def test_chats_of_strangers(house: House) -> None:
         assert invitation.answer == 403
 
 
-class FakeInvitation(FakePage):
-    """An INVITE of an inviter: ``chat`` is what answering it gives."""
+CPIM = b"From: <sip:x@y>\r\nTo: <sip:x@y>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: m7\r\n\r\n%b"
 
-    def answer_with(self, handler: ChatHandler) -> FakeChat:
-        self.answer = 200
+
+async def test_pages_in_cpim(house: House, guest: GuestSession) -> None:
+    for said, answer in ((b"Content-Type: text/plain\r\n\r\nhi", 200), (b"Content-Type: x/y\r\n\r\nz", 200)):
+        # what repeats a stored message is confirmed, whatever is in it
+        assert await page(house, guest, "sip:a@cc.com", content_type="message/cpim", body=CPIM % said) == answer
+    assert [(entry.id, entry.body) for entry in house.store.sorted()] == [("m7", "hi")]
+    assert await page(house, guest, "sip:a@cc.com", content_type="message/cpim", body=b"nonsense") == 400
+    assert await page(house, guest, "sip:a@cc.com", content_type="image/png") == 415
+
+
+def invite(guest: GuestSession, house: House, first: bytes | None = None) -> Callable[[], int | None]:
+    """Let an inviter open a chat, with a first message or without; return what tells the answer."""
+    invitation = FakePage("sip:a@cc.com")
+
+    def answer(handler: ChatHandler) -> FakeChat:
+        invitation.answer = 200
         return FakeChat(handler)
 
-
-def invite(guest: GuestSession, house: House) -> int | None:
-    """Let an inviter open a chat and return the answer."""
-    invitation = FakeInvitation("sip:a@cc.com")
-    offered = SimpleNamespace(
-        asserted=invitation.asserted, answer=invitation.answer_with, reject=invitation.reject, first_message=None
-    )
+    part = None if first is None else Part("message/cpim", first)
+    offered = SimpleNamespace(asserted=invitation.asserted, answer=answer, reject=invitation.reject, first_message=part)
     guest.chat_invited(cast(UserAgent, house.agent), cast(IncomingInvitation, offered))
-    return invitation.answer
+    return lambda: invitation.answer
+
+
+async def test_a_first_message_in_the_invitation_is_stored_before_the_chat_begins(
+    house: House, guest: GuestSession
+) -> None:
+    house.store.holds = True
+    answer = invite(guest, house, CPIM % b"Content-Type: text/plain\r\n\r\nhello")
+    await turns()
+    assert answer() is None, "the 200 says that it is stored"
+    house.store.commit()
+    assert answer() == 200
+    assert [(entry.id, entry.body) for entry in house.store.sorted()] == [("m7", "hello")]
+    assert deliver(guest, FakeIncoming("hello", "m7")).answer == 200 and len(house.store.rows) == 1
+    assert invite(guest, house, b"nonsense")() == 400
+    assert invite(guest, house, CPIM.replace(b"m7", b"m8") % b"Content-Type: x/y\r\n\r\nz")() == 415
+
+
+async def test_a_first_message_that_cannot_be_stored_or_comes_too_late(house: House, guest: GuestSession) -> None:
+    house.store.holds = True
+    broken = invite(guest, house, CPIM % b"Content-Type: text/plain\r\n\r\nhello")
+    house.store.broken = True
+    house.store.commit()
+    assert broken() == 500
+    house.store.broken = False
+    late = invite(guest, house, CPIM % b"Content-Type: text/plain\r\n\r\nhello")
+    ending = asyncio.ensure_future(guest.end_relation("a", "revoked"))
+    await turns()
+    house.store.commit()
+    await ending
+    assert late() == 480
 
 
 async def test_chats_of_a_guest_are_capped(house: House) -> None:
     house = House(max_chats=2)
     guest = await house.login()
-    assert [invite(guest, house) for _ in range(3)] == [200, 200, 486]
+    assert [invite(guest, house)() for _ in range(3)] == [200, 200, 486]
 
 
 async def test_no_chat_begins_while_the_session_ends(house: House, guest: GuestSession) -> None:
     house.agent.leaving = asyncio.Event()
     ending = asyncio.ensure_future(house.guests.account_ended(ACCOUNT, "logout"))
     await turns()
-    assert invite(guest, house) == 480
+    assert invite(guest, house)() == 480
     house.agent.leaving.set()
     await ending
 
