@@ -245,9 +245,14 @@ class Invitations:
         record = await self._store.account_by_uri(account)
         if record is None:
             raise Ended("The account is no more.")
-        registrations = await self._store.registrations(record.id)
-        if record.origin == "gateway" and not registrations.get(kind):
-            await self._lifecycle.register(record, kind)
+        # not while it is taken down: the server would know the account after it has been deleted
+        async with self._lifecycle.lock(record.identifier_kind, record.identifier):
+            known = await self._store.invitations(account_id=record.id, states=("active",))
+            if not any(kind in item.invitation.types for item in known):
+                raise Ended("The invitation has just ended.")
+            registrations = await self._store.registrations(record.id)
+            if record.origin == "gateway" and not registrations.get(kind):
+                await self._lifecycle.register(record, kind)
 
     def _registered(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
         del self._registering[key]

@@ -7,6 +7,7 @@ from typing import cast
 
 import msgspec
 
+from gateway.refusals import refusals
 from gateway.services import TooManyRequests
 from gateway.storage.store import DeliveryRecord, Invited, InviterEvent, Notice, Store
 from translators.model import DeliveryState, DeliveryView, Event, InvitationState, InvitationView, format_time
@@ -98,7 +99,8 @@ class InviterFeed:
 
     async def read(self, after: int, limit: int = 100) -> Sequence[Event] | None:
         """Return events behind a cursor, None when some of them are gone."""
-        rows = await self._feeds.store.inviter_events_after(self._uid, after, limit)
+        with refusals():
+            rows = await self._feeds.store.inviter_events_after(self._uid, after, limit)
         return None if rows is None else [_event(row) for row in rows]
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -565,6 +565,28 @@ async def test_second_registration_before_the_first_message(tmp_path: Path) -> N
     await house.stop()
 
 
+async def test_a_second_registration_does_not_outlive_its_account(tmp_path: Path) -> None:
+    house = await House(tmp_path, interaction__register_at="first_message").start()
+    await invite(house)
+    asked, answered = asyncio.Event(), asyncio.Event()
+    register = house.core.register
+
+    async def slow(uri: str, kind: str) -> None:
+        asked.set()
+        await answered.wait()
+        await register(uri, kind)
+
+    house.core.register = slow  # type: ignore[method-assign]  # a server that takes its time
+    late = asyncio.ensure_future(house.invitations.ensure_registered(B, "im"))
+    await asked.wait()
+    ending = asyncio.ensure_future(house.invitations.end_account(B, "logout"))
+    await asyncio.wait({ending}, timeout=0.1)  # time enough to take it down, if nothing held it up
+    answered.set()
+    await asyncio.gather(late, ending)
+    assert house.core.registered == set() and await house.store.accounts() == []
+    await house.stop()
+
+
 async def test_registered_at_the_invitation_nothing_is_due_later(house: House) -> None:
     await invite(house)
     await house.invitations.ensure_registered(B, "im")
@@ -586,6 +608,11 @@ async def test_events_reach_listeners_and_stay_readable(house: House) -> None:
     assert feed.latest() == 3
     events = await feed.read(1)
     assert events is not None and [event.cursor for event in events] == [2, 3]
+    await house.store.close()
+    with pytest.raises(Unavailable):
+        await feed.read(1)
+    await house.restart()
+    feed = house.invitations.feed(ALICE)
     assert house.invitations.feed(CAROL).latest() == 0 and await house.invitations.feed(CAROL).read(0) == []
     stops = [feed.subscribe(heard.append) for _ in range(8)]
     with pytest.raises(TooManyRequests):
