@@ -66,7 +66,7 @@ class Expiry:
             self._expiring = asyncio.get_running_loop().create_task(self._expire_due())
 
     async def _expire_due(self) -> None:
-        upcoming: float | None
+        upcoming: float | None = self._clock() + STORE_PAUSE
         try:
             due = await self._store.expired(self._clock())
             if due:
@@ -76,7 +76,8 @@ class Expiry:
             upcoming = await self._store.next_expiry()
         except StoreError as error:
             log.warning("expiry: %s", error)
-            upcoming = self._clock() + STORE_PAUSE
+        except Exception:
+            log.exception("expiry failed, and is tried again")
         self._expiring = None
         if upcoming is not None:
             self.arm(upcoming)
