@@ -266,7 +266,7 @@ class Health(Protocol):
     """Readiness as the operator's probes ask for it."""
 
     async def ready(self) -> dict[str, str]:
-        """Return a component → ``ok`` or what is wrong, for ``core``, ``store``, ``delivery``."""
+        """Return a component → ``ok`` or what is wrong, for ``core`` and ``store``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,5 @@ class DeliveryDriver(Protocol):
     async def send(self, order: DeliveryOrder) -> None:
         """Hand the link over to the next server; returns when it has taken it. Raises DriverError."""
 
-    async def ready(self) -> None:
-        """Raise DriverError when the next server cannot be reached."""
-
     async def close(self) -> None:
         """Let go of what the driver holds."""

@@ -60,14 +60,6 @@ class EmailDelivery:
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise _driver_error(error) from error
 
-    async def ready(self) -> None:
-        """Connect, log in and leave."""
-        try:
-            client = await self._connect()
-            await _leave(client)
-        except (aiosmtplib.SMTPException, OSError) as error:
-            raise _driver_error(error) from error
-
     async def close(self) -> None:
         """Hold nothing: each mail has a connection of its own."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -22,8 +23,8 @@ from gateway.http.inviter import InviterCalls
 from gateway.http.negotiation import wanted_for_problem
 from gateway.http.page import WEB, Pages
 from gateway.http.problems import as_service_error, describe, extra_headers, trace_id
-from gateway.http.public import PublicCalls
-from gateway.http.routes import Router
+from gateway.http.public import HealthCalls, PublicCalls
+from gateway.http.routes import Route, Router
 from gateway.http.server import Detached, Server
 from gateway.http.throttle import Throttle
 from gateway.services import Services
@@ -61,10 +62,12 @@ class HttpServer:
         self._public_url = public_url.rstrip("/")
         self._trace = trace
         self._web_dir = web_dir
-        self._runner: web.ServerRunner | None = None
+        self._runners: list[web.ServerRunner] = []
         self.streams: Streams
         self.port = 0
         """Where we listen, once started."""
+        self.operator_port = 0
+        """Where health and readiness are, if they have a listener of their own."""
 
     @property
     def url(self) -> str:
@@ -74,7 +77,7 @@ class HttpServer:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def start(self) -> None:
-        """Listen; OSError when the address is taken, ssl.SSLError for a bad certificate."""
+        """Listen; OSError when an address is taken, ssl.SSLError for a bad certificate."""
         loop = asyncio.get_running_loop()
         self.streams = Streams(self._http.stream_ping, self._http.stream_timeout)
         limits = self._throttle
@@ -90,24 +93,39 @@ class HttpServer:
             *InviterCalls(face, self._services.inviters).routes(),
             *GuestCalls(face, self._services.guests, pages).routes(),
         ]
-        routes += PublicCalls(self._services.health, pages, routes, self._public_url).routes()
+        health = HealthCalls(self._services.health).routes()
+        routes += PublicCalls(pages, [*routes, *health], self._public_url).routes()
+        operators = self._http.operator_listen
+        try:
+            if operators:
+                self.operator_port = await self._listen(operators, health)
+            self.port = await self._listen(self._http.listen, routes if operators else [*routes, *health], self._tls())
+        except BaseException:
+            await self.close()
+            raise
+        log.info("listening for HTTP on %s", self.url)
+
+    async def _listen(self, address: str, routes: Sequence[Route], tls: ssl.SSLContext | None = None) -> int:
+        """Serve calls at ``host:port``; return the port."""
         dispatch = Dispatch(Router(routes), self._public_url)
         server = Server(dispatch.handle, error_answer=dispatch.problem, max_body=self._http.max_body, trace=self._trace)
-        self._runner = web.ServerRunner(server, shutdown_timeout=DRAIN)
-        await self._runner.setup()
-        host, port = split_host_port(self._http.listen)
-        site = web.TCPSite(self._runner, host, port, backlog=BACKLOG, ssl_context=self._tls())
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        log.info("listening for HTTP on %s", self.url)
+        runner = web.ServerRunner(server, shutdown_timeout=DRAIN)
+        self._runners.append(runner)
+        await runner.setup()
+        host, port = split_host_port(address)
+        await web.TCPSite(runner, host, port, backlog=BACKLOG, ssl_context=tls).start()
+        bound: int = runner.addresses[0][1]
+        return bound
 
     async def close(self) -> None:
         """Stop listening, end the streams, let running calls finish."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
+        runners, self._runners = self._runners, []
+        for runner in runners:
             for site in list(runner.sites):
                 await site.stop()
+        if runners:
             self.streams.close()
+        for runner in runners:
             await runner.cleanup()
 
     def _tls(self) -> ssl.SSLContext | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -15,21 +16,46 @@ from gateway.services import Health
 from translators import model
 
 
-class PublicCalls:
-    """Answers probes and serves what is the same for everybody."""
+class HealthCalls:
+    """Answers the probes of operators."""
 
-    def __init__(self, health: Health, pages: Pages, routes: Sequence[Route], public_url: str) -> None:
+    def __init__(self, health: Health) -> None:
         self._health = health
+        self._check: asyncio.Future[dict[str, str]] | None = None
+
+    def routes(self) -> list[Route]:
+        """Return the calls with their paths and bodies."""
+        answers = {200: model.Health, 503: model.Health}
+        return [
+            Route("GET", "/healthz", self.alive, "Is the process alive?", "anybody", None, answers, with_head=True),
+            Route("GET", "/readyz", self.ready, "Can it serve?", "anybody", None, answers, with_head=True),
+        ]
+
+    async def alive(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer as long as the event loop turns."""
+        return wanted(request.headers.get("Accept")).answer(model.Health(status="ok"))
+
+    async def ready(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Tell whether core and store are there; however many ask at once, each is asked once."""
+        format = wanted(request.headers.get("Accept"))
+        if self._check is None or self._check.done():
+            self._check = asyncio.ensure_future(self._health.ready())
+        checks = await asyncio.shield(self._check)
+        good = all(state == "ok" for state in checks.values())
+        return format.answer(model.Health(status="ok" if good else "unavailable", checks=checks), 200 if good else 503)
+
+
+class PublicCalls:
+    """Serves what is the same for everybody. ``routes`` are the other calls that the description is to have."""
+
+    def __init__(self, pages: Pages, routes: Sequence[Route], public_url: str) -> None:
         self._pages = pages
         own = self.routes()
         self._openapi = msgspec.Raw(msgspec.json.encode(document([*routes, *own], public_url)))
 
     def routes(self) -> list[Route]:
         """Return the calls with their paths and bodies."""
-        health = {200: model.Health, 503: model.Health}
         return [
-            Route("GET", "/healthz", self.alive, "Is the process alive?", "anybody", None, health, with_head=True),
-            Route("GET", "/readyz", self.ready, "Can it serve?", "anybody", None, health, with_head=True),
             Route(
                 "GET",
                 "/openapi.json",
@@ -49,17 +75,6 @@ class PublicCalls:
                 with_head=True,
             ),
         ]
-
-    async def alive(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer as long as the event loop turns."""
-        return wanted(request.headers.get("Accept")).answer(model.Health(status="ok"))
-
-    async def ready(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Tell whether core, store and delivery are there."""
-        format = wanted(request.headers.get("Accept"))
-        checks = await self._health.ready()
-        good = all(state == "ok" for state in checks.values())
-        return format.answer(model.Health(status="ok" if good else "unavailable", checks=checks), 200 if good else 503)
 
     async def openapi(self, request: web.BaseRequest) -> web.StreamResponse:
         """Give the OpenAPI document."""

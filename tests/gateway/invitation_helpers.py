@@ -109,9 +109,6 @@ class Mailbox:
         self.faults.happen("send", order.address)
         self.orders.append(order)
 
-    async def ready(self) -> None:
-        pass
-
     async def close(self) -> None:
         pass
 

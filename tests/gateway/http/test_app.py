@@ -264,6 +264,29 @@ async def test_health(house: House) -> None:
         assert answer.status == 503
 
 
+async def test_readiness_is_found_out_once_for_all_who_ask(house: House) -> None:
+    async def ask() -> int:
+        async with house.client.get("/readyz") as answer:
+            return answer.status
+
+    await ask()
+    assert await asyncio.gather(*(ask() for _ in range(10))) == [200] * 10
+    assert house.health.asked < 10
+    assert await ask() == 200
+
+
+async def test_a_listener_for_operators() -> None:
+    async with running(http={"operator_listen": "127.0.0.1:0"}) as house:
+        operators = f"http://127.0.0.1:{house.server.operator_port}"
+        for path in ("/healthz", "/readyz"):
+            async with house.client.get(path) as answer:
+                assert answer.status == 404, "not for the public"
+            async with house.client.get(operators + path) as answer:
+                assert answer.status == 200
+        async with house.client.get(f"{operators}/openapi.json") as answer:
+            assert answer.status == 404
+
+
 async def test_openapi(house: House) -> None:
     async with house.client.get("/openapi.json") as answer:
         assert answer.headers["Content-Type"] == "application/json"
