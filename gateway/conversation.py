@@ -35,7 +35,7 @@ SEEN_LIMIT = 64
 class Outgoing:
     """A guest's message on its way: done when its row is committed and the peer's answer is in (design: states)."""
 
-    __slots__ = ("committed", "entry", "error", "guest", "on_done", "settled")
+    __slots__ = ("committed", "entry", "error", "guest", "hurried", "on_done", "settled")
 
     def __init__(self, guest: GuestSession, entry: Entry, on_done: Callable[[Outgoing], None] | None) -> None:
         self.guest = guest
@@ -44,7 +44,14 @@ class Outgoing:
         """Who waits for the outcome; None once they were told ``pending``."""
         self.committed = False
         self.settled = False
+        self.hurried = False
+        """``message_wait`` has passed: whoever waits is told as soon as the row is committed."""
         self.error: ServiceError | None = None
+
+    def hurry(self) -> None:
+        """Wait no longer than for the commit."""
+        self.hurried = True
+        self._finish()
 
     def stored(self, entry: Entry, error: Exception | None) -> None:
         """Take the store's answer."""
@@ -87,7 +94,7 @@ class Outgoing:
         self.guest.outgoing_settled(self, state)
 
     def _finish(self) -> None:
-        if self.committed and self.settled and self.on_done is not None:
+        if self.committed and (self.settled or self.hurried) and self.on_done is not None:
             on_done, self.on_done = self.on_done, None
             on_done(self)
 

@@ -40,6 +40,9 @@ from translators.model import (
 if TYPE_CHECKING:
     from gateway.sessions import Guests
 
+STORE_WAIT = 0.5
+"""Seconds beyond ``message_wait`` that a commit may take: nothing is answered 2xx before it."""
+
 Listener = Callable[[Event | None], None]
 
 KEY_REUSED = "This Idempotency-Key was used for another message."
@@ -294,20 +297,26 @@ class GuestSession(AgentHandler):
             if not waiter.done():
                 waiter.set_result(None)
 
+        def late() -> None:
+            nonlocal timer
+            outgoing.hurry()
+            if outgoing.on_done is not None:
+                timer = loop.call_later(STORE_WAIT, done, outgoing)
+
         outgoing = Outgoing(self, entry, done)
         outgoing.committed = committed
         if not committed:
             self.guests.store.append(entry, outgoing.stored)
         self.conversation(relation).send(outgoing)
-        timer = loop.call_later(self.guests.settings.message_wait, done, outgoing)
+        timer = loop.call_later(self.guests.settings.message_wait, late)
         try:
             await waiter
         finally:
             timer.cancel()
         if outgoing.on_done is not None:
             outgoing.on_done = None
-            if not outgoing.committed:
-                raise Unavailable("The store takes too long.", retry_after=5, message_id=entry.id)
+            raise Unavailable("The store takes too long.", retry_after=5, message_id=entry.id)
+        if not outgoing.settled:
             self.show(entry)
             return MessageAnswer(id=entry.id, state="pending")
         if outgoing.error is not None:
