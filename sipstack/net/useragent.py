@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
+from weakref import WeakValueDictionary
 
 from sipstack import ids
 from sipstack.errors import RemoteProtocolError
@@ -92,6 +93,7 @@ class UserAgent:
         "_binding",
         "_chats",
         "_digest",
+        "_paging",
         "domain",
         "endpoint",
         "expires",
@@ -133,6 +135,8 @@ class UserAgent:
         self._binding: Binding | None = None
         self._digest: DigestClient | None = None
         self._chats: set[ChatSession] | None = None
+        self._paging: WeakValueDictionary[str, asyncio.Lock] | None = None
+        """Target → lock, held while a MESSAGE to it is pending; gone when nobody holds it or waits for it."""
         endpoint.pool.add(self)
 
     def __repr__(self) -> str:
@@ -245,9 +249,18 @@ class UserAgent:
     async def message(
         self, uri: Uri, body: bytes, content_type: str = "text/plain", *, timeout: float | None = None
     ) -> Response:
-        """Send a SIP MESSAGE (RFC 3428) and return the final response. Raise as :meth:`Endpoint.request`."""
-        request = self.create_request("MESSAGE", uri, headers=[("Content-Type", content_type)], body=body)
-        return await self.endpoint.request(request, digest=self.digest, timeout=timeout)
+        """Send a SIP MESSAGE (RFC 3428) and return the final response. Raise as :meth:`Endpoint.request`.
+
+        One to the same ``uri`` that is pending goes first (A-EXT-08); ``timeout`` counts from then on.
+        """
+        if self._paging is None:
+            self._paging = WeakValueDictionary()
+        lock = self._paging.get(uri.aor)
+        if lock is None:
+            lock = self._paging[uri.aor] = asyncio.Lock()
+        async with lock:
+            request = self.create_request("MESSAGE", uri, headers=[("Content-Type", content_type)], body=body)
+            return await self.endpoint.request(request, digest=self.digest, timeout=timeout)
 
     async def invite(
         self,

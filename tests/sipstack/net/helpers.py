@@ -164,6 +164,7 @@ class Phone(AgentHandler):
         self.invitations: list[IncomingInvitation] = []
         self.cancelled: list[IncomingInvitation] = []
         self.pages: list[IncomingPage] = []
+        self.hold_pages = False
         self.events: list[RegistrationEvent] = []
         self.react: Callable[[IncomingInvitation], Any] = lambda invitation: self.open.append(
             invitation.answer(self.chats)
@@ -179,7 +180,8 @@ class Phone(AgentHandler):
 
     def message_received(self, agent: UserAgent, message: IncomingPage) -> None:
         self.pages.append(message)
-        message.accept()
+        if not self.hold_pages:
+            message.accept()
 
 
 class World:

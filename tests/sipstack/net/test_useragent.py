@@ -146,6 +146,21 @@ async def test_asserted_identity_needs_trust() -> None:
         assert page.content_type == "text/plain;charset=utf-8"
 
 
+async def test_one_message_pending_for_each_target() -> None:
+    """A-EXT-08: what comes next leaves after the final response."""
+    async with pair() as (around, agent, _, phone):
+        phone.hold_pages = True
+        held = phone.pages
+        sending = [asyncio.ensure_future(agent.message(B, b"%d" % number)) for number in range(3)]
+        elsewhere = Uri.parse(f"sip:nobody@{REALM}")
+        assert (await agent.message(elsewhere, b"hello")).status == 404, "another target does not wait"
+        for number in range(3):
+            await until(lambda: len(held) > number)  # noqa: B023  # called before the number changes
+            assert held[number].body == b"%d" % number
+            held[number].accept()
+        assert [response.status for response in await asyncio.gather(*sending)] == [200] * 3
+
+
 async def test_found_by_aor_and_called_party() -> None:
     async with pair() as (around, agent, other, phone):
         hop = around.b.uri()
