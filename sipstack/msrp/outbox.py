@@ -242,10 +242,11 @@ class Outbox:
     def _abort_chunk(self) -> None:
         """End the chunk under way; its answer matters to nobody any more."""
         self._frames.insert(0, _end_line(self._transaction_id, "#"))
-        message, self._message = self._message, None
-        if self._waiting.pop(self._transaction_id, None) is not None and message is not None:
-            message.outstanding -= 1
-            message.session.outstanding -= 1
+        self._message = None
+        waited = self._waiting.pop(self._transaction_id, None)
+        if waited is not None and waited.failure_report == "yes":
+            waited.outstanding -= 1
+            waited.session.outstanding -= 1
         self.wake()
 
 

@@ -279,6 +279,15 @@ def test_messages_without_failure_report_are_sent_when_written(end: End, wish: F
     assert len(end.done) == 1 and session.outstanding == 0
 
 
+@pytest.mark.parametrize("wish", ["no", "partial", "yes"])
+def test_a_stopped_message_leaves_the_window_as_it_was(end: End, wish: FailureReport) -> None:
+    session = end.session()
+    message = session.send(b"x" * 200_000, "text/plain", failure_report=wish)
+    end.connection.data_to_send(end.clock.now)
+    message.cancel()
+    assert (message.outstanding, session.outstanding) == (0, 0)
+
+
 def test_error_response_to_a_partial_message(end: End) -> None:
     session = end.session()
     session.send(b"x", "text/plain", failure_report="partial", message_id="partial1", on_done=end.on_done)
