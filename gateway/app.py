@@ -293,6 +293,7 @@ def endpoint_config(config: Config) -> EndpointConfig:
         msrp_advertise_host=msrp_advertise[0],
         msrp_advertise_port=msrp_advertise[1],
         msrp_allowed=reachable_peers(config.msrp.allowed_networks, config.msrp.allowed_ports),
+        msrp_connect_timeout=config.msrp.connect_timeout,
         msrp_setup=config.msrp.setup,
         max_message_size=config.msrp.max_message_size,
         user_agent=config.sip.user_agent,

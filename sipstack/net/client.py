@@ -208,7 +208,7 @@ class ClientRequest:
             attempt.headers.insert("Max-Forwards", MAX_FORWARDS)
         if self._digest is not None:
             self._digest.authorize(attempt)
-        flow = target if isinstance(target, Flow) else Flow(target.transport, (target.host, target.port))
+        flow = target if isinstance(target, Flow) else target.flow
         attempt.headers.insert("Via", endpoint.via(flow.transport))
         if flow.transport == "UDP" and switch and endpoint.is_too_long(attempt) and isinstance(target, Target):
             self._udp_left = True

@@ -52,6 +52,8 @@ class EndpointConfig:
     msrp_advertise_port: int | None = None
     msrp_allowed: Callable[[str, int], bool] = anywhere
     """Whether MSRP may connect to this address and port, which a peer has chosen."""
+    msrp_connect_timeout: float = 10.0
+    """Seconds for an MSRP connection of ours to come up."""
     msrp_setup: Literal["actpass", "active"] = "actpass"
     """``actpass``: peers can reach us; ``active``: we always connect (behind NAT or a relay)."""
     max_message_size: int = MAX_MESSAGE_SIZE

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from types import TracebackType
 from typing import Any, Self
 
 from sipstack.errors import ConnectionClosed, ParseError, TransactionTimeout
@@ -29,7 +28,7 @@ from sipstack.net.hub import MsrpHub
 from sipstack.net.locator import Locator
 from sipstack.net.pool import UserAgentPool
 from sipstack.net.pump import TransactionPump
-from sipstack.net.resolver import Resolver, Target
+from sipstack.net.resolver import Resolver
 from sipstack.net.timers import TimerHeap
 from sipstack.net.transport import SipTransport
 from sipstack.net.wallclock import DateTime
@@ -128,6 +127,7 @@ class Endpoint:
             advertise=(host, config.msrp_advertise_port or 0),
             trace=self.trace,
             allowed=config.msrp_allowed,
+            connect_timeout=config.msrp_connect_timeout,
             schedule=self.timers.schedule,
         )
         await hub.start()
@@ -163,9 +163,7 @@ class Endpoint:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     # addresses
@@ -299,12 +297,11 @@ class Endpoint:
         if isinstance(hop, Flow):
             self._send_ack(request, hop)
             return
-
-        def send_to_first(targets: list[Target]) -> None:
-            target = targets[0]
-            self._send_ack(request, Flow(target.transport, (target.host, target.port)))
-
-        self._locator.find(hop, send_to_first, lambda error: logger.info("%s is not sent: %s", request.method, error))
+        self._locator.find(
+            hop,
+            lambda targets: self._send_ack(request, targets[0].flow),
+            lambda error: logger.info("%s is not sent: %s", request.method, error),
+        )
 
     # responses
 

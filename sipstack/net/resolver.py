@@ -15,6 +15,7 @@ import dns.resolver
 
 from sipstack import ids
 from sipstack.errors import ConnectionClosed
+from sipstack.flow import Flow
 from sipstack.sip.uri import Uri
 
 DEFAULT_PORT = 5060
@@ -41,6 +42,11 @@ class Target:
     transport: str
     host: str
     port: int
+
+    @property
+    def flow(self) -> Flow:
+        """Where to send: a connection that is there, or a new one."""
+        return Flow(self.transport, (self.host, self.port))
 
 
 def numeric_host(host: str) -> str | None:
