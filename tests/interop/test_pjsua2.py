@@ -180,3 +180,10 @@ async def is_asked_and_called(net: World, guest: Guest) -> None:
 async def test_wrong_password(net: World) -> None:
     async with registered(net, "UDP", "guessed") as peer:
         assert (await peer.wait_for("registration"))["status"] == 401
+
+
+async def test_sha_256_at_kamailio(tmp_path: Path) -> None:
+    needs_kamailio()
+    async with kamailio_world(tmp_path, algorithm="SHA-256") as world, registered(world, "TCP") as peer:
+        assert (await peer.wait_for("registration"))["status"] == 200
+        assert await world.core.is_registered("a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -55,6 +56,11 @@ async def call(world: World, transport: Transport, scenario: str, user: str = "a
     port = await register(world, transport, user)
     keys = {"user": user, "domain": DOMAIN, "guest": "b", **keys}
     return await run(world.folder, scenario, world.core.address, transport=transport, port=port, **keys)
+
+
+def arrived(world: World, start: str) -> int:
+    """Return how many messages that begin so came to the gateway; a segment of TCP may hold several."""
+    return len(re.findall(f"(?m)^{re.escape(start)}", "".join(world.wire(direction="in"))))
 
 
 # the gateway calls
@@ -115,17 +121,17 @@ async def test_sipp_rings_until_the_gateway_gives_up(kamailio_net: World, transp
         assert (answer.status, answer.json["state"]) == (202, "pending")
         await guest.wait_for_event(kind("receipt", id=answer.json["id"], state="failed"))
     assert len(kamailio_net.sent("CANCEL")) == 1
-    await eventually(lambda: kamailio_net.received("SIP/2.0 487"))
+    await eventually(lambda: arrived(kamailio_net, "SIP/2.0 487"))
 
 
 async def test_guest_leaves_while_it_rings(kamailio_net: World, transport: Transport) -> None:
     async with called(kamailio_net, transport, "uas_ring") as (_, guest):
         sending = asyncio.create_task(guest.send("anybody there?"))
-        await eventually(lambda: kamailio_net.received("SIP/2.0 180"))
+        await eventually(lambda: arrived(kamailio_net, "SIP/2.0 180"))
         assert (await guest.logout()).status == 204
         assert (await sending).status == 409
     assert len(kamailio_net.sent("CANCEL")) == 1
-    await eventually(lambda: kamailio_net.received("SIP/2.0 487"))
+    await eventually(lambda: arrived(kamailio_net, "SIP/2.0 487"))
 
 
 async def test_sipp_asks_and_refreshes_inside_the_dialog(kamailio_net: World, transport: Transport) -> None:
@@ -159,7 +165,7 @@ async def test_sipp_calls_the_guest(kamailio_net: World, transport: Transport, s
     assert setup != NO_SETUP or "a=setup" not in sipp.messages
     [answered] = [text for text in kamailio_net.sent("SIP/2.0 200") if "\r\nCSeq: 1 INVITE" in text]
     assert "\r\nContact: <sip:" in answered and "cpm.session" in answered
-    assert len(kamailio_net.received("BYE")) == 1
+    assert arrived(kamailio_net, "BYE sip:") == 1
 
 
 async def test_sipp_calls_and_talks(kamailio_net: World, transport: Transport) -> None:
