@@ -64,7 +64,7 @@ class Capture:
         ports = " or ".join(f"port {port}" for port in (*self.ports, self._mark_port))
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *("dumpcap", "-q", "-i", "lo", "-P", "-B", "32", "-w", str(self.file), "-f", ports),
+                *("dumpcap", "-q", "-p", "-i", "lo", "-P", "-B", "32", "-w", str(self.file), "-f", ports),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
