@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.arrivals import FirstMessage, Page
-from gateway.conversation import Conversation, Outgoing
+from gateway.conversation import Conversation
+from gateway.feed import GuestFeed
+from gateway.outbox import GuestOutbox
 from gateway.refusals import refusals
-from gateway.services import Ended, Forbidden, NoRelation, PeerOffline, TooManyRequests, Unavailable, Unprocessable
+from gateway.relations import Relation, Relations
+from gateway.services import Ended, PeerOffline, Unavailable
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception
-from gateway.views import event_of, message_view, receipt_body, session_body, status_body
-from sipstack import ids
+from gateway.views import message_view, session_body, status_body
 from sipstack.errors import RemoteProtocolError, SipstackError
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.useragent import AgentHandler, UserAgent
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed
-from sipstack.sip.uri import Uri
 from translators.from_http import text_body
 from translators.from_msrp import is_chat_type, text_of
 from translators.from_sip import PeerStatus
 from translators.model import (
-    Event,
     MessageAnswer,
     MessageRequest,
     Messages,
-    MessageState,
     SessionState,
     StatusAnswer,
     format_time,
@@ -40,58 +36,25 @@ from translators.model import (
 if TYPE_CHECKING:
     from gateway.sessions import Guests
 
-STORE_WAIT = 0.5
-"""Seconds beyond ``message_wait`` that a commit may take: nothing is answered 2xx before it."""
-
-Listener = Callable[[Event | None], None]
-
-KEY_REUSED = "This Idempotency-Key was used for another message."
-
-
-@dataclass(slots=True)
-class Relation:
-    """One invitation as far as the conversation needs it."""
-
-    invitation_id: int
-    uid: str
-    sip: str
-    name: str | None
-    identities: tuple[str, ...]
-    types: tuple[str, ...]
-    until: float
-    """Wall time at which it ends, Unix seconds."""
-    conversation: Conversation | None = field(default=None, repr=False)
-
 
 class GuestSession(AgentHandler):
     """A logged-in guest: the user agent, the relations, the conversations and the event feed.
 
-    Nothing here runs by itself: calls come from HTTP, from the user agent and from the store. Every event is stored
-    first and offered to the open streams after its commit, in the order of its cursor.
+    Nothing here runs by itself: calls come from HTTP, from the user agent and from the store.
     """
 
     __slots__ = (
-        "_by_identity",
-        "_changed",
-        "_changing",
         "_closed",
-        "_committed",
         "_ended",
-        "_in_flight",
-        "_listeners",
         "_lost",
-        "_reads",
-        "_shown",
         "_told",
-        "_unread_bytes",
-        "_unread_count",
         "account",
         "account_id",
         "agent",
         "authorizations",
-        "cursor",
+        "feed",
         "guests",
-        "last_seen",
+        "outbox",
         "registering",
         "relations",
     )
@@ -100,51 +63,35 @@ class GuestSession(AgentHandler):
         self.guests = guests
         self.account_id = account_id
         self.account = account
-        self.cursor = cursor
-        """Cursor of the newest event, stored or about to be."""
-        self._committed = cursor
         self.agent: UserAgent
-        self.relations: dict[str, Relation] = {}
+        self.relations = Relations()
+        self.feed = GuestFeed(guests.store, account_id, account, cursor, self.relations, guests.settings.max_streams)
+        """Everything that happens to the guest."""
+        self.outbox = GuestOutbox(self)
         self.authorizations: dict[str, int] = {}
         """Authorization header proven before → invitation whose secret it holds."""
-        self.last_seen = time.monotonic()
         self.registering: asyncio.Future[None] | None = None
-        self._by_identity: dict[str, Relation] = {}
         self._closed = False
         self._ended: set[str] | None = None
         self._lost = False
-        self._listeners: tuple[Listener, ...] = ()
-        self._in_flight: dict[str, tuple[str, str, asyncio.Future[MessageAnswer]]] | None = None
-        self._shown: set[int] | None = None
-        self._changing: dict[int, str] | None = None
-        self._changed: set[int] | None = None
-        self._reads = 0
         self._told: dict[str, str] | None = None
-        self._unread_count = 0
-        self._unread_bytes = 0
+
+    def touch(self) -> None:
+        """Note that the guest's client was heard of."""
+        self.feed.last_seen = time.monotonic()
 
     # relations
 
     def relate(self, relation: Relation) -> None:
         """Add or renew the relation to one inviter."""
-        known = self.relations.get(relation.uid)
-        if known is not None:
-            relation.conversation = known.conversation
-            if relation.conversation is not None:
-                relation.conversation.relation = relation
-            self._forget_identities(known)
-        self.relations[relation.uid] = relation
+        self.relations.add(relation)
         if self._ended is not None:
             self._ended.discard(relation.uid)
-        for identity in (relation.uid, relation.sip, *relation.identities):
-            self._by_identity[identity] = relation
-            self._by_identity[_canonical(identity)] = relation
 
     async def end_relation(self, uid: str, reason: str) -> None:
         """Let go of one inviter: BYE, no more status. The guest is told, also when the end was before a restart."""
-        relation = self.relations.pop(uid, None)
+        relation = self.relations.take_out(uid)
         if relation is not None:
-            self._forget_identities(relation)
             self.guests.presence.leave(self, relation.sip)
             if self._told is not None:
                 self._told.pop(uid, None)
@@ -153,46 +100,23 @@ class GuestSession(AgentHandler):
         elif self._ended is not None and uid in self._ended:
             return
         self._ended = {*(self._ended or ()), uid}
-        self.announce("session", uid, session_body(_session_state(reason), uid, reason))
+        self.feed.announce("session", uid, session_body(_session_state(reason), uid, reason))
 
-    def _forget_identities(self, relation: Relation) -> None:
-        for identity in [key for key, known in self._by_identity.items() if known is relation]:
-            del self._by_identity[identity]
-
-    def relation_to(self, identity: str, kind: str | None = None) -> Relation:
-        """Return the valid relation to an inviter, named by UID or any identity; with ``kind`` it must carry that."""
-        relation = self._by_identity.get(identity) or self._by_identity.get(_canonical(identity))
-        if relation is None:
-            raise NoRelation(f"{identity} has not invited this guest.")
-        if relation.until <= time.time():
-            raise Ended("The invitation has expired.")
-        if kind is not None and kind not in relation.types:
-            raise Forbidden(f"The invitation of {relation.uid} is not for {kind}.")
-        return relation
-
-    def _check_lasts(self, relation: Relation) -> None:
+    def check_lasts(self, relation: Relation) -> None:
         """Raise Ended for a relation or a session that has ended while the store or the core was asked."""
         if self._closed or relation.uid not in self.relations:
             raise Ended("The invitation has just ended.")
-
-    def _relation_by_assertion(self, asserted: Sequence[Uri]) -> Relation | None:
-        """Find who speaks by P-Asserted-Identity; anything else a caller claims does not count."""
-        for uri in asserted:
-            relation = self._by_identity.get(_canonical(str(uri)))
-            if relation is not None and relation.until > time.time():
-                return relation
-        return None
 
     # status
 
     async def status(self, inviter: str) -> StatusAnswer:
         """Ask the network for an inviter's status and watch it from now on."""
-        self.last_seen = time.monotonic()
-        relation = self.relation_to(inviter)
+        self.touch()
+        relation = self.relations.to(inviter)
         await self._registered()
         status = await self.guests.presence.ask(self, relation.uid, relation.sip)
         try:
-            self._check_lasts(relation)
+            self.check_lasts(relation)
         except Ended:
             self.guests.presence.leave(self, relation.sip)
             raise
@@ -203,7 +127,7 @@ class GuestSession(AgentHandler):
         """Push a probe's result, if it differs from what this guest was last told."""
         relation = self.relations.get(uid)
         if relation is not None and self._note_told(uid, status):
-            self.announce("status", uid, status_body(self._status_answer(relation, status)))
+            self.feed.announce("status", uid, status_body(self._status_answer(relation, status)))
 
     def _note_told(self, uid: str, status: PeerStatus) -> bool:
         if self._told is None:
@@ -227,111 +151,12 @@ class GuestSession(AgentHandler):
 
     async def send(self, request: MessageRequest, key: str | None) -> MessageAnswer:
         """Send a message to an inviter; a retry with the same key is answered from the first one's outcome."""
-        self.last_seen = time.monotonic()
-        relation = self._by_identity.get(request.to)
-        if relation is None or relation.until <= time.time() or "im" not in relation.types:
-            relation = self.relation_to(request.to, "im")
+        self.touch()
+        relation = self.relations.to(request.to, "im")
         body = text_body(request.message, self.guests.settings.max_message_size)
         if self.guests.settings.require_online and (await self.status(relation.uid)).status != "online":
             raise PeerOffline(f"{relation.sip} is not online.")
-        key = key or request.id
-        if key is None:
-            return await self._send(relation, ids.message_id(), body)
-        return await self._send_once(relation, self._message_id(key), body)
-
-    async def _send_once(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
-        if self._in_flight is None:
-            self._in_flight = {}
-        uid, text, running = self._in_flight.get(message_id, (relation.uid, body, None))
-        if (uid, text) != (relation.uid, body):
-            raise Unprocessable(KEY_REUSED, message_id=message_id)
-        if running is not None:
-            return await asyncio.shield(running)
-        running = asyncio.get_running_loop().create_future()
-        self._in_flight[message_id] = relation.uid, body, running
-        try:
-            answer = await self._send_or_repeat(relation, message_id, body)
-        except BaseException as error:
-            cancelled = isinstance(error, asyncio.CancelledError)
-            running.set_exception(Unavailable("The first attempt was given up.") if cancelled else error)
-            running.exception()  # whoever sent the same key meanwhile gets it; nobody else has to
-            raise
-        else:
-            running.set_result(answer)
-            return answer
-        finally:
-            del self._in_flight[message_id]
-
-    async def _send_or_repeat(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
-        """Answer a retry from the store. What failed, or perhaps did not arrive, is tried again with the same id."""
-        with self._reading(), refusals():
-            entry = await self.guests.store.find_message(self.account_id, message_id)
-            if entry is not None:
-                self._read([entry])
-        if entry is None:
-            return await self._send(relation, message_id, body)
-        self._check_lasts(relation)
-        if entry.body != body or entry.uid != relation.uid:
-            raise Unprocessable(KEY_REUSED, message_id=message_id)
-        if entry.state not in ("failed", "unknown"):
-            return MessageAnswer(id=message_id, state=cast(MessageState, entry.state))
-        entry.state = "pending"
-        self._write_state(entry.cursor, "pending")
-        return await self._deliver(relation, entry, committed=True)
-
-    def _message_id(self, key: str) -> str:
-        """Derive the wire's Message-ID from account and key, so that a retry has the same one after a restart too."""
-        return hashlib.sha256(f"{self.account}\0{key}".encode()).hexdigest()[:24]
-
-    async def _send(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
-        self._check_lasts(relation)
-        entry = self._entry("message", relation.uid, message_id, "out", "pending", "text/plain", body)
-        return await self._deliver(relation, entry)
-
-    async def _deliver(self, relation: Relation, entry: Entry, *, committed: bool = False) -> MessageAnswer:
-        """Send and, unless it is there already, store an entry side by side; wait for both, but not for ever."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-
-        def done(outgoing: Outgoing) -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        def late() -> None:
-            nonlocal timer
-            outgoing.hurry()
-            if outgoing.on_done is not None:
-                timer = loop.call_later(STORE_WAIT, done, outgoing)
-
-        outgoing = Outgoing(self, entry, done)
-        outgoing.committed = committed
-        if not committed:
-            self.guests.store.append(entry, outgoing.stored)
-        self.conversation(relation).send(outgoing)
-        timer = loop.call_later(self.guests.settings.message_wait, late)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-        if outgoing.on_done is not None:
-            outgoing.on_done = None
-            raise Unavailable("The store takes too long.", retry_after=5, message_id=entry.id)
-        if not outgoing.settled:
-            self.show(entry)
-            return MessageAnswer(id=entry.id, state="pending")
-        if outgoing.error is not None:
-            raise outgoing.error
-        return MessageAnswer(id=entry.id, state="sent")
-
-    def resend(self, unresolved: Sequence[Entry]) -> None:
-        """Send stored messages whose outcome was not known when the last process ended, with the same ids."""
-        for entry in unresolved:
-            relation = self.relations.get(entry.uid)
-            if relation is not None:
-                outgoing = Outgoing(self, entry, None)
-                outgoing.committed = True
-                self.show(entry)
-                self.conversation(relation).send(outgoing)
+        return await self.outbox.send(relation, body, key or request.id)
 
     def recall(self, received: Sequence[tuple[str, str]]) -> None:
         """Take UIDs and ids of what inviters wrote before a restart: they repeat what got no 200."""
@@ -346,78 +171,16 @@ class GuestSession(AgentHandler):
             relation.conversation = Conversation(self, relation)
         return relation.conversation
 
-    def outgoing_committed(self, outgoing: Outgoing) -> None:
-        """Offer the guest's own message to the streams: a second tab shows it too."""
-        if self._listeners and outgoing.entry.state == "pending":
-            self.show(outgoing.entry)
-        self._offer(outgoing.entry)
-
-    def outgoing_settled(self, outgoing: Outgoing, state: str) -> None:
-        """Write the outcome; whoever was shown ``pending`` hears of the change."""
-        entry = outgoing.entry
-        entry.state = state  # before the look at ``taken``, which the writer's thread sets before it reads the state
-        if entry.taken:
-            self._write_state(entry.cursor, state)
-        if self._shown and entry.cursor in self._shown:
-            self._shown.discard(entry.cursor)
-            cause = outgoing.error.sip if outgoing.error is not None else None
-            self.announce("receipt", entry.uid, receipt_body(entry.id, state, entry.uid, cause))
-
-    def _write_state(self, cursor: int, state: str) -> None:
-        """Change a row; until that is committed, whoever reads the row is told what it will be."""
-        if self._changing is None:
-            self._changing = {}
-        self._changing[cursor] = state
-
-        def done(error: Exception | None) -> None:
-            # what could not be written still counts while we live; after that it is sent again
-            if error is None and self._changing is not None and self._changing.get(cursor) == state:
-                if self._reads:
-                    self._changed = {*(self._changed or ()), cursor}
-                else:
-                    del self._changing[cursor]
-
-        self.guests.store.set_state(self.account_id, cursor, state, done)
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Keep the changes that are committed while the store is read: the read may have begun before them."""
-        self._reads += 1
-        try:
-            yield
-        finally:
-            self._reads -= 1
-            if not self._reads and self._changed is not None:
-                for cursor in self._changed:
-                    if self._changing is not None:
-                        self._changing.pop(cursor, None)
-                self._changed = None
-
-    def _read(self, entries: Sequence[Entry]) -> None:
-        """Note what a client is about to be shown."""
-        for entry in entries:
-            if entry.direction == "out":
-                if self._changing is not None:
-                    entry.state = self._changing.get(entry.cursor, entry.state)
-                if entry.state == "pending":
-                    self.show(entry)
-
-    def show(self, entry: Entry) -> None:
-        """Note that the guest was shown a state that is not final: its change will be an event."""
-        if self._shown is None:
-            self._shown = set()
-        self._shown.add(entry.cursor)
-
     # incoming messages
 
     def refuse_incoming(self, relation: Relation, content_type: str, size: int) -> tuple[int, str] | None:
         """Return the MSRP code to refuse a message with, None when it is welcome."""
         limits = self.guests.settings
-        if relation.until <= time.time() or self.relations.get(relation.uid) is not relation:
+        if relation.is_over or self.relations.get(relation.uid) is not relation:
             return 403, "The invitation is over"
         if not is_chat_type(content_type):
             return 415, "Media type not understood"
-        if self._unread_count >= limits.inbox_count or self._unread_bytes + size > limits.inbox_bytes:
+        if self.feed.unread_count >= limits.inbox_count or self.feed.unread_bytes + size > limits.inbox_bytes:
             return 413, "Inbox full"
         return None
 
@@ -430,17 +193,8 @@ class GuestSession(AgentHandler):
         done: Callable[[Entry, Exception | None], None],
     ) -> None:
         """Store a message of an inviter; ``done`` is called after the commit."""
-        entry = self._entry("message", relation.uid, message_id, "in", "delivered", content_type, text_of(body))
-        self._unread_count += 1
-        self._unread_bytes += len(body)
-
-        def stored(entry: Entry, error: Exception | None) -> None:
-            if error is not None:
-                self._unread_count = max(self._unread_count - 1, 0)
-                self._unread_bytes = max(self._unread_bytes - len(body), 0)
-            done(entry, error)
-
-        self.guests.store.append(entry, stored)
+        entry = self.feed.incoming(relation.uid, message_id, text_of(body), content_type)
+        self.feed.store_incoming(entry, len(body), done)
 
     # sipstack.net.useragent.AgentHandler
 
@@ -449,14 +203,14 @@ class GuestSession(AgentHandler):
         if isinstance(event, Registered):
             lost, self._lost = self._lost, False
             if lost:
-                self.announce("session", "", session_body("restored", None, None))
+                self.feed.announce("session", "", session_body("restored", None, None))
         elif isinstance(event, RegistrationFailed) and self.registering is None and not self._lost:
             self._lost = True
-            self.announce("session", "", session_body("failed", None, "The network does not answer."))
+            self.feed.announce("session", "", session_body("failed", None, "The network does not answer."))
 
     def chat_invited(self, agent: UserAgent, invitation: IncomingInvitation) -> None:
         """Take a chat that an inviter opens; 403 to everybody else."""
-        relation = self._relation_by_assertion(invitation.asserted)
+        relation = self.relations.asserted(invitation.asserted)
         if relation is None or "im" not in relation.types:
             invitation.reject(403, "No invitation joins the two")
             return
@@ -491,11 +245,11 @@ class GuestSession(AgentHandler):
 
     def options_received(self, agent: UserAgent, probe: IncomingProbe) -> int:
         """Return the status for OPTIONS: whoever has not invited the guest does not learn whether they are there."""
-        return 200 if self._relation_by_assertion(probe.asserted) is not None else 403
+        return 200 if self.relations.asserted(probe.asserted) is not None else 403
 
     def message_received(self, agent: UserAgent, page: IncomingPage) -> None:
         """Take a SIP MESSAGE of an inviter; 200 follows the commit (B-PGR-03)."""
-        relation = self._relation_by_assertion(page.asserted)
+        relation = self.relations.asserted(page.asserted)
         if relation is None or "im" not in relation.types:
             page.reject(403)
             return
@@ -536,11 +290,6 @@ class GuestSession(AgentHandler):
         """Register at the core; raises ServiceError when it refuses or does not answer."""
         await self._registered()
 
-    def end_streams(self) -> None:
-        """Close the open streams; their clients come back after a restart."""
-        for listener in self._listeners:
-            listener(None)
-
     async def logout(self) -> None:
         """End every relation of the guest (design: step 10)."""
         await self.guests.lifecycle.end_account(self.account, "logout")
@@ -554,112 +303,25 @@ class GuestSession(AgentHandler):
         conversations = [item.conversation for item in relations if item.conversation is not None]
         await asyncio.gather(*(conversation.close(reason, over=final) for conversation in conversations))
         if final:
-            self.cursor += 1
-            entry = Entry(self.account_id, self.cursor, "session", "", "", "", "", time.time(), "", "")
-            entry.body = session_body(_session_state(reason), None, reason)
-            self._offer(entry)
-            self.end_streams()
+            self.feed.offer(self.feed.entry("session", "", session_body(_session_state(reason), None, reason)))
+            self.feed.end()
         await self.agent.close(timeout=self.guests.settings.register_timeout)
-
-    # events: gateway.services.EventFeed
-
-    @property
-    def feed(self) -> GuestSession:
-        """The feed of the guest's events is the session itself."""
-        return self
-
-    def latest(self) -> int:
-        """Return the cursor of the newest event that was committed and offered."""
-        return self._committed
-
-    async def read(self, after: int, limit: int = 100) -> Sequence[Event] | None:
-        """Return stored events behind ``after``; None when some of them are gone."""
-        self.last_seen = time.monotonic()
-        with self._reading(), refusals():
-            entries = await self.guests.store.events_after(self.account_id, after, limit)
-            if entries is None:
-                return None
-            self._read(entries)
-        if len(entries) < limit:
-            self._unread_count = self._unread_bytes = 0
-        return [self.event(entry) for entry in entries]
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Offer every further event to ``listener``."""
-        if len(self._listeners) >= self.guests.settings.max_streams:
-            raise TooManyRequests("This guest has too many event streams open.", retry_after=5)
-        self._listeners = (*self._listeners, listener)
-
-        def unsubscribe() -> None:
-            self._listeners = tuple(known for known in self._listeners if known is not listener)
-            self.last_seen = time.monotonic()
-
-        return unsubscribe
-
-    @property
-    def watched(self) -> bool:
-        """Tell whether a stream or a poll of the guest is open."""
-        return bool(self._listeners)
-
-    def announce(self, kind: str, uid: str, body: str) -> None:
-        """Store an event that is no message and offer it after its commit."""
-        entry = self._entry(kind, uid, "", "", "", "", body)
-
-        def stored(entry: Entry, error: Exception | None) -> None:
-            if error is None:
-                self._offer(entry)
-
-        self.guests.store.append(entry, stored)
-
-    def publish(self, entry: Entry) -> None:
-        """Offer a stored message; somebody who listens has read it."""
-        if self._listeners:
-            self._unread_count = self._unread_bytes = 0
-        self._offer(entry)
-
-    def _offer(self, entry: Entry) -> None:
-        """Hand a committed entry to the open streams, made once for all of them."""
-        self._committed = entry.cursor
-        if self._listeners:
-            event = self.event(entry)
-            for listener in self._listeners:
-                listener(event)
-
-    def event(self, entry: Entry) -> Event:
-        """Translate a row of the store into what the guest's client gets."""
-        relation = self.relations.get(entry.uid)
-        return event_of(entry, self.account, relation.sip if relation is not None else entry.uid)
-
-    def _entry(
-        self, kind: str, uid: str, message_id: str, direction: str, state: str, content_type: str, body: str
-    ) -> Entry:
-        self.cursor += 1
-        now = time.time()
-        return Entry(self.account_id, self.cursor, kind, uid, message_id, direction, state, now, content_type, body)
 
     # conversation so far
 
     async def messages(self, peer: str | None, before: int | None, limit: int) -> Messages:
         """Return one page of the conversation with one inviter or with all."""
-        self.last_seen = time.monotonic()
-        uid = self.relation_to(peer).uid if peer is not None else None
-        with self._reading(), refusals():
+        self.touch()
+        uid = self.relations.to(peer).uid if peer is not None else None
+        with self.feed.reading(), refusals():
             entries = await self.guests.store.conversation(self.account_id, uid, before, limit)
-            self._read(entries)
+            self.feed.showing(entries)
         views = [
             message_view(entry, self.account, relation.sip)
             for entry in entries
             if (relation := self.relations.get(entry.uid)) is not None
         ]
         return Messages(messages=views, before=entries[0].cursor if len(entries) == limit else None)
-
-
-def _canonical(identity: str) -> str:
-    """Return the AOR of a URI, the text itself where it is none (a UID)."""
-    try:
-        return Uri.parse(identity if ":" in identity else f"sip:{identity}").aor
-    except SipstackError:
-        return identity
 
 
 _STATES: dict[str, SessionState] = {"expired": "expired", "revoked": "revoked", "idle": "idle"}

@@ -30,7 +30,7 @@ LOW_WATER = 1024
 BUSY = 4
 """Entries of a batch from which on the next one is given time to grow."""
 
-GATHERING = 0.001
+GATHERING = 0.002
 """Seconds for that: fewer commits, and most answers of peers are in before their rows are written, so that the rows
 need no second statement. Below what a person or a loaded disk notices."""
 

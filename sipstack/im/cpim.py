@@ -10,6 +10,7 @@ import quopri
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sipstack.errors import LocalProtocolError, ParseError, RemoteProtocolError
 
@@ -19,6 +20,9 @@ IMDN = "urn:ietf:params:imdn"
 
 MAX_HEADERS = 128
 """Header lines in front of the content: a group message to many recipients has some dozens of To."""
+
+CACHED_ADDRESSES = 64
+"""Addresses kept parsed: in a chat all messages bear the same two, and a declaration of the same namespace."""
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 # Header-name = [ Name-prefix "." ] Name. Strict for what we send; received names may hold whatever has no space.
@@ -52,10 +56,7 @@ class CpimAddress:
     @classmethod
     def parse(cls, text: str) -> CpimAddress:
         """Return the address in ``text``, or raise :exc:`ParseError`."""
-        match = _ADDRESS.fullmatch(text)
-        if match is None:
-            raise ParseError("CPIM address", f"is malformed: {text[:80]!r}")
-        return cls(match[3], unescape(match[1] if match[1] is not None else match[2]))
+        return _parse_address(text)
 
     def __str__(self) -> str:
         if not self.name:
@@ -64,6 +65,14 @@ class CpimAddress:
             return f"{self.name} <{self.uri}>"
         quoted = escape(self.name).replace('"', '\\"')
         return f'"{quoted}" <{self.uri}>'
+
+
+@lru_cache(CACHED_ADDRESSES)
+def _parse_address(text: str) -> CpimAddress:
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise ParseError("CPIM address", f"is malformed: {text[:80]!r}")
+    return CpimAddress(match[3], unescape(match[1] if match[1] is not None else match[2]))
 
 
 @dataclass(slots=True)

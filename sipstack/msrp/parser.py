@@ -30,6 +30,12 @@ MAX_SKIPPED = 1_048_576
 _START = re.compile(
     rb"MSRP ([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}) (?:([0-9]{3})(?: ([^\r\n\0]{0,208}))?|([A-Z]{1,64}))\r\n"
 )
+# A whole response as everybody writes it: these two headers, visible ASCII, no body. One expression reads it three
+# times as fast as the general way, which takes whatever does not look like this.
+_PLAIN_RESPONSE = re.compile(
+    rb"MSRP ([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}) ([0-9]{3})(?: ([ -~]{0,208}))?\r\n"
+    rb"To-Path: ([!-~](?:[ -~]{0,4000}[!-~])?)\r\nFrom-Path: ([!-~](?:[ -~]{0,4000}[!-~])?)\r\n-------\1\$\r\n"
+)
 # Byte-Range = range-start "-" range-end "/" total. Eighteen digits: 10^18 octets are enough and fit a machine word.
 _BYTE_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 # Status = namespace SP status-code [SP comment]; namespace = 3DIGIT
@@ -86,12 +92,25 @@ class ChunkParser:
         """Return the next frame or piece of a chunk, None when more bytes are needed; raise :exc:`ParseError`."""
         while self._position < len(self._data):
             position, mark = self._position, self._mark
-            frame = self._read_head() if mark is None else self._read_body(mark)
+            if mark is None:
+                frame = self._read_plain_response() or self._read_head()
+            else:
+                frame = self._read_body(mark)
             if frame is not None:
                 return frame
             if self._position == position:
                 break
         return None
+
+    def _read_plain_response(self) -> Frame | None:
+        match = _PLAIN_RESPONSE.match(self._data, self._position)
+        if match is None:
+            return None
+        self._position = match.end()
+        transaction_id, status, comment, to_path, from_path = match.groups()
+        return MsrpResponse(
+            transaction_id.decode(), int(status), (comment or b"").decode(), to_path.decode(), from_path.decode()
+        )
 
     def _read_head(self) -> Frame | None:
         data, position = self._data, self._position

@@ -37,6 +37,7 @@ class MsrpSession:
         "_partials",
         "_recent",
         "_refused_types",
+        "_welcome",
         "closed",
         "connection",
         "is_ready",
@@ -78,6 +79,8 @@ class MsrpSession:
         self.outstanding = 0
         self._messages: dict[str, OutgoingMessage] | None = None
         self._refused_types: set[str] | None = None
+        self._welcome = ""
+        """Content type that the peer takes, as the last message showed."""
         # things received
         self._partials: dict[str, Assembly] | None = None
         self._recent: dict[str, IncomingMessage | int] | None = None
@@ -112,6 +115,7 @@ class MsrpSession:
         self.relayed = len(remote_path) > 1
         self.remote_max_size = max_size
         self.remote_types = None if accept_types is None else tuple(accept_types)
+        self._welcome = ""
         self.opened = True
         for message in tuple(self.queue or ()):
             status = self._refusal(message)
@@ -214,13 +218,14 @@ class MsrpSession:
             return None
         if self.remote_max_size is not None and message.size > self.remote_max_size:
             return 413
-        if self.remote_types is None and self._refused_types is None:
+        if message.content_type == self._welcome or (self.remote_types is None and self._refused_types is None):
             return None
         media_type = bare_type(message.content_type)
         if self._refused_types is not None and media_type in self._refused_types:
             return 415
         if self.remote_types is not None and not accepts(self.remote_types, media_type):
             return 415
+        self._welcome = message.content_type
         return None
 
     def _offer_output(self) -> None:
@@ -244,6 +249,7 @@ class MsrpSession:
         """Never send that type again (C-RSP-09). A wrapper is refused for what is in it: the next may hold another."""
         if media_type == "message/cpim" or media_type.startswith("multipart/"):
             return
+        self._welcome = ""
         if self._refused_types is None:
             self._refused_types = set()
         self._refused_types.add(media_type)
