@@ -21,7 +21,8 @@ from sipstack.sip.uri import Uri
 from translators.model import SipCause
 
 if TYPE_CHECKING:
-    from gateway.guest import GuestSession, Relation
+    from gateway.guest import GuestSession
+    from gateway.relations import Relation
 
 log = logging.getLogger("rcsgw.chat")
 
@@ -60,7 +61,7 @@ class Outgoing:
             self.settled = self.committed = True
         else:
             self.committed = True
-            self.guest.outgoing_committed(self)
+            self.guest.outbox.committed(self)
         self._finish()
 
     def answered(self, message: OutgoingMessage) -> None:
@@ -86,12 +87,12 @@ class Outgoing:
     def _correct(self, state: str, error: ServiceError | None) -> None:
         """Take a report: it resolves ``unknown``, and a failure after ``sent`` counts (design: message states)."""
         if self.entry.state == "unknown" or (self.entry.state == "sent" and state == "failed"):
-            self.guest.show(self.entry)
+            self.guest.feed.show(self.entry)
             self._note(state, error)
 
     def _note(self, state: str, error: ServiceError | None) -> None:
         self.error = None if error is None else error.about(self.entry.id)
-        self.guest.outgoing_settled(self, state)
+        self.guest.outbox.settled(self, state)
 
     def _finish(self) -> None:
         if self.committed and (self.settled or self.hurried) and self.on_done is not None:
@@ -216,7 +217,7 @@ class Conversation(ChatHandler):
                     repeated.reject(408, "Not stored")
             if error is None:
                 self.remember(message.message_id)
-                self.guest.publish(entry)
+                self.guest.feed.publish(entry)
 
         self.guest.store_incoming(self.relation, message.message_id, message.content_type, message.body, stored)
 

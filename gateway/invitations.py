@@ -13,7 +13,6 @@ from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.worker import DeliveryWorker
 from gateway.drivers import DriverError
 from gateway.expiry import Expiry
-from gateway.guest import Relation
 from gateway.interaction.base import InteractionDriver
 from gateway.inviterfeed import InviterFeed, InviterFeeds, invitation_view, notice
 from gateway.lifecycle import GuestControl, Lifecycle
@@ -21,6 +20,7 @@ from gateway.naming import Names
 from gateway.policy import check_inviter, interaction_types, validity
 from gateway.provisioning.base import ProvisioningDriver
 from gateway.refusals import deadline, refusals, service_error
+from gateway.relations import Relation
 from gateway.secrets import Sealer, hash_login_secret, new_login_secret
 from gateway.services import (
     Conflict,

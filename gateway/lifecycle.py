@@ -25,7 +25,7 @@ from gateway.storage.store import AccountRecord, Invited, Store, StoreError, Tom
 from translators.model import InvitationState
 
 if TYPE_CHECKING:
-    from gateway.guest import Relation
+    from gateway.relations import Relation
 
 log = logging.getLogger("rcsgw.invitations")
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from gateway.guest import GuestSession, Relation
+from gateway.guest import GuestSession
 from gateway.presence import Presence
 from gateway.refusals import refusals
+from gateway.relations import Relation
 from gateway.services import Ended, ServiceError
 from gateway.storage.store import AccountRecord, Entry, Store, StoreError
 from sipstack.net.useragent import AgentHandler, SilentAgent, UserAgent
@@ -156,7 +157,7 @@ class Guests:
         self._by_account.clear()
         self._by_authorization.clear()
         for guest in guests:
-            guest.end_streams()
+            guest.feed.end()
         try:
             async with asyncio.timeout(timeout):
                 closing = (guest.close("shutdown", final=False) for guest in guests)
@@ -227,9 +228,9 @@ class Guests:
             if self._by_account.get(account.uri) is guest and not account.logged_in:
                 await self._discard(guest)
             else:
-                guest.resend(unresolved)
+                guest.outbox.resend(unresolved)
             raise
-        guest.resend(unresolved)
+        guest.outbox.resend(unresolved)
         self.log.info("%s: logged in, %d relations", guest.account, len(guest.relations))
         return guest
 
@@ -304,7 +305,7 @@ class Guests:
         guest = self._by_account.get(account)
         if guest is not None:
             self._forget(guest, invitation_id)
-            guest.end_streams()  # whoever holds another secret comes back by themselves
+            guest.feed.end()  # whoever holds another secret comes back by themselves
 
     async def relation_ended(self, account: str, uid: str, reason: str) -> None:
         """BYE the chat with one inviter; the guest goes on with the others."""
@@ -384,12 +385,12 @@ class Guests:
     def _check_idle(self) -> None:
         limit = time.monotonic() - self.settings.guest_idle
         for guest in list(self._by_account.values()):
-            if not guest.watched and guest.last_seen < limit and guest.account not in self._entering:
+            if not guest.feed.watched and guest.feed.last_seen < limit and guest.account not in self._entering:
                 _ = self.spawn(self._park(guest))
         self._arm_idle_check()
 
     async def _park(self, guest: GuestSession) -> None:
         """De-register a guest who is gone; the relation stays, the next log-in registers again."""
-        if self._by_account.get(guest.account) is guest and not guest.watched:
+        if self._by_account.get(guest.account) is guest and not guest.feed.watched:
             await self._drop(guest, "idle")
             self.log.info("%s: idle, de-registered", guest.account)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from gateway.guest import GuestSession, Relation
+from gateway.guest import GuestSession
 from gateway.presence import Presence
+from gateway.relations import Relation
 from gateway.services import NotAuthenticated
 from gateway.sessions import Admission, Guests, Settings
 from gateway.storage.store import AccountRecord, Done, Entry, StateDone, Store, StoreError
@@ -348,7 +349,7 @@ def deliver(guest: GuestSession, incoming: FakeIncoming, uid: str = "a") -> Fake
 def listen(guest: GuestSession) -> list[Event | None]:
     """Return a list that every event is added to."""
     heard: list[Event | None] = []
-    guest.subscribe(heard.append)
+    guest.feed.subscribe(heard.append)
     return heard
 
 

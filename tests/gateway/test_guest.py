@@ -104,7 +104,7 @@ async def test_what_is_not_stored_is_not_shown(house: House, guest: GuestSession
     house.store.broken = True
     with pytest.raises(Unavailable):
         await send(guest, "hello")
-    assert heard == [] and guest.latest() == 0
+    assert heard == [] and guest.feed.latest() == 0
     house.store.broken = False
     await send(guest, "again")
     await turns()
@@ -300,7 +300,7 @@ async def test_a_retry_while_it_is_pending(house: House, guest: GuestSession) ->
 async def test_a_broken_store_at_a_retry(house: House, guest: GuestSession) -> None:
     await send(guest, "hello", "k")
     house.store.broken = True
-    for call in (send(guest, "hello", "k"), guest.messages("a", None, 10), guest.read(0)):
+    for call in (send(guest, "hello", "k"), guest.messages("a", None, 10), guest.feed.read(0)):
         with pytest.raises(Unavailable):
             await call
 
@@ -414,7 +414,7 @@ async def test_inbox_limits(house: House) -> None:
         await turns()
         answers.append(message.answer)
     assert answers == [200, 413, 200, 413]
-    assert len(await guest.read(0) or ()) == 2
+    assert len(await guest.feed.read(0) or ()) == 2
     message = deliver(guest, FakeIncoming("x", "m9"))
     await turns()
     assert message.answer == 200, "the guest has read"
@@ -593,25 +593,25 @@ async def test_events_are_offered_in_the_order_of_commits(house: House, guest: G
     house.store.holds = True
     for number in range(5):
         deliver(guest, FakeIncoming(f"{number}", f"m{number}"))
-    assert guest.latest() == 0, "a cursor counts when it is committed"
+    assert guest.feed.latest() == 0, "a cursor counts when it is committed"
     house.store.commit(2)
-    assert guest.latest() == 2
+    assert guest.feed.latest() == 2
     house.store.commit()
     assert [event.cursor for event in heard if event] == [1, 2, 3, 4, 5]
-    assert guest.latest() == 5
+    assert guest.feed.latest() == 5
 
 
 async def test_streams_are_capped(house: House) -> None:
     house = House(max_streams=2)
     guest = await house.login()
-    stop = guest.subscribe(lambda event: None)
-    guest.subscribe(lambda event: None)
+    stop = guest.feed.subscribe(lambda event: None)
+    guest.feed.subscribe(lambda event: None)
     with pytest.raises(TooManyRequests):
-        guest.subscribe(lambda event: None)
+        guest.feed.subscribe(lambda event: None)
     stop()
     stop()
-    guest.subscribe(lambda event: None)
-    assert guest.watched
+    guest.feed.subscribe(lambda event: None)
+    assert guest.feed.watched
 
 
 async def test_the_network_is_lost_and_back(house: House, guest: GuestSession) -> None:

@@ -156,7 +156,7 @@ async def test_a_guest_with_an_open_stream_is_not_idle() -> None:
     house = House(guest_idle=0.02)
     await house.guests.start()
     guest = await house.login()
-    stop = guest.subscribe(lambda event: None)
+    stop = guest.feed.subscribe(lambda event: None)
     await asyncio.sleep(0.1)
     assert len(house.guests) == 1
     stop()
@@ -170,7 +170,7 @@ async def test_a_guest_who_comes_back_in_the_last_moment_stays() -> None:
     house = House(guest_idle=0.0)
     guest = await house.login()
     house.guests._check_idle()
-    guest.subscribe(lambda event: None)
+    guest.feed.subscribe(lambda event: None)
     await turns()
     assert len(house.guests) == 1
     await house.guests.close(1)
@@ -230,7 +230,7 @@ async def test_shutdown_ends_what_is_open() -> None:
     house = House()
     guest = await house.login("1")
     heard: list[object] = []
-    guest.subscribe(heard.append)
+    guest.feed.subscribe(heard.append)
     await send(guest, "hello")
     await house.guests.close(1)
     assert heard[-1] is None and house.agent.chats[0].closed == ["shutdown"] and house.agent.closed
