@@ -59,7 +59,7 @@ class Report:
 @click.argument("figures", nargs=-1, type=click.Choice(["message", "login", "status", "guests"]))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a figure.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long message and status are measured.")
-@click.option("--connections", default=64, show_default=True, help="Requests under way at once.")
+@click.option("--connections", default=128, show_default=True, help="Requests under way at once.")
 @click.option("--logins", default=300, show_default=True, help="How many log in.")
 @click.option("--guests", "count", default=10000, show_default=True, help="How many guests `guests` logs in.")
 def main(figures: tuple[str, ...], as_json: bool, seconds: float, connections: int, logins: int, count: int) -> None:
