@@ -9,6 +9,7 @@ Feed it with :meth:`~TransactionLayer.receive_message`, :meth:`~TransactionLayer
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import TypeVar
 
 from sipstack.errors import LocalProtocolError, ParseError
@@ -52,6 +53,13 @@ __all__ = [
     "response_flow",
 ]
 
+
+SERVER_LIMIT = 65_536
+"""Server transactions at once: each lives for half a minute, and whoever can send a datagram can begin one. Far above
+what a core sends in that time, and some 150 MB at worst. What comes on top gets 503 and no memory."""
+
+OVERLOAD_PAUSE = "10"
+"""Seconds, the Retry-After of that 503."""
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -211,7 +219,7 @@ class TransactionLayer:
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         if is_bad_branch(request):
-            self._refuse_bad_branch(request, flow)
+            self._refuse(request, flow, 400, "Via Branch Is Empty")  # A-MAT-03
             return
         mark_received(request, flow)
         if request.method == "ACK":
@@ -221,6 +229,9 @@ class TransactionLayer:
         transaction = self._servers.get(key)
         if transaction is not None:
             transaction.step(Input.REQUEST, now)
+            return
+        if len(self._servers) >= SERVER_LIMIT and request.method != "CANCEL":
+            self._refuse(request, flow, 503, None, [("Retry-After", OVERLOAD_PAUSE)])
             return
         # first all that can fail, so that nothing half-made stays behind
         merge = merge_key(request) if request.to.tag is None else None
@@ -261,15 +272,22 @@ class TransactionLayer:
                 transaction.ack_key = ack_key(response)
                 self._awaiting_ack[transaction.ack_key] = transaction
 
-    def _refuse_bad_branch(self, request: Request, flow: Flow) -> None:
-        """Answer 400 without a transaction: the branch is nothing but the cookie (A-MAT-03)."""
+    def _refuse(
+        self,
+        request: Request,
+        flow: Flow,
+        status: int,
+        reason: str | None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Answer without a transaction: the request cannot begin one."""
         if request.method == "ACK":
             return
         mark_received(request, flow)
         # A stateless answer to a repeat must have the same To tag (RFC 3261 section 8.2.7).
         seed = f"{request.call_id} {request.cseq} {request.from_.tag}"
         tag = hashlib.sha256(seed.encode()).hexdigest()[:16]
-        response = Response.for_request(request, 400, "Via Branch Is Empty", to_tag=tag)
+        response = Response.for_request(request, status, reason, to_tag=tag, headers=headers)
         self._wires.outgoing.append((response_flow(request, flow), bytes(response)))
 
     def _settle_server(self, transaction: ServerTransaction) -> None:

@@ -281,6 +281,19 @@ def test_bad_branch_is_refused_without_a_transaction() -> None:
     assert len(layer) == 0 and layer.next_event() is None
 
 
+def test_a_flood_costs_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes on top of the limit gets 503 without a transaction; what is known goes on."""
+    monkeypatch.setattr("sipstack.sip.transaction.SERVER_LIMIT", 1)
+    layer = TransactionLayer()
+    invite = receive(layer, make_request("INVITE"))
+    layer.receive_message(make_request("OPTIONS", branch="z9hG4bKother"), UDP, 0.0)
+    (refusal,) = sent(layer)
+    assert isinstance(refusal, Response) and (refusal.status, refusal.headers.get("Retry-After")) == (503, "10")
+    layer.receive_message(make_request("CANCEL"), UDP, 0.0)
+    event = layer.next_event()
+    assert isinstance(event, CancelReceived) and event.invite is invite
+
+
 def test_merged_request() -> None:
     """A-UAS-04: the same request by another way, while the first is pending."""
     layer = TransactionLayer()
