@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gateway.services import NotAuthenticated, TooManyRequests
+from translators.identifiers import parse_identifier
 
 MAX_BUCKETS = 20_000
 """Buckets of one kind; the one not touched for longest goes first. 20 000 take about 4 MiB."""
@@ -93,7 +94,7 @@ class Throttle:
 
         Raises :class:`TooManyRequests` when the account or the address has none left.
         """
-        account, address = account.lower(), network_of(address)
+        account, address = key_of(account), network_of(address)
         now = self._clock()
         wait = max(self._accounts.wait(account, now), self._addresses.wait(address, now))
         if wait > 0:
@@ -110,6 +111,13 @@ class Throttle:
             now = self._clock()
             self._accounts.end(account, wrong=wrong, now=now)
             self._addresses.end(address, wrong=wrong, now=now)
+
+
+def key_of(account: str) -> str:
+    """Return what the ways to write one account share: port, parameters, escapes and case make no other of it."""
+    parsed = parse_identifier(account) if ":" in account else None
+    name = parsed.value if parsed is not None else account
+    return (name.partition(":")[2] or name).lower()
 
 
 def network_of(address: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.throttle import Buckets, Throttle, network_of
+from gateway.http.throttle import Buckets, Throttle, key_of, network_of
 from gateway.services import NotAuthenticated, TooManyRequests, Unavailable
 
 
@@ -94,6 +94,24 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert buckets.wait("99", 0.0) == 0.0
     assert buckets.wait("99", 30.0) == 0.0
     assert len(buckets) == 9
+
+
+@pytest.mark.parametrize(
+    "account",
+    ["sip:a@cc.com", "sip:a@cc.com;x=1", "sip:a@CC.com:5060", "sip:%61@cc.com", "sips:A@cc.com", "sip:a@cc.com?h=1"],
+)
+def test_one_account_however_it_is_written(account: str) -> None:
+    assert key_of(account) == "a@cc.com"
+    throttle = Throttle(1, 100, 20.0, Clock())
+    with pytest.raises(NotAuthenticated), throttle.attempt("sip:a@cc.com", "192.0.2.1"):
+        raise NotAuthenticated
+    with pytest.raises(TooManyRequests), throttle.attempt(account, "192.0.2.1"):
+        pass
+
+
+def test_other_accounts() -> None:
+    assert key_of("tel:+1-555-010-0000") == key_of("tel:+15550100000;ext=1") == "+15550100000"
+    assert key_of("A") == "a" and key_of("sip:") == "sip:"
 
 
 def test_networks() -> None:
