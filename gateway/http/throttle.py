@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,11 @@ from contextlib import contextmanager
 from gateway.services import NotAuthenticated, TooManyRequests
 from translators.identifiers import parse_identifier
 
+_REST = re.compile(r"[;?].*", re.DOTALL)
+"""Parameters and headers of a URI."""
+
 MAX_BUCKETS = 20_000
 """Buckets of one kind; the one not touched for longest goes first. 20 000 take about 4 MiB."""
-
 
 MAX_RUNNING_ACCOUNT = 128
 """Checks of one account at once: so many tabs and clients of one guest may start together, and no more guesses."""
@@ -114,9 +117,10 @@ class Throttle:
 
 
 def key_of(account: str) -> str:
-    """Return what the ways to write one account share: port, parameters, escapes and case make no other of it."""
-    parsed = parse_identifier(account) if ":" in account else None
-    name = parsed.value if parsed is not None else account
+    """Return what the ways to write one account share: port, parameters, headers, escapes and case change nothing."""
+    name = _REST.sub("", account)
+    parsed = parse_identifier(name) if ":" in name else None
+    name = parsed.value if parsed is not None else name
     return (name.partition(":")[2] or name).lower()
 
 
