@@ -21,9 +21,6 @@ _MEDIA = re.compile(r"([^\s/]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +(\S+)((?: +\S+)
 # o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address>
 _ORIGIN = re.compile(r"(\S+) +([0-9]{1,20}) +([0-9]{1,20}) +(\S+) +(\S+) +(\S+) *")
 
-_SESSION_ORDER = "vosiuepcbtrzka"
-_MEDIA_ORDER = "micbka"
-
 Lines = list[tuple[str, str]]
 """Type letter and value of each line."""
 

@@ -46,7 +46,6 @@ MEDIA_UNSUPPORTED = Outcome(422, "unsupported-by-peer", "The other side does not
 
 UNREACHABLE = Outcome(502, "core-unreachable", "The network cannot be reached", True)
 """Connection refused, no address found, TLS failed: nothing was sent."""
-NOT_REGISTERED = Outcome(503, "not-registered", "The gateway is not registered at the network", True)
 
 _SIP = {
     380: REFUSED_BY_CORE,

@@ -72,14 +72,6 @@ def received(connection: Connection, account_id: int, limit: int) -> list[tuple[
     return rows[::-1]
 
 
-def usage(connection: Connection, account_id: int) -> tuple[int, int]:
-    """Return number and bytes of the entries of an account."""
-    count, size = connection.execute(
-        "SELECT count(*), ifnull(sum(length(CAST(body AS BLOB))), 0) FROM entry WHERE account_id = ?", (account_id,)
-    ).fetchone()
-    return count, size
-
-
 def append_notices(connection: Connection, notices: Sequence[Notice]) -> list[InviterEvent]:
     """Write events of inviters and give them their cursors."""
     events = []

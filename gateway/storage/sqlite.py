@@ -315,14 +315,6 @@ class SqliteStore:
         """Return UID and message id of the newest messages of inviters, oldest first."""
         return await self._read(entries.received, account_id, limit)
 
-    async def usage(self, account_id: int) -> tuple[int, int]:
-        """Return number and size in bytes of an account's entries."""
-        return await self._read(entries.usage, account_id)
-
-    async def append_inviter_event(self, notice: Notice) -> list[InviterEvent]:
-        """Write an event of its own."""
-        return await self._write(entries.append_notices, [notice])
-
     async def inviter_events_after(self, uid: str, after: int, limit: int) -> list[InviterEvent] | None:
         """Return events behind a cursor, oldest first; None when some of them are gone."""
         return await self._read(entries.inviter_events_after, uid, after, limit)

@@ -330,13 +330,7 @@ class Store(Protocol):
     async def received(self, account_id: int, limit: int) -> list[tuple[str, str]]:
         """Return UID and message id of the newest ``limit`` messages of inviters, oldest first."""
 
-    async def usage(self, account_id: int) -> tuple[int, int]:
-        """Return number and size in bytes of an account's entries."""
-
     # events of inviters
-
-    async def append_inviter_event(self, notice: Notice) -> list[InviterEvent]:
-        """Write an event of its own."""
 
     async def inviter_events_after(self, uid: str, after: int, limit: int) -> list[InviterEvent] | None:
         """Return events behind a cursor, oldest first; None when something behind it has been pruned."""

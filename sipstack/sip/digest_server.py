@@ -18,7 +18,6 @@ NONCE_LIFETIME = 300.0
 """Seconds; what Kamailio takes too."""
 MAX_COUNTED_NONCES = 10_000
 """Nonces whose count is remembered against replay; the oldest are forgotten first."""
-MAX_COUNT = 0xFFFFFFFF
 
 _STAMP_DIGITS = 12
 _SALT_DIGITS = 16

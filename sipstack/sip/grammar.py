@@ -32,7 +32,6 @@ HOST = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_\-]|\.(?=[A-Za-z0-9_]))*\.?|\[[0-9A-Fa-f:.
 # well as received=[2001:db8::1]. What separates values or begins a URI header stays out.
 UNQUOTED_VALUE = r"[A-Za-z0-9\-.!%*_+`'~\[\]:/@&$=()#^|{}]+"
 
-MAX_UINT31 = 2**31 - 1
 MAX_UINT32 = 2**32 - 1
 
 _TOKEN = re.compile(TOKEN)
