@@ -103,7 +103,8 @@ class Origins:
             parsed = ipaddress.ip_address(address)
         except ValueError:
             return False
-        return any(parsed in network for network in self._trusted)
+        mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+        return any((mapped or parsed) in network for network in self._trusted)
 
 
 def _bare(hop: str) -> str | None:

@@ -117,4 +117,5 @@ def test_other_accounts() -> None:
 def test_networks() -> None:
     assert network_of("192.0.2.1") == "192.0.2.1"
     assert network_of("2001:db8::1") == network_of("2001:db8::2") == "2001:db8::/64"
+    assert network_of("::ffff:192.0.2.1") == "192.0.2.1", "IPv4 behind IPv6 is no network of its own"
     assert network_of("unix") == "unix"
