@@ -271,16 +271,22 @@ class Invitations:
         """Wait for the steps of an invitation as long as the inviter waits; raises what has failed for good."""
         outcome = self._lifecycle.outcome(invited.invitation.id)
         task = self._lifecycle.settle(invited.account.id)
-        await asyncio.wait({outcome}, timeout=max(until - time.monotonic(), 0))
+        timeout = max(until - time.monotonic(), 0)
+        await asyncio.wait({outcome, task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if outcome.done() and outcome.exception() is not None:
             # what was done is being undone: better when that is over, too
             await asyncio.wait({task}, timeout=max(until - time.monotonic(), 0))
         with refusals():
             if outcome.done():
                 outcome.result()
-            for item in await self._store.invitations(account_id=invited.account.id, uid=invited.invitation.uid):
-                return invitation_view(item)
-        return invitation_view(invited, state="ended")
+            known = await self._store.invitations(account_id=invited.account.id, uid=invited.invitation.uid)
+        state = known[0].invitation.state if known else "ended"
+        if state != "preparing":
+            self._lifecycle.forget_outcome(invited.invitation.id)
+        if state in ("preparing", "active"):
+            return invitation_view(known[0])
+        # it ended while we joined it: by its inviter, or because a step of it failed before we asked
+        raise Conflict("The invitation has ended before it was ready.", retry_after=2)
 
     # ends
 

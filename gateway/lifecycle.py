@@ -97,6 +97,10 @@ class Lifecycle:
             future.add_done_callback(lambda future: future.cancelled() or future.exception())  # seen, if by nobody
         return future
 
+    def forget_outcome(self, invitation_id: int) -> None:
+        """Keep no outcome of an invitation that was decided before anybody asked."""
+        self._outcomes.pop(invitation_id, None)
+
     def _decide(self, invitation_id: int, error: DriverError | None = None) -> None:
         future = self._outcomes.pop(invitation_id, None)
         if future is None or future.done():
