@@ -51,15 +51,18 @@ class Allocation:
         return f"{base}/rcsgw/invitee/session/{quote(account, safe=':@')}{mark}passwd={quote(secret)}"
 
     def channel(self, identifier: Identifier, via: str | None) -> str:
-        channel = via or identifier.kind.value
-        if channel not in self._channels or channel != identifier.kind.value:
-            raise NoChannel(f"There is no channel to bring a link to this {identifier.kind.value}.")
+        kind = identifier.kind.value
+        channel = via or kind
+        if channel != kind:
+            raise NoChannel(f"A link goes to this person by {kind}, not by {channel}.")
+        if channel not in self._channels:
+            raise NoChannel(f"This gateway sends no links by {channel}.")
         return channel
 
     async def check_not_subscriber(self, identifier: Identifier) -> None:
         answer = await self._users.lookup(identifier)
         if answer.known == "yes":
-            raise AlreadySubscriber("This person is a subscriber; call them.", answer.sip or "")
+            raise AlreadySubscriber(f"This person is a subscriber; call {answer.sip or 'them'}.", answer.sip or "")
         if answer.known == "unknown" and self._config.users.on_unknown == "refuse":
             raise Forbidden("It is not known whether this person is a subscriber.")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.services import Forbidden, Inviter, Unprocessable
+from gateway.services import Forbidden, Inviter
 from gateway.settings import PolicySection
+from translators.from_http import FieldError
 
 
 def check_inviter(inviter: Inviter, policy: PolicySection) -> None:
@@ -19,11 +20,11 @@ def check_inviter(inviter: Inviter, policy: PolicySection) -> None:
 
 
 def validity(asked: float | None, policy: PolicySection) -> float:
-    """Return for how many seconds an invitation is valid. Raises :class:`Unprocessable` for more than is allowed."""
+    """Return for how many seconds an invitation is valid. Raises :class:`FieldError` for more than is allowed."""
     if asked is None:
         return policy.valid_for
     if not 0 < asked <= policy.max_valid_for:
-        raise Unprocessable(f"valid_for must be more than 0 and at most {policy.max_valid_for:.0f} seconds.")
+        raise FieldError("valid_for", f"must be more than 0 and at most {policy.max_valid_for:.0f} seconds")
     return asked
 
 

@@ -83,7 +83,7 @@ def check_message(request: MessageRequest) -> MessageRequest:
 def check_invite(request: InviteRequest) -> Identifier:
     """Check every field of an invitation; return whom it is for."""
     if (request.email is None) == (request.phone is None):
-        raise FieldError("email", "exactly one of email and phone must be there")
+        raise FieldError("email", "or phone must be there, but not both")
     if request.note is not None:
         line("note", request.note)
     if request.language is not None and _LANGUAGE.fullmatch(request.language) is None:

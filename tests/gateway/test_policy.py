@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.policy import check_inviter, interaction_types, validity
-from gateway.services import Forbidden, Inviter, Unprocessable
+from gateway.services import Forbidden, Inviter
 from gateway.settings import PolicySection
+from translators.from_http import FieldError
 
 
 def policy(**values: Any) -> PolicySection:
@@ -45,8 +46,9 @@ def test_validity() -> None:
     rules = policy(valid_for=60.0, max_valid_for=100.0)
     assert validity(None, rules) == 60 and validity(100, rules) == 100 and validity(0.5, rules) == 0.5
     for wrong in (0, -1, 101, float("nan"), float("inf")):
-        with pytest.raises(Unprocessable, match="valid_for"):
+        with pytest.raises(FieldError, match="at most 100 seconds") as caught:
             validity(wrong, rules)
+        assert caught.value.field == "valid_for"
 
 
 def test_types() -> None:
