@@ -8,6 +8,8 @@ import signal
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
+import msgspec
+
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
 from gateway.drivers import load_driver
@@ -106,9 +108,10 @@ class Gateway:
         self._running.push_async_callback(self.invitations.close)
         await self.guests.start()
         self._running.push_async_callback(self.guests.close, config.gateway.drain_timeout)
+        certificate, key = (str(file) if file is not None else "" for file in config.http_files)
         self.http = HttpServer(
             Services(self.invitations, self.guests, self),
-            config.http,
+            msgspec.structs.replace(config.http, certificate=certificate, key=key),
             config.throttle,
             public_url=config.gateway.public_url,
             trace=self.trace,

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
@@ -204,6 +204,7 @@ class _Reader:
         try:
             if special == "duration" and isinstance(value, str):
                 value = parse_duration(value)
+            _check_choice(value, kind)
             result = msgspec.convert(value, kind)
             for item in result if isinstance(result, tuple) else (result,):
                 if isinstance(item, str):
@@ -212,6 +213,15 @@ class _Reader:
             self.blame(key, _plain(str(error)))
             return None
         return result
+
+
+def _check_choice(value: Any, kind: Any) -> None:
+    while get_origin(kind) in (tuple, Annotated):
+        kind = get_args(kind)[0]
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    for item in value if isinstance(value, list) else (value,):
+        if choices and isinstance(item, str) and item not in choices:
+            raise ValueError(f"{item!r} is none of {', '.join(choices)}")
 
 
 def _check_text(text: str, special: str | None) -> None:

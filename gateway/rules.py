@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -148,6 +149,17 @@ def _listeners(config: Config) -> Iterator[Problem]:
         yield "gateway.public_url", "must be https outside of this machine: links carry a secret"
 
 
+def _certificate(config: Config) -> Iterator[Problem]:
+    certificate, key = config.http_files
+    if certificate is None or key is None or not (certificate.is_file() and key.is_file()):
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror
+        yield "http.certificate", f"{certificate} is no certificate (PEM) with its key in {key}: {reason}"
+
+
 def _files(config: Config) -> Iterator[Problem]:
     names = {
         "http.certificate": config.http.certificate,
@@ -177,4 +189,5 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _delivery,
     _listeners,
     _files,
+    _certificate,
 )

@@ -308,6 +308,12 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """File with the keys that seal secrets."""
         return self.file(self.storage.key_file) if self.storage.key_file else self.data_dir / "rcsgw.key"
 
+    @property
+    def http_files(self) -> tuple[Path | None, Path | None]:
+        """Files of the certificate and its key; None for one that is not set."""
+        http = self.http
+        return self.file(http.certificate) if http.certificate else None, self.file(http.key) if http.key else None
+
     def file(self, name: str) -> Path:
         """Return the path that a file name in the configuration means."""
         return Path(self.folder) / Path(name).expanduser()

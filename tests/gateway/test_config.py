@@ -131,7 +131,7 @@ listen = "here"
         "line 8: users.subscriber[2].uid: expected `str`, got `int`",
         "line 10: users.subscriber[2].color: is no key of this table",
         'line 12: policy.valid_for: is not a duration such as 10, "10s", "5m", "2h" or "7d"',
-        "line 13: policy.types: invalid enum value 'fax' - at `$[1]`",
+        "line 13: policy.types: 'fax' is none of im, file",
         "line 17: htpp: is no table of this file",
         "line 20: http.trusted_proxies: is not a network such as 10.0.0.0/8: 10.0.0.1/8 has host bits set",
         "line 21: http.listen: is not host:port",
