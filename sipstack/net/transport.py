@@ -61,12 +61,12 @@ def bind_sockets(host: str, port: int, *, udp: bool, tcp: bool) -> tuple[socket.
                 datagram = socket.socket(family, socket.SOCK_DGRAM)
                 datagram.bind((host, chosen))
             return datagram, stream
-        except OSError:
+        except OSError as error:
             for sock in (stream, datagram):
                 if sock is not None:
                     sock.close()
             if port or attempt == PORT_ATTEMPTS - 1:
-                raise
+                raise OSError(error.errno, f"SIP cannot listen on {host}:{port}: {error.strerror}") from error
     raise AssertionError("unreachable")
 
 
