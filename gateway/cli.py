@@ -23,6 +23,11 @@ SWITCH_INTERVAL = 0.001
 """Seconds after which a busy event loop lets the store's writer have the interpreter. With Python's 5 ms, each
 statement of a commit could wait as long, and every message of its batch with it."""
 
+LAB_CONFIG = Path(__file__).resolve().parents[1] / "config" / "lab.toml"
+"""The lab's own configuration, wherever the command is run."""
+
+LEVEL = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False)
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -96,13 +101,13 @@ def _run_gateway(config: Config, trace: Trace | None, loop: str) -> None:
         raise click.ClickException(str(error)) from error
 
 
-@main.command()
+@main.command(short_help="Run a core, an IM server, a mailbox, a gateway and A's phone, to try things.")
 @click.option(
     "--config",
     "config_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("config/lab.toml"),
-    show_default=True,
+    default=LAB_CONFIG,
+    show_default="config/lab.toml",
     metavar="FILE",
     help="Configuration; the parts of the lab listen where it expects them.",
 )
@@ -110,7 +115,7 @@ def _run_gateway(config: Config, trace: Trace | None, loop: str) -> None:
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the lab's state here; in memory when not given.")
 @click.option("--mailbox-port", default=8026, show_default=True, help="Port of the mailbox's page; 0: a free one.")
 @click.option("--no-phone", is_flag=True, help="Leave the phone of A out.")
-@click.option("--log", "level", default="WARNING", show_default=True, help="Level of what is logged.")
+@click.option("--log", "level", type=LEVEL, default="WARNING", show_default=True, help="Level of what is logged.")
 def lab(
     config_path: Path, overrides: tuple[str, ...], folder: Path | None, mailbox_port: int, no_phone: bool, level: str
 ) -> None:
@@ -124,7 +129,7 @@ def lab(
     # the store belongs to the core whose accounts it holds: both are kept, or neither
     home = folder / "gateway" if folder is not None else stack.enter_context(tempfile.TemporaryDirectory())
     config = configured(config_path, (f"gateway.data_dir={Path(home).resolve()}", *overrides))
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
     async def run() -> None:
         stopped = asyncio.Event()
@@ -147,6 +152,7 @@ def lab(
         raise click.ClickException(f"{error}; is a lab running already?") from error
 
 
+phone.short_help = "Be A's phone in the terminal: receive and answer chats, invite people."
 main.add_command(phone, "phone")
 
 
@@ -176,11 +182,15 @@ def check(path: Path) -> None:
 @click.argument("identifier")
 def invite(url: str, user: str, password: str, identifier: str, **options: Any) -> None:
     """Invite somebody by e-mail address or phone number."""
+    import aiohttp
+
     from gateway.lab.inviter import InviteFailed, Inviter
 
     try:
         view = asyncio.run(Inviter(url, user, password).invite(identifier, **options))
-    except (InviteFailed, OSError) as error:
+    except TimeoutError:
+        raise click.ClickException(f"{url} does not answer") from None
+    except (InviteFailed, aiohttp.ClientError, OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"{view['identifier']} is {view['account']}, {view['state']}, until {view['valid_until']}")
     if delivery := view.get("delivery"):

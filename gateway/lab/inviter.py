@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
@@ -32,6 +33,12 @@ class Inviter:
     user: str
     """UID, or an identity without its scheme."""
     password: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when ``gateway`` is no address to call."""
+        parts = urlsplit(self.gateway)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{self.gateway} is not an http or https URL")
 
     async def invite(
         self,
@@ -63,9 +70,13 @@ class Inviter:
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         headers = {"Accept": "application/json", "Authorization": f"Basic {credentials}"}
-        async with aiohttp.ClientSession(self.gateway, timeout=TIMEOUT, headers=headers) as session:
-            async with session.request(method, path, json=body) as answer:
-                content = await answer.json(content_type=None) if answer.content_length != 0 else {}
+        async with aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session:
+            async with session.request(method, self.gateway.rstrip("/") + path, json=body) as answer:
+                data = await answer.read()
+                try:
+                    content = json.loads(data) if data else {}
+                except ValueError:
+                    raise InviteFailed(answer.status, {"title": f"No gateway answers at {self.gateway}"}) from None
                 if answer.status >= 400:
                     raise InviteFailed(answer.status, content if isinstance(content, dict) else {})
                 return content if isinstance(content, dict) else {}

@@ -46,9 +46,13 @@ def parse_action(text: str) -> str | int:
 
 @click.command()
 @click.option("--aor", default="sip:a@cc.com", show_default=True, help="Public identity.")
-@click.option("--password", envvar="RCSGW_PHONE_PASSWORD", default="", help="Or RCSGW_PHONE_PASSWORD.")
+@click.option(
+    "--password", envvar="RCSGW_PHONE_PASSWORD", default="", help="Password of A; or from RCSGW_PHONE_PASSWORD."
+)
 @click.option("--username", default="", help="Private identity; the user part of --aor when not given.")
-@click.option("--proxy", default="", metavar="URI", help="Outbound proxy, sip:127.0.0.1:5060;transport=tcp;lr")
+@click.option(
+    "--proxy", default="", metavar="URI", help="Outbound proxy, such as 'sip:127.0.0.1:5060;transport=tcp;lr'."
+)
 @click.option("--name", default=None, help="Display name.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address for SIP and MSRP.")
 @click.option("--port", default=0, help="SIP port; 0: a free one.")
@@ -63,7 +67,7 @@ def parse_action(text: str) -> str | int:
 @click.option("--control", metavar="HOST:PORT", help="No terminal: driven by HTTP here, events as JSON lines.")
 @click.option("--quiet", is_flag=True, help="With --control: only the line that says ready.")
 @click.option("--cutter", is_flag=True, help="MSRP over a wire that PUT /behaviour {cut_after} can cut.")
-@click.option("--gateway", default="", metavar="URL", help="Gateway for /invite, http://127.0.0.1:8080")
+@click.option("--gateway", default="", metavar="URL", help="Gateway for /invite, such as http://127.0.0.1:8080.")
 @click.option("--uid", default="", help="User for the gateway; the user part of --aor when not given.")
 @trace_option("A's phone")
 def main(
@@ -98,10 +102,17 @@ def main(
             _run_controlled(options, control, quiet, trace)
         else:
             user = uid or aor.removeprefix("sip:").partition("@")[0]
-            inviter = Inviter(gateway, user, password) if gateway else None
-            asyncio.run(_run_terminal(options, inviter, trace))
+            asyncio.run(_run_terminal(options, _inviter(gateway, user, password), trace))
     except SipstackError as error:
-        raise click.ClickException(f"cannot register: {explain(error)}") from None
+        hint = "" if proxy else " (no --proxy was given)"
+        raise click.ClickException(f"cannot register: {explain(error)}{hint}") from None
+
+
+def _inviter(gateway: str, user: str, password: str) -> Inviter | None:
+    try:
+        return Inviter(gateway, user, password) if gateway else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--gateway") from None
 
 
 def _run_controlled(options: PhoneOptions, control: str, quiet: bool, trace: Trace | None) -> None:

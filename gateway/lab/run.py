@@ -47,11 +47,14 @@ def ready(actor: str, **addresses: HostPort | str) -> None:
 
 @contextlib.contextmanager
 def open_trace(path: Path | None, actor: str) -> Iterator[Trace | None]:
-    """Yield a trace that appends to ``path``, or None without a path."""
+    """Yield a trace that appends to ``path``, or None without a path. Ends the program if that cannot be written."""
     if path is None:
         yield None
         return
-    file = TraceFile(path)
+    try:
+        file = TraceFile(path)
+    except OSError as error:
+        raise click.ClickException(f"the trace cannot be written: {error}") from None
     try:
         yield Trace(actor, file, time.time)
     finally:

@@ -36,7 +36,7 @@ class Terminal:
 
     def __init__(self, console: Console | None = None, inviter: Inviter | None = None) -> None:
         self.phone: Phone
-        self.console = console or Console()
+        self.console = console or Console(highlight=False)
         self.peer = ""
         """Whom typed text goes to: who spoke last, or was chosen with /to."""
         self._inviter = inviter

@@ -93,6 +93,8 @@ def test_core_names_what_is_wrong_with_its_options(options: list[str], text: str
     [
         (["--on-invite", "200"], "on_invite"),
         (["--proxy", "sip:127.0.0.1:1;transport=tcp;lr", "--control", "127.0.0.1:0"], "cannot register"),
+        (["--gateway", "nowhere"], "nowhere is not an http or https URL"),
+        (["--trace", "/no/such/folder/trace"], "the trace cannot be written"),
     ],
 )
 def test_phone_names_what_is_wrong(options: list[str], text: str) -> None:

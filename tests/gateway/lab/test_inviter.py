@@ -67,6 +67,25 @@ async def test_refusal_is_told_in_words(gateway: str) -> None:
     assert caught.value.status == 401
 
 
+@pytest.mark.parametrize("address", ["gateway", "127.0.0.1:8080", "ftp://127.0.0.1", "http://", ""])
+def test_address_that_cannot_be_called(address: str) -> None:
+    with pytest.raises(ValueError, match="is not an http or https URL"):
+        Inviter(address, "a", "secret")
+
+
+async def test_what_answers_is_no_gateway() -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(text="404: Not Found", status=404)
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", handle)
+    server = AdminServer(app)
+    await server.start()
+    with pytest.raises(InviteFailed, match=f"404 No gateway answers at {server.url}"):
+        await Inviter(server.url, "a", "secret").invite("b@example.com")
+    await server.close()
+
+
 async def test_terminal_commands(gateway: str, calls: Calls) -> None:
 
     output = io.StringIO()

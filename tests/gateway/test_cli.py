@@ -1,0 +1,82 @@
+"""What the command line says when it cannot do what it is asked."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli import main
+from gateway.config import load
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+def said(*arguments: str) -> str:
+    """Run a command that fails; return what it prints. A traceback would be another exception than SystemExit."""
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code != 0
+    assert isinstance(result.exception, SystemExit)
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["invite", "--user", "a", "--password", "x", "--url", "nowhere", "b@cc.com"], "is not an http or https URL"),
+        (["invite", "--user", "a", "--password", "x", "--url", "http://127.0.0.1:1", "b@cc.com"], "Cannot connect"),
+        (["lab", "--log", "LOUD"], "is not one of"),
+        (["lab", "--set", "log.trace=/no/such/folder/trace"], "the trace cannot be written"),
+        (["serve", "--config", "/no/such/file"], "cannot be read"),
+        (["config", "check", "/no/such/file"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_told_in_words(arguments: list[str], text: str) -> None:
+    assert text in said(*arguments)
+
+
+def test_trace_that_cannot_be_written() -> None:
+    settings = ("--config", str(CONFIG / "lab.toml"), "--set", "log.trace=/no/such/folder/trace")
+    assert "the trace cannot be written" in said("serve", *settings)
+
+
+def test_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = ("--set", f"sip.bind={address}", "--set", f"gateway.data_dir={tmp_path}")
+        text = said("serve", "--config", str(CONFIG / "lab.toml"), *settings)
+    assert f"SIP cannot listen on {address}: Address already in use" in text
+
+
+def test_every_subcommand_has_help() -> None:
+    for name in ("serve", "lab", "phone", "invite", "config"):
+        result = CliRunner().invoke(main, [name, "--help"])
+        assert result.exit_code == 0 and "Options:" in result.output
+
+
+def test_configurations_of_the_project() -> None:
+    for file in ("gateway.toml", "lab.toml"):
+        result = CliRunner().invoke(main, ["config", "check", str(CONFIG / file)])
+        assert result.exit_code == 0 and "ok" in result.output
+
+
+def test_certificate_that_is_none(tmp_path: Path) -> None:
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).write_text("nothing", encoding="ascii")
+    file = tmp_path / "gw.toml"
+    file.write_text('[core]\ndomain = "cc.com"\n[http]\ncertificate = "c.pem"\nkey = "k.pem"\n', encoding="ascii")
+    text = said("config", "check", str(file))
+    assert (
+        f"line 4: http.certificate: {tmp_path}/c.pem is no certificate (PEM) with its key in {tmp_path}/k.pem" in text
+    )
+
+
+def test_certificate_stands_beside_the_configuration(tmp_path: Path) -> None:
+    config = load(CONFIG / "lab.toml")
+    assert config.http_files == (None, None)
+    http = msgspec.structs.replace(config.http, certificate="c.pem", key="/etc/k.pem")
+    config = msgspec.structs.replace(config, http=http, folder=str(tmp_path))
+    assert config.http_files == (tmp_path / "c.pem", Path("/etc/k.pem"))
