@@ -111,15 +111,15 @@ def _stream_format(request: web.BaseRequest, accept: str) -> Format:
     return XML if named == "xml" else JSON
 
 
-def number(request: web.BaseRequest, name: str, maximum: int) -> int | None:
+def number(request: web.BaseRequest, name: str, maximum: int, minimum: int = 0) -> int | None:
     """Return a query parameter that counts; None when it is not there, :class:`FieldError` when it is no number."""
     value = request.query.get(name)
-    return None if value is None else _number(name, value, maximum)
+    return None if value is None else _number(name, value, maximum, minimum)
 
 
-def _number(name: str, value: str, maximum: int) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) <= 16 and int(value) <= maximum):
-        raise FieldError(name, f"is not a number from 0 to {maximum}")
+def _number(name: str, value: str, maximum: int, minimum: int = 0) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 16 and minimum <= int(value) <= maximum):
+        raise FieldError(name, f"is not a number from {minimum} to {maximum}")
     return int(value)
 
 

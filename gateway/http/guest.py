@@ -51,8 +51,9 @@ class GuestCalls:
                 session,
                 self.link,
                 "The invite link: logs in where Accept names JSON or XML, else gives the page",
-                "anybody",
+                "guest",
                 answers={200: LoginAnswer},
+                shows_page=True,
                 parameters=(Parameter("passwd", "Login secret; Basic does too"),),
                 with_head=True,
             ),
@@ -163,7 +164,7 @@ class GuestCalls:
         peer = request.query.get("with")
         if peer is not None:
             name("with", peer)
-        limit = number(request, "limit", MAX_PAGE)
+        limit = number(request, "limit", MAX_PAGE, minimum=1)
         page = await guest.messages(peer, number(request, "before", MAX_CURSOR), limit or DEFAULT_PAGE)
         return format.answer(page)
 

@@ -59,9 +59,11 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": _operation_id(route),
         "summary": route.summary,
         "tags": [route.caller],
-        "security": [] if route.caller == "anybody" else [{route.caller: []}],
+        "security": _security(route),
         "responses": {str(status): _answer(status, model) for status, model in route.answers.items()},
     }
+    if route.shows_page:
+        operation["responses"]["200"]["content"]["text/html"] = {"schema": {"type": "string"}}
     parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", route.path)]
     parameters += [_parameter(parameter) for parameter in route.parameters]
     if parameters:
@@ -72,6 +74,12 @@ def _operation(route: Route) -> dict[str, Any]:
     for status in _ERRORS[route.caller]:
         operation["responses"].setdefault(str(status), _answer(status, Problem))
     return operation
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    if route.caller == "anybody":
+        return []
+    return [{}, {route.caller: []}] if route.shows_page else [{route.caller: []}]
 
 
 def _operation_id(route: Route) -> str:

@@ -43,6 +43,8 @@ class Route:
     answers: Mapping[int, type[Body] | str | None] = field(default_factory=dict)
     """Status → body, or the media type of something else, or None where there is no body."""
     parameters: tuple[Parameter, ...] = ()
+    shows_page: bool = False
+    """Browsers get the page instead, without credentials."""
     with_head: bool = False
     """HEAD is answered by the same call."""
 

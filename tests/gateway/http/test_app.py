@@ -301,6 +301,9 @@ async def test_openapi(house: House) -> None:
     }
     assert set(operation["responses"]) >= {"200", "202", "401", "422"}
     assert document["components"]["schemas"]["MessageRequest"]["required"] == ["to", "message"]
+    link = paths["/rcsgw/invitee/session/{account}"]["get"]
+    assert link["security"] == [{}, {"guest": []}] and set(link["responses"]) >= {"200", "401", "410", "429"}
+    assert set(link["responses"]["200"]["content"]) == {"application/json", "application/xml", "text/html"}
     identifiers = [call["operationId"] for path in paths.values() for call in path.values()]
     assert len(identifiers) == len(set(identifiers))
     _check_references(document, document)
