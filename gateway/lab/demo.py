@@ -80,6 +80,7 @@ class Demo:
 
     async def start(self) -> None:
         """Start everything, each part when those that it needs are there."""
+        step(f"starting mailbox, IM server, {self.options.core} core, gateway and A's phone")
         self.children = Children(self.options.folder)
         mailbox = await self._start("mailbox", "mailbox", "--port", "0", "--http-port", "0")
         im = await self._start("im server", "imserver", "--port", "0", "--http-port", "0", "--member", A)
@@ -342,4 +343,4 @@ def main(check: bool, core: str, folder: Path | None, config: Path, no_browser: 
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="scripts/demo")
