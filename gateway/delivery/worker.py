@@ -147,7 +147,8 @@ class DeliveryWorker:
             next_at = now + pause(delivery.attempts + 1, self._config.retry)
             in_time = next_at < min(delivery.queued_at + self._config.retry.deadline, invited.invitation.expires_at)
             delivery.state = "queued" if error.temporary and in_time else "failed"
-        log.info("%s: delivery by %s: %s %s", invited.account.uri, delivery.channel, delivery.state, delivery.error)
+        outcome = f"{delivery.state} {delivery.error}".rstrip()
+        log.info("%s: delivery by %s: %s", invited.account.uri, delivery.channel, outcome)
         news = notice(invited, now) if delivery.state != "queued" or delivery.error != before else None
         while True:
             try:
