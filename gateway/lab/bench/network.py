@@ -20,6 +20,8 @@ from sipstack.flow import HostPort
 
 PASSWORD = "bench-pw"
 FSYNC = "full"
+ATTEMPTS = 5
+"""How often an invitation is tried that the gateway puts off: all parts share the cores of one machine."""
 
 
 @dataclass(slots=True)
@@ -42,13 +44,18 @@ class Network:
     async def invite(self, emails: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Invite people and read their mails; return e-mail → account and secret."""
         auth = {"Authorization": basic("a", PASSWORD)}
-        limit = asyncio.Semaphore(32)
+        url = f"{self.url}/rcsgw/invitee/user"
+        limit = asyncio.Semaphore(16)
 
         async def one(email: str) -> None:
-            async with limit:
-                answer = await self.session.post(f"{self.url}/rcsgw/invitee/user", json={"email": email}, headers=auth)
-                if answer.status not in (201, 202):
+            for attempt in range(1, ATTEMPTS + 1):
+                async with limit:
+                    answer = await self.session.post(url, json={"email": email}, headers=auth)
+                if answer.status in (201, 202):
+                    return
+                if answer.status not in (429, 503) or attempt == ATTEMPTS:
                     raise RuntimeError(f"{email}: {answer.status} {await answer.text()}")
+                await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
 
         await asyncio.gather(*(one(email) for email in emails))
         found: dict[str, tuple[str, str]] = {}
