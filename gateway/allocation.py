@@ -89,7 +89,7 @@ class Allocation:
                     raise Conflict("An earlier invitation of this person is being taken down.", retry_after=2)
                 if item.invitation.uid == inviter.uid:
                     return item, False
-            if len(await self._store.invitations(uid=inviter.uid)) >= self._config.policy.max_invitations:
+            if await self._store.count_invitations(inviter.uid) >= self._config.policy.max_invitations:
                 raise Conflict("This subscriber has as many invitations as one may have.")
 
             def new(uri: str) -> NewInvitation:

@@ -258,9 +258,9 @@ def tombstone(connection: Connection, hash: bytes) -> str | None:
     return row[0] if row else None
 
 
-def number(connection: Connection, query: str) -> float | None:
+def number(connection: Connection, query: str, *values: object) -> float | None:
     """Return the one value of a query."""
-    value: float | None = connection.execute(query).fetchone()[0]
+    value: float | None = connection.execute(query, values).fetchone()[0]
     return value
 
 

@@ -200,6 +200,10 @@ class SqliteStore:
             values += states
         return await self._read(relations.invited, " AND ".join(terms), *values)
 
+    async def count_invitations(self, uid: str) -> int:
+        """Count by the index, reading no row."""
+        return int(await self._read(relations.number, "SELECT count(*) FROM invitation WHERE uid = ?", uid) or 0)
+
     async def next_serial(self) -> int:
         """Return a number that no account has had."""
         return int(await self._read(relations.number, "SELECT max(seq) FROM sqlite_sequence") or 0) + 1

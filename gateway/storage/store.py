@@ -239,6 +239,9 @@ class Store(Protocol):
     ) -> list[Invited]:
         """Return invitations with all that belongs to them, oldest first, filtered by what is given."""
 
+    async def count_invitations(self, uid: str) -> int:
+        """Return how many invitations an inviter has."""
+
     async def next_serial(self) -> int:
         """Return a number that no account has had, for names that count."""
 
