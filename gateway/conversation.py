@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gateway import correlation
 from gateway.arrivals import Arrival
 from gateway.services import Conflict, ServiceError, TooLarge, Unavailable
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception, from_msrp_status
-from sipstack import ids
 from sipstack.errors import LocalProtocolError, SipstackError
 from sipstack.msrp.message import MessageState, OutgoingMessage
 from sipstack.net.chat import ChatHandler, ChatSession
@@ -28,6 +28,9 @@ log = logging.getLogger("rcsgw.chat")
 
 WAITING_LIMIT = 256
 """Messages that may wait for one chat to open; a person does not type more than that in half a minute."""
+
+NIL = "0" * 32
+"""The remote half of Session-ID as long as the peer's is not known (RFC 7989 §5)."""
 
 SEEN_LIMIT = 64
 """Message-IDs remembered for each conversation, so that a peer's repeat after a lost 200 is shown once (C-BR-11)."""
@@ -166,7 +169,7 @@ class Conversation(ChatHandler):
 
     async def _invite(self) -> ChatSession:
         timeout = self.guest.guests.settings.ring_timeout
-        headers = (("Session-ID", f"{ids.trace_id()};remote={'0' * 32}"),)
+        headers = (("Session-ID", f"{correlation.current()};remote={NIL}"),)
         return await self.guest.agent.invite(Uri.parse(self.relation.sip), self, headers=headers, timeout=timeout)
 
     def adopt(self, chat: ChatSession) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from gateway import correlation
 from gateway.http.auth import Origins, parse_networks
 from gateway.http.calls import Face
 from gateway.http.events import Streams
@@ -22,7 +23,7 @@ from gateway.http.guest import GuestCalls
 from gateway.http.inviter import InviterCalls
 from gateway.http.negotiation import wanted_for_problem
 from gateway.http.page import WEB, Pages
-from gateway.http.problems import as_service_error, describe, extra_headers, trace_id
+from gateway.http.problems import as_service_error, describe, extra_headers
 from gateway.http.public import HealthCalls, PublicCalls
 from gateway.http.routes import Route, Router
 from gateway.http.server import Detached, Server
@@ -108,7 +109,7 @@ class HttpServer:
     async def _listen(self, address: str, routes: Sequence[Route], tls: ssl.SSLContext | None = None) -> int:
         """Serve calls at ``host:port``; return the port."""
         dispatch = Dispatch(Router(routes), self._public_url)
-        server = Server(dispatch.handle, error_answer=dispatch.problem, max_body=self._http.max_body, trace=self._trace)
+        server = Server(dispatch.handle, error_answer=dispatch.refuse, max_body=self._http.max_body, trace=self._trace)
         runner = web.ServerRunner(server, shutdown_timeout=DRAIN)
         self._runners.append(runner)
         await runner.setup()
@@ -148,6 +149,7 @@ class Dispatch:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; nothing but cancellation leaves this."""
+        correlation.begin(request.headers.get("traceparent"))
         try:
             methods = self._plain.get(request.rel_url.raw_path)
             if methods is not None:
@@ -159,12 +161,17 @@ class Dispatch:
         except Exception as error:
             if isinstance(error, ConnectionError) and request.transport is None:
                 return Detached()  # the client has gone, nobody reads an answer
-            return self.problem(request, error)
+            return self._problem(request, error)
 
-    def problem(self, request: web.BaseRequest, error: Exception) -> web.Response:
+    def refuse(self, request: web.BaseRequest, error: Exception) -> web.Response:
+        """Answer what never became a call: it is no HTTP, or exceeds a limit of the parser."""
+        correlation.begin(request.headers.get("traceparent"))
+        return self._problem(request, error)
+
+    def _problem(self, request: web.BaseRequest, error: Exception) -> web.Response:
         """Return the problem details of an exception."""
         refusal = as_service_error(error)
-        trace = trace_id(request.headers.get("traceparent"))
+        trace = correlation.current()
         if refusal.status == 500:
             log.error("%s %s failed, trace %s", request.method, request.path, trace, exc_info=error)
         problem = describe(refusal, public_url=self._public_url, instance=request.path, trace=trace)

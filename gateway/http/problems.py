@@ -9,7 +9,6 @@ import msgspec
 from aiohttp import web
 
 from gateway.services import AlreadySubscriber, ServiceError
-from sipstack import ids
 from translators.from_http import FieldError, FieldTooLarge
 from translators.model import Problem
 from translators.xml import XmlError, XmlInvalid
@@ -19,8 +18,6 @@ log = logging.getLogger("rcsgw.http")
 CHALLENGE = 'Basic realm="rcsgw", charset="UTF-8"'
 """RFC 7617 §2.1."""
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-"""W3C Trace Context §3.2."""
 
 _FIELD = re.compile(r" - at `(\$[^`]*)`$")
 """Where msgspec says that a value does not fit."""
@@ -98,12 +95,6 @@ class HeadersTooLarge(ServiceError):
     """The header fields exceed their limit (RFC 6585 §5)."""
 
     status, type, title = 431, "headers-too-large", "The header fields are too large"
-
-
-def trace_id(traceparent: str | None) -> str:
-    """Return the correlation id: the client's trace-id where it sent one, else a new one."""
-    match = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent is not None else None
-    return match[1] if match is not None else ids.trace_id()
 
 
 def as_service_error(error: Exception) -> ServiceError:

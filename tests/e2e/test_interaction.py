@@ -293,3 +293,16 @@ async def test_b_is_told_to_log_in_first(world: World) -> None:
     answers = [await client.get("/rcsgw/invitee/messages") for client in (wrong, unknown)]
     assert len({(answer.status, answer.json["type"], answer.json["detail"]) for answer in answers}) == 1
     assert world.sent("OPTIONS") == world.sent("INVITE") == []
+
+
+@one_core
+@pytest.mark.parametrize("trace", ["4bf92f3577b34da6a3ce929d0e0e4736", None], ids=["the client's", "made up"])
+async def test_one_correlation_id_from_http_to_sip(world: World, trace: str | None) -> None:
+    """W3C trace-id over HTTP, Session-ID over SIP."""
+    await world.phone("a", on_invite=486)
+    guest = await world.guest("a")
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"} if trace else {}
+    refused = await guest.send("hello", headers=headers)
+    assert refused.status == 409 and refused.json["trace"] == (trace or refused.json["trace"])
+    [invite] = world.sent("INVITE sip:a@cc.com")
+    assert f"\r\nSession-ID: {refused.json['trace']};remote={'0' * 32}\r\n" in invite
