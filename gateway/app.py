@@ -37,6 +37,7 @@ from sipstack import ids
 from sipstack.errors import SipstackError
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
+from sipstack.net.tls import Tls
 from sipstack.net.useragent import AgentHandler, Identity, SilentAgent, UserAgent
 from sipstack.sip.digest import Credentials
 from sipstack.sip.message import Request
@@ -298,6 +299,10 @@ def endpoint_config(config: Config) -> EndpointConfig:
         msrp_allowed=reachable_peers(config.msrp.allowed_networks, config.msrp.allowed_ports),
         msrp_connect_timeout=config.msrp.connect_timeout,
         msrp_setup=config.msrp.setup,
+        msrp_tls=Tls(*config.msrp_files) if config.msrp.certificate else None,
+        msrp_tls_port=config.msrp.tls_port,
+        msrp_tls_advertise_port=config.msrp.tls_advertise_port,
+        msrp_security=config.msrp.security,
         max_message_size=config.msrp.max_message_size,
         user_agent=config.sip.user_agent,
         udp=config.sip.udp,

@@ -132,6 +132,11 @@ def _listeners(config: Config) -> Iterator[Problem]:
     http = config.http
     if bool(http.certificate) != bool(http.key):
         yield "http.certificate", "and http.key go together"
+    msrp = config.msrp
+    if bool(msrp.certificate) != bool(msrp.key):
+        yield "msrp.certificate", "and msrp.key go together"
+    if msrp.security != "answer" and not msrp.certificate:
+        yield "msrp.security", "needs msrp.certificate"
     if http.operator_listen and http.operator_listen == http.listen:
         yield "http.operator_listen", "is the public listener too"
     if not (config.sip.udp or config.sip.tcp):
@@ -150,20 +155,24 @@ def _listeners(config: Config) -> Iterator[Problem]:
 
 
 def _certificate(config: Config) -> Iterator[Problem]:
-    certificate, key = config.http_files
-    if certificate is None or key is None or not (certificate.is_file() and key.is_file()):
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except OSError as error:
-        reason = getattr(error, "reason", None) or error.strerror
-        yield "http.certificate", f"{certificate} is no certificate (PEM) with its key in {key}: {reason}"
+    files = {"http.certificate": config.http_files, "msrp.certificate": config.msrp_files[:2]}
+    for name, (certificate, key) in files.items():
+        if certificate is None or key is None or not (certificate.is_file() and key.is_file()):
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error.strerror
+            yield name, f"{certificate} is no certificate (PEM) with its key in {key}: {reason}"
 
 
 def _files(config: Config) -> Iterator[Problem]:
     names = {
         "http.certificate": config.http.certificate,
         "http.key": config.http.key,
+        "msrp.certificate": config.msrp.certificate,
+        "msrp.key": config.msrp.key,
+        "msrp.ca_file": config.msrp.ca_file,
         "core.service_password_file": config.core.service_password_file,
         "delivery.email.password_file": config.delivery.email.password_file,
         "delivery.email.ca_file": config.delivery.email.ca_file,

@@ -18,6 +18,7 @@ Duration = Annotated[float, Meta(ge=0, extra={"kind": "duration"})]
 Positive = Annotated[float, Meta(gt=0, extra={"kind": "duration"})]
 Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=0, lt=65536)]
 Network = Annotated[str, Meta(extra={"kind": "network"})]
 HostPort = Annotated[str, Meta(extra={"kind": "address"})]
 PortRange = Annotated[str, Meta(extra={"kind": "ports"})]
@@ -91,6 +92,12 @@ class MsrpSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     bind: HostPort = "127.0.0.1:2855"
     advertise: HostPort = ""
     setup: Literal["actpass", "active"] = "actpass"
+    security: Literal["answer", "offer", "require"] = "answer"
+    certificate: str = ""
+    key: str = ""
+    ca_file: str = ""
+    tls_port: Port = 2856
+    tls_advertise_port: Port = 0
     allowed_networks: tuple[Network, ...] = ()
     allowed_ports: tuple[PortRange, ...] = ("1024-65535",)
     max_message_size: Size = 2 * MiB
@@ -313,6 +320,15 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Files of the certificate and its key; None for one that is not set."""
         http = self.http
         return self.file(http.certificate) if http.certificate else None, self.file(http.key) if http.key else None
+
+    @property
+    def msrp_files(self) -> tuple[Path | None, Path | None, Path | None]:
+        """Files of the MSRP certificate, its key and the authorities for peers; None for one that is not set."""
+        msrp = self.msrp
+        certificate, key, authorities = (
+            self.file(name) if name else None for name in (msrp.certificate, msrp.key, msrp.ca_file)
+        )
+        return certificate, key, authorities
 
     def file(self, name: str) -> Path:
         """Return the path that a file name in the configuration means."""

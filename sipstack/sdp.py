@@ -176,6 +176,10 @@ class SessionDescription:
         """Return the value of the session's first ``a=name``, as :meth:`MediaDescription.attribute` does."""
         return _attribute(self.lines, name)
 
+    def attributes(self, name: str) -> list[str]:
+        """Return the values of each ``a=name`` of the session in order."""
+        return list(_attributes(self.lines, name))
+
 
 def address_type(host: str) -> str:
     """Return ``IP6`` for a numeric IPv6 address, else ``IP4``, which also names get."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,14 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 DISCARD_PORT = 9
 """What the ``m=`` line of an active endpoint says in place of a port (:rfc:`6135#section-4.2.2`)."""
 
-_MSRP = "TCP/MSRP"
+TCP_MSRP = "TCP/MSRP"
+"""Protocol of an ``m=`` line whose path begins with ``msrp:``."""
+
+TLS_MSRP = "TCP/TLS/MSRP"
+"""Protocol of an ``m=`` line whose path begins with ``msrps:``."""
+
+# fingerprint = hash-func SP 2UHEX *(":" 2UHEX) (:rfc:`8122#section-5`); lower case is taken too.
+_FINGERPRINT = re.compile(r"(\S+) +([0-9A-F]{2}(?::[0-9A-F]{2})*)", re.IGNORECASE | re.ASCII)
 _REVERSED: dict[str, Direction] = {
     "sendrecv": "sendrecv",
     "sendonly": "recvonly",
@@ -59,6 +67,13 @@ class MsrpMedia:
     port: int
     index: int
     """Place of the medium among the ``m=`` lines."""
+    fingerprints: tuple[str, ...] = ()
+    """SHA-256 hashes of certificates, as ``AB:CD:…``: one of them must be the peer's own (C-SET-08)."""
+
+    @property
+    def secure(self) -> bool:
+        """Tell whether the first hop speaks TLS."""
+        return self.path[0].secure
 
     def accepts(self, content_type: str) -> bool:
         """Tell whether the endpoint takes ``content_type`` outside any container."""
@@ -84,14 +99,16 @@ def msrp_offer(
     max_size: int | None = None,
     session_id: int,
     version: int,
+    fingerprint: str | None = None,
 ) -> SessionDescription:
     """Return an offer of one MSRP session.
 
     ``local`` is what ``c=`` and ``m=`` repeat of ``path``; ``max_size`` is in octets; ``session_id`` and ``version``
-    stand in ``o=``: the first stays, the second grows by one with each change.
+    stand in ``o=``: the first stays, the second grows by one with each change. ``fingerprint`` is the SHA-256 hash of
+    our certificate; it counts where ``path`` leads straight to us by TLS.
     """
     origin = Origin(session_id, version, local[0], address_type=address_type(local[0]))
-    medium = _medium(local[1], path, setup, accept_types, accept_wrapped_types, max_size, "sendrecv")
+    medium = _medium(local[1], path, setup, accept_types, accept_wrapped_types, max_size, "sendrecv", fingerprint)
     return SessionDescription.create(origin, [medium])
 
 
@@ -106,29 +123,39 @@ def msrp_answer(
     max_size: int | None = None,
     session_id: int,
     version: int,
+    fingerprint: str | None = None,
 ) -> SessionDescription:
     """Return the answer that takes the first usable MSRP medium of ``offer`` and refuses all others (A-OA-01).
 
-    ``setup`` counts where the offer leaves the choice. Raise :exc:`MediaRefused` when nothing fits.
+    ``setup`` counts where the offer leaves the choice; ``path`` decides whether a medium with or without TLS fits.
+    Raise :exc:`MediaRefused` when nothing fits.
     """
-    remote = msrp_media(offer)
+    remote = msrp_media(offer, protocols=(protocol_of(path),))
     if not any(_has_common(remote.accept_types, entry) for entry in accept_types):
         raise MediaRefused(f"none of our media types is in accept-types {' '.join(remote.accept_types)}")
     origin = Origin(session_id, version, local[0], address_type=address_type(local[0]))
     own = answer_setup(remote.setup, setup)
     direction = _REVERSED[remote.direction]
-    accepted = _medium(local[1], path, own, accept_types, accept_wrapped_types, max_size, direction)
+    accepted = _medium(local[1], path, own, accept_types, accept_wrapped_types, max_size, direction, fingerprint)
     media = [accepted if index == remote.index else medium.refused() for index, medium in enumerate(offer.media)]
     return SessionDescription.create(origin, media)
 
 
-def msrp_media(description: SessionDescription) -> MsrpMedia:
-    """Return the first MSRP medium that can be used, or raise :exc:`MediaRefused` with what is wrong with the last."""
+def protocol_of(path: Sequence[MsrpUri]) -> str:
+    """Return the protocol of an ``m=`` line with that path (:rfc:`4975#section-8.1`)."""
+    return TLS_MSRP if path[0].secure else TCP_MSRP
+
+
+def msrp_media(description: SessionDescription, *, protocols: Container[str] = (TCP_MSRP,)) -> MsrpMedia:
+    """Return the first MSRP medium that can be used, or raise :exc:`MediaRefused` with what is wrong with the last.
+
+    ``protocols`` are those that the caller speaks, of :data:`TCP_MSRP` and :data:`TLS_MSRP`.
+    """
     refusal = MediaRefused("no MSRP medium is offered")
     for index, medium in enumerate(description.media):
         if medium.media != "message" or medium.port == 0:
             continue
-        if medium.protocol.upper() != _MSRP:
+        if medium.protocol.upper() not in protocols:
             refusal = MediaRefused(f"{medium.protocol} is not supported", 302)
             continue
         try:
@@ -170,6 +197,9 @@ def _parse_medium(description: SessionDescription, medium: MediaDescription, ind
     # Hops behind the first may use transports that we don't know (C-WS-01).
     if path[0].transport.lower() != "tcp" or any(uri.port is None for uri in path):
         raise MediaRefused(f"a=path: {path_text[:80]} has no TCP port to connect to", 306)
+    if medium.protocol.upper() != protocol_of(path):
+        # To follow one of the two would be to give up TLS, or to promise it where there is none.
+        raise MediaRefused(f"a=path: {path[0].scheme} contradicts {medium.protocol}", 306)
     accept_types = tuple((medium.attribute("accept-types") or "").split())
     if not accept_types:
         raise MediaRefused("a=accept-types is missing", 306)
@@ -185,7 +215,21 @@ def _parse_medium(description: SessionDescription, medium: MediaDescription, ind
         host=medium.connection or description.connection,
         port=medium.port,
         index=index,
+        fingerprints=_fingerprints(description, medium) if path[0].secure else (),
     )
+
+
+def _fingerprints(description: SessionDescription, medium: MediaDescription) -> tuple[str, ...]:
+    """Return the SHA-256 hashes; raise :exc:`MediaRefused` when there are only others, which nobody can check."""
+    values = medium.attributes("fingerprint") or description.attributes("fingerprint")
+    hashes: list[str] = []
+    for value in values:
+        match = _FINGERPRINT.fullmatch(value)
+        if match is not None and match[1].upper() == "SHA-256":
+            hashes.append(match[2].upper())
+    if values and not hashes:
+        raise MediaRefused("a=fingerprint has no SHA-256 hash", 306)
+    return tuple(hashes)
 
 
 def _direction(description: SessionDescription, medium: MediaDescription) -> Direction:
@@ -209,6 +253,7 @@ def _medium(
     accept_wrapped_types: Sequence[str],
     max_size: int | None,
     direction: Direction,
+    fingerprint: str | None,
 ) -> MediaDescription:
     attributes = [f"accept-types:{' '.join(accept_types)}"]
     if accept_wrapped_types:
@@ -217,6 +262,8 @@ def _medium(
         attributes.append(f"max-size:{max_size}")
     if setup is not None:
         attributes.append(f"setup:{setup}")
+    if fingerprint is not None and path[0].secure and len(path) == 1:
+        attributes.append(f"fingerprint:SHA-256 {fingerprint}")
     attributes += [f"path:{' '.join(map(str, path))}", direction]
     port = DISCARD_PORT if setup == "active" else port
-    return MediaDescription("message", port, _MSRP, ("*",), [("a", attribute) for attribute in attributes])
+    return MediaDescription("message", port, protocol_of(path), ("*",), [("a", attribute) for attribute in attributes])

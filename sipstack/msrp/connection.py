@@ -61,6 +61,8 @@ class MsrpConnection:
 
     ``sessions`` is shared by all connections of a listener. ``wake`` is called, once until :meth:`data_to_send` has
     handed out everything, when there is something to send. ``local`` is our URI where no session is concerned.
+    ``secure`` tells whether the transport is TLS: then only sessions of ``msrps`` URIs are found here, else only those
+    of ``msrp`` URIs (C-SET-04).
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class MsrpConnection:
         *,
         wake: Callable[[], None] | None = None,
         local: str = "msrp://unknown.invalid:2855;tcp",
+        secure: bool = False,
     ) -> None:
         self.bound: dict[str, MsrpSession] = {}
         """The sessions on this connection by their own URI."""
@@ -79,6 +82,7 @@ class MsrpConnection:
         """Why, if the peer is to blame."""
         self._sessions = sessions
         self._local = local
+        self._secure = secure
         self._parser = ChunkParser()
         self._outbox = Outbox(wake)
         self._events: deque[Event] = deque()
@@ -268,7 +272,7 @@ class MsrpConnection:
             if not chunk.flag:
                 self._answered = chunk.transaction_id
             return None
-        if found is None:
+        if found is None or found.local_uri.secure != self._secure:
             self._refuse_or_confirm(chunk, chunk.to_path.partition(" ")[0], 481)
             if not self.bound:
                 # Nobody who was invited comes with a session that doesn't exist (C-SET-07).

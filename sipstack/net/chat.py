@@ -24,7 +24,7 @@ from sipstack.msrp.uri import MsrpUri
 from sipstack.net import media, uas
 from sipstack.net.chatmessage import CPIM, ChatMessage, Inbox
 from sipstack.sdp import SessionDescription
-from sipstack.sdp_msrp import MediaRefused, MsrpMedia, is_active, msrp_media
+from sipstack.sdp_msrp import MediaRefused, MsrpMedia, is_active
 from sipstack.sip.dialog import DialogState, EarlyInvite
 from sipstack.sip.headers import quote
 from sipstack.sip.message import Request, Response
@@ -90,7 +90,7 @@ class ChatSession:
         "tag",
     )
 
-    def __init__(self, agent: UserAgent, peer: Uri, handler: ChatHandler | None) -> None:
+    def __init__(self, agent: UserAgent, peer: Uri, handler: ChatHandler | None, *, secure: bool = False) -> None:
         self.agent = agent
         self.peer = peer
         """Whom we invited, or who invited us (From)."""
@@ -107,7 +107,9 @@ class ChatSession:
         self._remote_path: tuple[MsrpUri, ...] = ()
         self._sdp_id = int(ids.token(32), 16)
         config = agent.endpoint.config
-        self.msrp: MsrpSession = agent.endpoint.hub.create_session(self, max_size=config.max_message_size)
+        self.msrp: MsrpSession = agent.endpoint.hub.create_session(
+            self, max_size=config.max_message_size, secure=secure
+        )
 
     def __repr__(self) -> str:
         return f"<ChatSession {self.agent.identity.aor} with {self.peer}>"
@@ -237,32 +239,35 @@ class ChatSession:
         """Return our offer, or our answer to the offer ``remote``. Raise MediaRefused (488) when nothing fits."""
         endpoint = self.agent.endpoint
         if remote is None:
-            local = media.offer(endpoint.config, endpoint.hub.local, self.msrp, self._sdp_id)
+            local = media.offer(endpoint.config, self.msrp, self._sdp_id)
         else:
             setup: Literal["active", "passive"] = "active" if endpoint.config.msrp_setup == "active" else "passive"
             local = self._answer(remote, setup)
-            self._active = is_active(msrp_media(local), msrp_media(remote), offerer=False)
+            self._active = is_active(self._medium(local), self._medium(remote), offerer=False)
         return bytes(local)
 
     def _describe_again(self, remote: SessionDescription | None) -> bytes:
         """Return the same session again for a refresh (C-SES-01). Raise MediaRefused when the offer changes it."""
         endpoint = self.agent.endpoint
         if remote is None:
-            return bytes(media.offer(endpoint.config, endpoint.hub.local, self.msrp, self._sdp_id, active=self._active))
-        if msrp_media(remote).path != self._remote_path:
+            return bytes(media.offer(endpoint.config, self.msrp, self._sdp_id, active=self._active))
+        if self._medium(remote).path != self._remote_path:
             raise MediaRefused("the path of a running session cannot change", media.MISCELLANEOUS)
         return bytes(self._answer(remote, "active" if self._active else "passive"))
 
     def _answer(self, remote: SessionDescription, setup: Literal["active", "passive"]) -> SessionDescription:
         endpoint = self.agent.endpoint
-        return media.answer(endpoint.config, endpoint.hub.local, self.msrp, self._sdp_id, remote, setup)
+        return media.answer(endpoint.config, self.msrp, self._sdp_id, remote, setup)
+
+    def _medium(self, description: SessionDescription) -> MsrpMedia:
+        return media.medium_of(description, self.msrp)
 
     def established(self, dialog: Dialog, remote: SessionDescription | None, *, offered: bool) -> None:
         """Begin: ``dialog`` is there, ``remote`` is the peer's description, ``offered`` tells that ours was the offer.
 
         ``remote`` is None when it will come in the ACK. Raise MediaRefused (488) when it is of no use.
         """
-        described = None if remote is None else msrp_media(remote)
+        described = None if remote is None else self._medium(remote)
         self._dialog = dialog
         self._waits_for_ack = not offered
         self.agent.chat_started(self, dialog)
@@ -285,7 +290,7 @@ class ChatSession:
             answer = media.parse_description(ack)
             if answer is None:
                 raise RemoteProtocolError("neither INVITE nor ACK brought a session description")
-            self._negotiated(msrp_media(answer), offered=True)
+            self._negotiated(self._medium(answer), offered=True)
         except RemoteProtocolError as error:
             self._end("connection-lost", error, bye=[("Reason", 'SIP;cause=488;text="Bad answer"')])
 
@@ -313,6 +318,7 @@ class ChatSession:
             active=self._active,
             remote_max_size=remote.max_size,
             remote_accept_types=remote.accept_types,
+            fingerprints=remote.fingerprints,
         )
 
     def _report(self, state: str, note: str = "") -> None:

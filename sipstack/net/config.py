@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sipstack.flow import Flow
+from sipstack.net.tls import Tls
+from sipstack.sdp_msrp import TCP_MSRP, TLS_MSRP
 from sipstack.sip.timers import TimerValues
 
 MTU_LIMIT = 1300
@@ -56,6 +58,12 @@ class EndpointConfig:
     """Seconds for an MSRP connection of ours to come up."""
     msrp_setup: Literal["actpass", "active"] = "actpass"
     """``actpass``: peers can reach us; ``active``: we always connect (behind NAT or a relay)."""
+    msrp_tls: Tls | None = None
+    """Certificates for ``msrps``; None: there is none."""
+    msrp_tls_port: int = 0
+    msrp_tls_advertise_port: int | None = None
+    msrp_security: Literal["answer", "offer", "require"] = "answer"
+    """With a certificate: take TLS where it is offered, offer it, or take nothing else."""
     max_message_size: int = MAX_MESSAGE_SIZE
     accept_types: tuple[str, ...] = ACCEPT_TYPES
     accept_wrapped_types: tuple[str, ...] = ACCEPT_WRAPPED_TYPES
@@ -70,10 +78,21 @@ class EndpointConfig:
     trusted: Callable[[Flow], bool] = nobody
     """Whether P-Asserted-Identity counts in what comes by this flow (:rfc:`3325#section-9.1`)."""
 
+    def __post_init__(self) -> None:
+        if self.msrp_security != "answer" and (self.msrp_tls is None or self.msrp_tls.server is None):
+            raise ValueError(f"msrp_security {self.msrp_security} needs a certificate")
+
     @property
     def transports(self) -> tuple[str, ...]:
         """The transports that are on, the preferred one first."""
         return tuple(name for name, on in (("UDP", self.udp), ("TCP", self.tcp)) if on)
+
+    @property
+    def msrp_protocols(self) -> tuple[str, ...]:
+        """What may stand in the ``m=`` line of an offer to us."""
+        if self.msrp_tls is None or self.msrp_tls.server is None:
+            return (TCP_MSRP,)
+        return (TLS_MSRP,) if self.msrp_security == "require" else (TLS_MSRP, TCP_MSRP)
 
     @property
     def ipv6(self) -> bool:

@@ -129,6 +129,9 @@ class Endpoint:
             allowed=config.msrp_allowed,
             connect_timeout=config.msrp_connect_timeout,
             schedule=self.timers.schedule,
+            tls=config.msrp_tls,
+            tls_port=config.msrp_tls_port,
+            tls_advertise_port=config.msrp_tls_advertise_port or 0,
         )
         await hub.start()
         self._hub = hub

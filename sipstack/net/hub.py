@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,11 +17,13 @@ from sipstack.msrp.connection import Event, MsrpConnection, SessionBound, Sessio
 from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
-from sipstack.msrp.uri import MsrpUri, canonical_host
+from sipstack.msrp.uri import MsrpUri
 from sipstack.sdp_msrp import DISCARD_PORT
 from sipstack.trace import Trace
 
+from .dial import Hop, dial
 from .msrplink import Cancellable, MsrpLink, Schedule
+from .tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Tls
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,8 @@ class MsrpHub:
 
     ``bind`` is the address to listen at (port 0: any), ``advertise`` what peers are told instead. ``allowed`` is asked
     about each numeric address and port before we connect. ``schedule`` is the endpoint's heap of timers, by default
-    the loop's own.
+    the loop's own. With ``tls`` there are ``msrps`` URIs too; when it has a certificate, they are listened for at
+    ``tls_port``, and peers are told ``tls_advertise_port``, 0 for the same.
     """
 
     def __init__(
@@ -76,6 +77,9 @@ class MsrpHub:
         limits: HubLimits | None = None,
         connect_timeout: float = 10.0,
         schedule: Schedule | None = None,
+        tls: Tls | None = None,
+        tls_port: int = 0,
+        tls_advertise_port: int = 0,
     ) -> None:
         # configuration
         self.trace = trace
@@ -85,13 +89,17 @@ class MsrpHub:
         self._limits = limits or HubLimits()
         self._connect_timeout = connect_timeout
         self._given_schedule = schedule
+        self.tls = tls
+        self._tls_port = tls_port
+        self._tls_advertise_port = tls_advertise_port
         # state
         self.sessions = SessionTable()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
+        self._tls_server: asyncio.Server | None = None
         self._local: HostPort = bind
         self._links: dict[MsrpConnection, MsrpLink] = {}
-        self._outgoing: dict[tuple[str, str, int], MsrpLink] = {}
+        self._outgoing: dict[Hop, MsrpLink] = {}
         self._unclaimed: dict[MsrpLink, str] = {}
         self._unclaimed_hosts: Counter[str] = Counter()
         self._is_paused = False
@@ -109,12 +117,28 @@ class MsrpHub:
         host, port = self._bind
         self._server = await self._loop.create_server(self._accept, host, port)
         self._local = self._server.sockets[0].getsockname()[:2]
+        if self.tls is not None and self.tls.server is not None:
+            try:
+                self._tls_server = await self._loop.create_server(
+                    partial(self._accept, secure=True),
+                    host,
+                    self._tls_port,
+                    ssl=self.tls.server,
+                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                    ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
+                )
+            except OSError:
+                self._server.close()
+                raise
+            self._tls_port = self._tls_server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Stop listening, write what is due, close every connection. Handlers of remaining sessions are told."""
         if self._server is None:
             return
-        self._server.close()
+        servers = [self._server] if self._tls_server is None else [self._server, self._tls_server]
+        for server in servers:
+            server.close()
         for task, link in tuple(self._dials.items()):
             if link.transport is None:
                 task.cancel()
@@ -128,7 +152,8 @@ class MsrpHub:
         await self._wait_for_links(CLOSE_TIMEOUT)
         for session in self.sessions:
             self._end(session, ConnectionClosed("the MSRP endpoint is closed"))
-        await self._server.wait_closed()
+        for server in servers:
+            await server.wait_closed()
 
     async def _wait_for_links(self, timeout: float) -> None:
         deadline = self._clock() + timeout
@@ -146,6 +171,18 @@ class MsrpHub:
         if self._advertise is None:
             return self._local
         return self._advertise[0], self._advertise[1] or self._local[1]
+
+    @property
+    def tls_port(self) -> int:
+        """The port that we listen at for TLS; 0 when we don't."""
+        return self._tls_port if self._tls_server is not None else 0
+
+    def _local_uri(self, secure: bool, session_id: str | None = None, *, discard_port: bool = False) -> MsrpUri:
+        host, port = self.local
+        if secure:
+            port = self._tls_advertise_port or self._tls_port
+        port = DISCARD_PORT if discard_port else port
+        return MsrpUri("msrps" if secure else "msrp", f"[{host}]" if ":" in host else host, port, session_id)
 
     def __len__(self) -> int:
         return len(self._links)
@@ -166,15 +203,15 @@ class MsrpHub:
 
     # Sessions
 
-    def create_session(self, handler: SessionHandler, *, max_size: int, discard_port: bool = False) -> MsrpSession:
+    def create_session(
+        self, handler: SessionHandler, *, max_size: int, discard_port: bool = False, secure: bool = False
+    ) -> MsrpSession:
         """Return a new session with an unguessable URI (C-URI-03); ``max_size`` in octets is what our SDP says.
 
         The peer may bind it from now on; messages are held back until :meth:`open`. ``discard_port``: put port 9 into
-        the URI, for an offer of ``a=setup:active`` from where nobody can connect to (C-SET-02).
+        the URI, for an offer of ``a=setup:active`` from where nobody can connect to (C-SET-02). ``secure``: by TLS.
         """
-        host, port = self.local
-        port = DISCARD_PORT if discard_port else port
-        uri = MsrpUri("msrp", f"[{host}]" if ":" in host else host, port, ids.msrp_session_id())
+        uri = self._local_uri(secure, ids.msrp_session_id(), discard_port=discard_port)
         session = MsrpSession(uri, max_size=max_size, owner=handler)
         self.sessions.add(session)
         self._held[session] = []
@@ -188,17 +225,20 @@ class MsrpHub:
         active: bool,
         remote_max_size: int | None = None,
         remote_accept_types: Sequence[str] | None = None,
+        fingerprints: Sequence[str] = (),
     ) -> None:
         """Take over what the peer's SDP says and get the session its connection.
 
         ``active``: connect to the first URI of the path, or reuse a connection to it (C-SET-04). Else wait for the peer
-        (C-SET-07). ``session_opened`` or ``session_closed`` follows, never from within this call.
+        (C-SET-07). ``fingerprints``: SHA-256 hashes, one of which the certificate of the peer that we connect to must
+        have (C-SET-08); a relay's has to be signed for its name instead. ``session_opened`` or ``session_closed``
+        follows, never from within this call.
         """
         session.open(remote_path, max_size=remote_max_size, accept_types=remote_accept_types)
         if session.is_bound:
             self._need_loop().call_soon(self._announce, session)
         elif active:
-            self._connect(session, remote_path[0])
+            self._connect(session, remote_path[0], tuple(sorted(fingerprints)) if len(remote_path) == 1 else ())
         else:
             due = self._clock() + BIND_TIMEOUT
             self._bind_timers[session] = self._schedule(due, partial(self._bind_timed_out, session))
@@ -243,8 +283,8 @@ class MsrpHub:
 
     # Connections
 
-    def _connect(self, session: MsrpSession, uri: MsrpUri) -> None:
-        key = (uri.scheme, canonical_host(uri.host), uri.host_port[1])
+    def _connect(self, session: MsrpSession, uri: MsrpUri, fingerprints: tuple[str, ...]) -> None:
+        key = Hop.of(uri, fingerprints)
         link = self._outgoing.get(key)
         if link is not None and link.is_usable:
             link.connection.attach(session)
@@ -252,56 +292,28 @@ class MsrpHub:
                 link.begin(session)
                 self._need_loop().call_soon(self._announce, session)
             return
-        link = self._make_link(key)
-        self._outgoing[key] = link
+        link = self._make_link(key, uri.secure)
+        self._links[link.connection] = self._outgoing[key] = link
         link.connection.attach(session)
-        task = self._need_loop().create_task(self._dial(link, uri))
+        task = self._need_loop().create_task(self._dial(link, key, uri))
         self._dials[task] = link
         task.add_done_callback(self._dials.pop)
 
-    async def _dial(self, link: MsrpLink, uri: MsrpUri) -> None:
+    async def _dial(self, link: MsrpLink, hop: Hop, uri: MsrpUri) -> None:
         """Connect ``link``; on failure its sessions surely have sent nothing."""
-        host, port = uri.host_port
         try:
-            if uri.secure or uri.transport.lower() != "tcp":
-                raise OSError(f"{uri.scheme} over {uri.transport} is not supported")
             async with asyncio.timeout(self._connect_timeout):
-                await self._dial_any(link, await self._resolve(host, port), port)
+                await dial(lambda: link, uri, hop, self.tls, self._allowed)
         except (OSError, asyncio.CancelledError) as error:
             reason = str(error) or type(error).__name__
-            link.fail(ConnectionClosed(f"no MSRP connection to {host}:{port}: {reason}", certain=True))
+            link.fail(ConnectionClosed(f"no MSRP connection to {hop.host}:{hop.port}: {reason}", certain=True))
 
-    async def _dial_any(self, link: MsrpLink, addresses: list[str], port: int) -> None:
-        """Try the addresses in turn; raise the last :exc:`OSError`."""
-        failure = OSError("the name has no address")
-        for address in addresses:
-            if self._allowed is not None and not self._allowed(address, port):
-                failure = OSError(f"{address}:{port} is not an allowed destination")
-                continue
-            try:
-                await self._need_loop().create_connection(lambda: link, address, port)
-            except OSError as error:
-                failure = error
-            else:
-                return
-        raise failure
+    def _accept(self, *, secure: bool = False) -> MsrpLink:
+        return self._make_link(None, secure)
 
-    async def _resolve(self, host: str, port: int) -> list[str]:
-        try:
-            return [str(ipaddress.ip_address(host))]
-        except ValueError:
-            found = await self._need_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            return [str(info[4][0]) for info in found]
-
-    def _accept(self) -> MsrpLink:
-        return self._make_link(None)
-
-    def _make_link(self, key: tuple[str, str, int] | None) -> MsrpLink:
-        host, port = self.local
-        local_uri = f"msrp://{f'[{host}]' if ':' in host else host}:{port};tcp"
-        link = MsrpLink(self, self._need_loop(), self._schedule, self.sessions, local_uri, key)
-        self._links[link.connection] = link
-        return link
+    def _make_link(self, key: Hop | None, secure: bool) -> MsrpLink:
+        local_uri = str(self._local_uri(secure))
+        return MsrpLink(self, self._need_loop(), self._schedule, self.sessions, local_uri, key, secure=secure)
 
     # What links call
 
@@ -357,6 +369,8 @@ class MsrpHub:
         if self._is_paused and link.transport is not None:
             link.transport.pause_reading()
         if link.key is None:
+            # Not before: of a TLS handshake that fails nobody is told.
+            self._links[link.connection] = link
             host = link.remote[0] if link.remote else ""
             self._unclaimed[link] = host
             self._unclaimed_hosts[host] += 1

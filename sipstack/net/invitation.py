@@ -11,7 +11,7 @@ from sipstack.net import uas
 from sipstack.net.body import Part, first_message
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.features import offers_chat
-from sipstack.net.media import warning
+from sipstack.net.media import is_secure, warning
 from sipstack.sdp import SessionDescription
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.message import Request
@@ -122,7 +122,7 @@ class IncomingInvitation(IncomingProbe):
         if self.done:
             raise LocalProtocolError("the invitation is answered, rejected or cancelled")
         agent = self.agent
-        chat = ChatSession(agent, self.peer, handler)
+        chat = ChatSession(agent, self.peer, handler, secure=is_secure(agent.endpoint.config, self.offer))
         try:
             # Media first: an INVITE of RFC 2543 may have neither a Contact nor anything that we could take.
             description = chat.describe(self.offer)

@@ -12,7 +12,7 @@ from sipstack.net import uas
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.client import next_hop
 from sipstack.net.features import accept_contact
-from sipstack.net.media import parse_description
+from sipstack.net.media import is_secure, parse_description
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
@@ -41,7 +41,7 @@ class OutgoingInvite:
     ) -> None:
         self._agent = agent
         self._on_provisional = on_provisional
-        self._chat = ChatSession(agent, uri, handler)
+        self._chat = ChatSession(agent, uri, handler, secure=is_secure(agent.endpoint.config, None))
         self._request = agent.create_request(
             "INVITE",
             uri,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from sipstack.errors import ParseError, RemoteProtocolError
-from sipstack.flow import HostPort
 from sipstack.msrp.session import MsrpSession
 from sipstack.net.body import sdp_of
 from sipstack.net.config import EndpointConfig
 from sipstack.sdp import SessionDescription
-from sipstack.sdp_msrp import MediaRefused, MsrpMedia, msrp_answer, msrp_offer
+from sipstack.sdp_msrp import MediaRefused, MsrpMedia, msrp_answer, msrp_media, msrp_offer, protocol_of
 from sipstack.sip.headers import quote
 from sipstack.sip.message import Message
 
@@ -37,12 +36,10 @@ def parse_description(message: Message) -> SessionDescription | None:
         raise RemoteProtocolError(str(error), status=488) from error
 
 
-def offer(
-    config: EndpointConfig, local: HostPort, session: MsrpSession, sdp_id: int, *, active: bool = False
-) -> SessionDescription:
+def offer(config: EndpointConfig, session: MsrpSession, sdp_id: int, *, active: bool = False) -> SessionDescription:
     """Return our offer of ``session``; ``active`` when it runs and we made its connection."""
     return msrp_offer(
-        local=local,
+        local=session.local_path[0].host_port,
         path=session.local_path,
         setup="active" if active or config.msrp_setup == "active" else "actpass",
         accept_types=config.accept_types,
@@ -50,12 +47,12 @@ def offer(
         max_size=config.max_message_size,
         session_id=sdp_id,
         version=sdp_id,
+        fingerprint=_fingerprint(config),
     )
 
 
 def answer(
     config: EndpointConfig,
-    local: HostPort,
     session: MsrpSession,
     sdp_id: int,
     offered: SessionDescription,
@@ -67,7 +64,7 @@ def answer(
     """
     return msrp_answer(
         offered,
-        local=local,
+        local=session.local_path[0].host_port,
         path=session.local_path,
         setup=setup,
         accept_types=config.accept_types,
@@ -75,7 +72,30 @@ def answer(
         max_size=config.max_message_size,
         session_id=sdp_id,
         version=sdp_id,
+        fingerprint=_fingerprint(config),
     )
+
+
+def is_secure(config: EndpointConfig, offered: SessionDescription | None) -> bool:
+    """Tell whether a session shall go by TLS: as ``offered``, or as we offer it.
+
+    An offer of nothing that fits is no: the answer to it says why.
+    """
+    if offered is None:
+        return config.msrp_security != "answer"
+    try:
+        return msrp_media(offered, protocols=config.msrp_protocols).secure
+    except MediaRefused:
+        return config.msrp_security == "require"
+
+
+def medium_of(description: SessionDescription, session: MsrpSession) -> MsrpMedia:
+    """Return the medium of the peer's ``description`` that ``session`` can use. Raise MediaRefused (488)."""
+    return msrp_media(description, protocols=(protocol_of(session.local_path),))
+
+
+def _fingerprint(config: EndpointConfig) -> str | None:
+    return None if config.msrp_tls is None else config.msrp_tls.fingerprint
 
 
 def wants_cpim(media: MsrpMedia) -> bool:

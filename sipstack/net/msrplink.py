@@ -14,6 +14,9 @@ from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
 from sipstack.trace import Trace
 
+from .dial import Hop
+from .tls import is_expected
+
 WRITE_PER_TICK = 262_144
 """Octets that one connection may hand to the kernel in one turn of the loop; then the others are served."""
 
@@ -53,14 +56,18 @@ class MsrpLink(asyncio.Protocol):
         schedule: Schedule,
         sessions: SessionTable,
         local_uri: str,
-        key: tuple[str, str, int] | None = None,
+        key: Hop | None = None,
+        *,
+        secure: bool = False,
     ) -> None:
         self.key = key
-        """Scheme, host and port that we connected to; None for a connection that a peer made."""
-        self.connection = MsrpConnection(sessions, loop.time(), wake=self._wake, local=local_uri)
+        """What we connected to; None for a connection that a peer made."""
+        self.connection = MsrpConnection(sessions, loop.time(), wake=self._wake, local=local_uri, secure=secure)
         self.transport: asyncio.Transport | None = None
         self.local: HostPort | None = None
         self.remote: HostPort | None = None
+        self._transport_name = "TLS" if secure else "TCP"
+        self._refusal: ConnectionClosed | None = None
         self._owner = owner
         self._loop = loop
         self._schedule = schedule
@@ -82,20 +89,26 @@ class MsrpLink(asyncio.Protocol):
         self.remote = (transport.get_extra_info("peername") or ("", 0))[:2]
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.key is not None and not is_expected(transport, self.key.fingerprints):
+            self._refusal = ConnectionClosed("the certificate of the MSRP peer has another fingerprint", certain=True)
+            self.abort()
+            return
         self._owner.link_up(self)
         self._run()
 
     def data_received(self, data: bytes) -> None:
         trace = self._owner.trace
         if trace is not None:
-            trace.wire("MSRP", "TCP", "in", self.local, self.remote, data)
+            trace.wire("MSRP", self._transport_name, "in", self.local, self.remote, data)
+        if self._refusal is not None:
+            return
         self.connection.receive_data(data, self._loop.time())
         self._hand_on()
         if self._timer is None:
             self.arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.fail(None if exc is None else ConnectionClosed(f"the MSRP connection broke: {exc}"))
+        self.fail(self._refusal or (None if exc is None else ConnectionClosed(f"the MSRP connection broke: {exc}")))
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
@@ -176,7 +189,7 @@ class MsrpLink(asyncio.Protocol):
                 return True
             trace = self._owner.trace
             if trace is not None:
-                trace.wire("MSRP", "TCP", "out", self.local, self.remote, data)
+                trace.wire("MSRP", self._transport_name, "out", self.local, self.remote, data)
             transport.write(data)
             written += len(data)
             if written >= WRITE_PER_TICK:

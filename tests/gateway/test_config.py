@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.app import endpoint_config
 from gateway.config import ConfigError, key_lines, load, loads, parse_duration, split_host_port
 from gateway.settings import Config, Section
+from tests.sipstack.net.certificates import write_certificate
 
 FILES = Path(__file__).parents[2] / "config"
 MINIMAL = '[core]\ndomain = "cc.com"\n'
@@ -196,6 +198,9 @@ listen = "here"
             'delivery.email.security: must be "starttls" or "tls"',
         ),
         (MINIMAL + '[http]\ncertificate = "c"\n', "http.certificate: and http.key go together"),
+        (MINIMAL + '[msrp]\nkey = "k"\n', "msrp.certificate: and msrp.key go together"),
+        (MINIMAL + '[msrp]\nsecurity = "require"\n', "msrp.security: needs msrp.certificate"),
+        (MINIMAL + '[msrp]\nca_file = "none.pem"\n', "msrp.ca_file: there is no file"),
         (MINIMAL + '[http]\nlisten = ""\n', "http.listen: is missing"),
         (MINIMAL + '[http]\noperator_listen = "127.0.0.1:8080"\n', "http.operator_listen: is the public listener too"),
         (MINIMAL + "[sip]\nudp = false\ntcp = false\n", "sip.udp: and sip.tcp cannot both be off"),
@@ -273,3 +278,17 @@ def test_no_host_and_port(text: str) -> None:
 def test_host_and_port() -> None:
     assert split_host_port("[::1]:80") == ("::1", 80)
     assert split_host_port("localhost:0") == ("localhost", 0)
+
+
+def test_certificate_of_msrp(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    path = tmp_path / "gateway.toml"
+    files = f'[msrp]\ncertificate = "{certificate.name}"\nkey = "{key.name}"\nca_file = "{certificate.name}"\n'
+    path.write_text(MINIMAL + files + 'security = "require"\n')
+    settings = endpoint_config(load(path))
+    assert settings.msrp_protocols == ("TCP/TLS/MSRP",) and settings.msrp_tls_port == 2856
+    path.write_text(MINIMAL + files.replace(key.name, certificate.name))
+    with pytest.raises(ConfigError, match=r"msrp\.certificate: .* is no certificate"):
+        load(path)
+    path.write_text(MINIMAL)
+    assert endpoint_config(load(path)).msrp_tls is None

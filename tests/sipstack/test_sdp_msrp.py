@@ -8,7 +8,17 @@ import pytest
 
 from sipstack.msrp.uri import MsrpUri, parse_path
 from sipstack.sdp import SessionDescription
-from sipstack.sdp_msrp import MediaRefused, Setup, answer_setup, is_active, msrp_answer, msrp_media, msrp_offer
+from sipstack.sdp_msrp import (
+    TCP_MSRP,
+    TLS_MSRP,
+    MediaRefused,
+    Setup,
+    answer_setup,
+    is_active,
+    msrp_answer,
+    msrp_media,
+    msrp_offer,
+)
 from tests.sipstack.test_sdp import MINIMUM, SAMPLE
 
 OURS = parse_path("msrp://192.0.2.20:7777/s2bQ81xT;tcp")
@@ -181,9 +191,92 @@ def test_direction(offered: str, answered: str) -> None:
 
 def test_details() -> None:
     # C-WS-01, C-URI-04, C-URI-06
-    path = f"msrps://relay:2855/a;tcp msrps://x.invalid:2855/b;ws {PATH}"
+    path = f"msrp://relay:2855/a;tcp msrps://x.invalid:2855/b;ws {PATH}"
     text = f"a=setup:ACTIVE\nm=message 1 tcp/msrp *\nc=IN IP4 198.51.100.1\na=accept-types:*\na=path:{path}\n"
     text += "a=max-size:x\n"
     media = msrp_media(SessionDescription.parse(MINIMUM + text))
-    assert media.path[0] == MsrpUri.parse("msrps://relay:2855/a;tcp") and len(media.path) == 3
+    assert media.path[0] == MsrpUri.parse("msrp://relay:2855/a;tcp") and len(media.path) == 3
     assert (media.host, media.port, media.setup, media.max_size) == ("198.51.100.1", 1, "active", None)
+
+
+BOTH = (TCP_MSRP, TLS_MSRP)
+SECURE = parse_path("msrps://192.0.2.20:7778/s2bQ81xT;tcp")
+HASH = ":".join(["AB"] * 32)
+
+
+def secure_offer(path: tuple[MsrpUri, ...] = SECURE) -> SessionDescription:
+    """Return an offer of ours by TLS."""
+    return msrp_offer(
+        local=("192.0.2.20", 7778),
+        path=path,
+        setup="actpass",
+        accept_types=ACCEPT,
+        session_id=1,
+        version=1,
+        fingerprint=HASH,
+    )
+
+
+def secure_message(attributes: str = "") -> str:
+    """Return a medium of a peer by TLS."""
+    return message(attributes).replace("TCP/MSRP", "TCP/TLS/MSRP").replace("msrp://", "msrps://")
+
+
+def test_tls() -> None:
+    # C-SET-08
+    text = str(secure_offer())
+    assert "m=message 7778 TCP/TLS/MSRP *\r\n" in text
+    assert f"a=setup:actpass\r\na=fingerprint:SHA-256 {HASH}\r\na=path:msrps:" in text
+    media = msrp_media(secure_offer(), protocols=BOTH)
+    assert media.secure and media.fingerprints == (HASH,)
+    assert not msrp_media(offer(), protocols=BOTH).secure
+    # behind a relay the certificate that a peer sees is not ours
+    behind = secure_offer(parse_path(f"msrps://relay:2855/a;tcp {SECURE[0]}"))
+    assert "fingerprint" not in str(behind)
+
+
+def test_answer_by_tls() -> None:
+    offered = SessionDescription.parse(MINIMUM + message() + secure_message(f"a=fingerprint:sha-256 {HASH.lower()}\n"))
+    answered = msrp_answer(
+        offered,
+        local=("192.0.2.20", 7778),
+        path=SECURE,
+        accept_types=ACCEPT,
+        session_id=1,
+        version=1,
+        fingerprint=HASH,
+    )
+    assert [(medium.port, medium.protocol) for medium in answered.media] == [(0, TCP_MSRP), (7778, TLS_MSRP)]
+    assert answered.media[1].attribute("fingerprint") == f"SHA-256 {HASH}"
+    assert msrp_media(offered, protocols=(TLS_MSRP,)).fingerprints == (HASH,)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([], ()),
+        ([f"SHA-1 {HASH[:59]}", f"SHA-256 {HASH}"], (HASH,)),
+        ([f"SHA-256 {HASH}", "SHA-256 CD:EF"], (HASH, "CD:EF")),
+    ],
+)
+@pytest.mark.parametrize("level", ["session", "medium"])
+def test_fingerprints(values: list[str], found: tuple[str, ...], level: str) -> None:
+    lines = "".join(f"a=fingerprint:{value}\n" for value in values)
+    text = MINIMUM + (secure_message(lines) if level == "medium" else lines + secure_message())
+    assert msrp_media(SessionDescription.parse(text), protocols=BOTH).fingerprints == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        secure_message(f"a=fingerprint:SHA-1 {HASH[:59]}\n"),
+        secure_message("a=fingerprint:SHA-256 nonsense\n"),
+        message().replace("TCP/MSRP", "TCP/TLS/MSRP"),
+        message().replace("msrp://", "msrps://"),
+    ],
+    ids=["other hash", "no hash", "path without TLS", "path with TLS"],
+)
+def test_tls_that_contradicts_itself(text: str) -> None:
+    with pytest.raises(MediaRefused) as refusal:
+        msrp_media(SessionDescription.parse(MINIMUM + text), protocols=BOTH)
+    assert refusal.value.warning == 306

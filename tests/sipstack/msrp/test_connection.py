@@ -570,3 +570,19 @@ def test_any_octets_are_survived(octets: bytes, at: int) -> None:
     end.output()
     end.connection.receive_eof()
     end.events()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_tls_and_plain_never_share(secure: bool) -> None:
+    # C-SET-04: a session of the other kind is not found, even under its exact URI.
+    end = End(local=OURS if secure else OURS.replace("msrp:", "msrps:"))
+    end.connection = MsrpConnection(end.table, end.clock(), secure=secure)
+    session = end.session(attach=False)
+    end.receive(send(to=session.local))
+    (response,) = end.output_frames()
+    assert isinstance(response, MsrpResponse) and response.status == 481
+    assert session.connection is None
+    alike = End(local=OURS if not secure else OURS.replace("msrp:", "msrps:"))
+    alike.connection = MsrpConnection(alike.table, alike.clock(), secure=secure)
+    session = alike.session(attach=False)
+    assert messages(alike.receive(send(to=session.local)))

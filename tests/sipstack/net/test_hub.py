@@ -432,7 +432,7 @@ async def test_connect_timeout(make_hub: MakeHub, monkeypatch: pytest.MonkeyPatc
     async def never(*_: object) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(hub, "_dial_any", never)
+    monkeypatch.setattr(hub_module, "dial", never)
     owner = Owner()
     hub.open(hub.create_session(owner, max_size=1000), parse_path("msrp://192.0.2.1:9/x;tcp"), active=True)
     await owner.until(lambda: len(owner.closed) == 1)
