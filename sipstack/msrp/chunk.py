@@ -129,12 +129,15 @@ class MsrpResponse:
     """May be empty (C-FRM-13)."""
     to_path: str
     from_path: str
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further headers, in order: those of relays (:rfc:`4976#section-4`)."""
 
     def __bytes__(self) -> bytes:
         comment = f" {self.comment}" if self.comment else ""
+        extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
         return (
             f"MSRP {self.transaction_id} {self.status:03}{comment}\r\n{route_headers(self.to_path, self.from_path)}"
-            f"-------{self.transaction_id}$\r\n"
+            f"{extra}-------{self.transaction_id}$\r\n"
         ).encode()
 
 

@@ -221,7 +221,7 @@ class ChunkParser:
             if not fault and to_path is not None and from_path is not None:
                 if method is None:
                     comment = (start_line[3] or b"").decode(errors="replace")
-                    return MsrpResponse(transaction_id, int(start_line[2]), comment, to_path, from_path)
+                    return MsrpResponse(transaction_id, int(start_line[2]), comment, to_path, from_path, tuple(extra))
                 frame = _report(transaction_id, to_path, from_path, fields)
             self.dropped += frame is None
             return frame

@@ -1,0 +1,230 @@
+"""The client of relays: C-RLY-01 to -04, C-RLY-07."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from sipstack.errors import LocalProtocolError
+from sipstack.msrp.chunk import MsrpResponse
+from sipstack.msrp.relay import (
+    AUTH_TIMEOUT,
+    DEFAULT_EXPIRES,
+    MAX_EXPIRES,
+    MAX_TRIES,
+    RelayClient,
+    RelayFailed,
+    RelayReady,
+    sdp_path,
+)
+from sipstack.msrp.uri import MsrpUri, parse_path
+from tests.sipstack.msrp.helpers import OURS, frame, frames_of
+from tests.utils import Clock
+
+NEAR = "msrps://near.example:2855;tcp"
+FAR = "msrps://far.example:2855;tcp"
+B = "msrps://near.example:9000/jui787s2f;tcp"
+C = "msrps://far.example:9000/mywdEe1233;tcp"
+
+
+class Digest:
+    """Notes what it is asked, and answers as told."""
+
+    def __init__(self) -> None:
+        self.challenges: list[tuple[str, list[str]]] = []
+        self.infos: list[tuple[str, str]] = []
+        self.accepts = True
+        self.believes = True
+
+    def authorize(self, uri: str) -> str | None:
+        known = [at for at, _ in self.challenges if at == uri]
+        return f'Digest uri="{uri}", nc={len(known)}' if known else None
+
+    def receive_challenge(self, uri: str, challenges: Sequence[str]) -> bool:
+        self.challenges.append((uri, list(challenges)))
+        return self.accepts
+
+    def receive_success(self, uri: str, info: str) -> bool:
+        self.infos.append((uri, info))
+        return self.believes
+
+
+class Talk:
+    """A client and the relays' side of the conversation."""
+
+    def __init__(self, *relays: str, expires: int | None = None) -> None:
+        self.clock = Clock()
+        self.digest = Digest()
+        self.client = RelayClient(
+            [MsrpUri.parse(uri) for uri in relays or (NEAR,)], MsrpUri.parse(OURS), self.digest, expires=expires
+        )
+        self.client.start(self.clock())
+
+    def request(self) -> str:
+        """Return the request that is to be sent, without its identifiers."""
+        text = self.client.data_to_send().decode()
+        self.tid = text.split(" ")[1]
+        assert text.startswith(f"MSRP {self.tid} AUTH\r\n") and text.endswith(f"-------{self.tid}$\r\n")
+        return text.replace("\r\n", "\n").replace(self.tid, "tid")
+
+    def answer(self, status: int, *headers: str) -> None:
+        """Answer the last request."""
+        lines = "".join(f"{header}\n" for header in headers)
+        data = frame(f"MSRP {self.tid} {status} x\nTo-Path: {OURS}\nFrom-Path: {NEAR}\n{lines}-------{self.tid}$\n")
+        (response,) = frames_of(data)
+        assert isinstance(response, MsrpResponse) and bytes(response) == data
+        assert self.client.receive_response(response, self.clock())
+
+    def advance(self, seconds: float) -> None:
+        self.client.handle_timer(self.clock.advance(seconds))
+
+
+def test_path_of_one_relay() -> None:
+    talk = Talk()
+    assert talk.request() == f"MSRP tid AUTH\nTo-Path: {NEAR}\nFrom-Path: {OURS}\n-------tid$\n"
+    assert talk.client.next_event() is None
+    talk.answer(401, 'WWW-Authenticate: Digest realm="r", qop="auth", nonce="n"')
+    assert talk.digest.challenges == [(NEAR, ['Digest realm="r", qop="auth", nonce="n"'])]
+    assert f'\nAuthorization: Digest uri="{NEAR}", nc=1\n' in talk.request()
+    talk.answer(200, f"Use-Path: {B}", "Expires: 100", 'authentication-info: rspauth="a"')
+    assert talk.digest.infos == [(NEAR, 'rspauth="a"')]
+    assert talk.client.next_event() == RelayReady(parse_path(B), talk.clock() + 100)
+    assert talk.client.data_to_send() == b"" and talk.client.next_event() is None
+
+
+def test_paths_by_the_rule() -> None:
+    # C-RLY-02: Use-Path "B C" makes the SDP path "C B A".
+    own = MsrpUri.parse(OURS)
+    assert [str(uri) for uri in sdp_path(parse_path(f"{B} {C}"), own)] == [C, B, OURS]
+
+
+@pytest.mark.parametrize("use_path", [f"{B} {C}", C], ids=["whole path", "own part"])
+def test_two_relays(use_path: str) -> None:
+    talk = Talk(NEAR, FAR)
+    talk.request()
+    talk.answer(200, f"Use-Path: {B}", "Expires: 50")
+    assert talk.client.next_event() is None
+    assert f"To-Path: {B} {FAR}\nFrom-Path: {OURS}\n" in talk.request()
+    talk.answer(401, "WWW-Authenticate: x")
+    assert f"To-Path: {B} {FAR}\n" in (again := talk.request()) and f'uri="{FAR}"' in again
+    talk.answer(200, f"Use-Path: {use_path}", "Expires: 80")
+    # The first to expire counts.
+    assert talk.client.next_event() == RelayReady(parse_path(f"{B} {C}"), talk.clock() + 50)
+
+
+def test_refresh() -> None:
+    talk = Talk()
+    talk.request()
+    talk.answer(200, f"Use-Path: {B}", "Expires: 100")
+    talk.client.next_event()
+    due = talk.client.get_timer()
+    assert due == talk.clock() + 80
+    talk.advance(79)
+    assert talk.client.data_to_send() == b""
+    talk.advance(1)
+    talk.request()
+    talk.answer(200, f"Use-Path: {C}", "Expires: 100")
+    assert talk.client.next_event() == RelayReady(parse_path(C), talk.clock() + 100)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ((), DEFAULT_EXPIRES),
+        (("Expires: soon",), DEFAULT_EXPIRES),
+        (("Expires: 0",), 0),
+        (("Expires: 99999999999",), MAX_EXPIRES),
+    ],
+)
+def test_expires(header: tuple[str, ...], seconds: int) -> None:
+    talk = Talk()
+    talk.request()
+    talk.answer(200, f"Use-Path: {B}", *header)
+    assert talk.client.next_event() == RelayReady(parse_path(B), talk.clock() + seconds)
+    due = talk.client.get_timer()
+    assert due is not None and due >= talk.clock() + 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "bounds", "then"),
+    [
+        (10, ["Min-Expires: 60"], 60),
+        (9000, ["Max-Expires: 1800"], 1800),
+        (None, ["Max-Expires: 300"], 300),
+        (10, ["Min-Expires: 60", "Max-Expires: 1800"], 60),
+    ],
+)
+def test_bounds(asked: int | None, bounds: list[str], then: int) -> None:
+    # C-RLY-03
+    talk = Talk(expires=asked)
+    assert ("Expires" in talk.request()) == (asked is not None)
+    talk.answer(423, *bounds)
+    assert f"\nExpires: {then}\n" in talk.request()
+    talk.answer(200, f"Use-Path: {B}")
+    assert isinstance(talk.client.next_event(), RelayReady)
+
+
+def test_bounds_that_say_nothing() -> None:
+    talk = Talk(expires=100)
+    talk.request()
+    talk.answer(423)
+    assert talk.client.next_event() == RelayFailed(423, "x")
+
+
+def test_wrong_password() -> None:
+    talk = Talk()
+    talk.request()
+    talk.digest.accepts = False
+    talk.answer(401, "WWW-Authenticate: Basic")
+    assert talk.client.next_event() == RelayFailed(401, "x")
+    assert talk.client.get_timer() is None
+    talk.advance(1000)
+    assert talk.client.data_to_send() == b""
+
+
+def test_relay_that_is_never_content() -> None:
+    talk = Talk()
+    for _ in range(MAX_TRIES):
+        talk.request()
+        talk.answer(401, "WWW-Authenticate: x")
+    assert talk.client.data_to_send() == b""
+    assert isinstance(talk.client.next_event(), RelayFailed)
+
+
+def test_relay_that_knows_no_password() -> None:
+    talk = Talk()
+    talk.request()
+    talk.digest.believes = False
+    talk.answer(200, f"Use-Path: {B}", "Authentication-Info: rspauth=x")
+    event = talk.client.next_event()
+    assert isinstance(event, RelayFailed) and event.status == 403
+
+
+@pytest.mark.parametrize("header", [(), ("Use-Path: nonsense",)])
+def test_no_use_path(header: tuple[str, ...]) -> None:
+    # C-WS-02: without a path there are no sessions.
+    talk = Talk()
+    talk.request()
+    talk.answer(200, *header)
+    event = talk.client.next_event()
+    assert isinstance(event, RelayFailed) and "Use-Path" in event.reason
+
+
+def test_other_refusal_and_silence() -> None:
+    talk = Talk()
+    talk.request()
+    (response,) = frames_of(frame(f"MSRP {talk.tid} 403\nTo-Path: {OURS}\nFrom-Path: {NEAR}\n-------{talk.tid}$\n"))
+    assert isinstance(response, MsrpResponse)
+    assert talk.client.receive_response(response, talk.clock())
+    assert talk.client.next_event() == RelayFailed(403, "the relay answered 403")
+    assert not talk.client.receive_response(response, talk.clock())
+    talk.client.start(talk.clock())
+    talk.request()
+    talk.advance(AUTH_TIMEOUT)
+    assert talk.client.next_event() == RelayFailed(408, "the relay does not answer")
+
+
+def test_no_relay() -> None:
+    with pytest.raises(LocalProtocolError):
+        RelayClient([], MsrpUri.parse(OURS), Digest())
