@@ -35,6 +35,7 @@ from gateway.users.local import LocalUsers
 from gateway.users.register import RegisterUsers
 from sipstack import ids
 from sipstack.errors import SipstackError
+from sipstack.msrp.uri import MsrpUri
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.tls import Tls
@@ -287,6 +288,7 @@ def endpoint_config(config: Config) -> EndpointConfig:
     advertise = split_host_port(config.sip.advertise) if config.sip.advertise else (None, None)
     msrp_host, msrp_port = split_host_port(config.msrp.bind)
     msrp_advertise = split_host_port(config.msrp.advertise) if config.msrp.advertise else (None, None)
+    relays = tuple(MsrpUri.parse(uri) for uri in config.msrp.relays)
     return EndpointConfig(
         bind_host=bind_host,
         bind_port=bind_port,
@@ -299,7 +301,8 @@ def endpoint_config(config: Config) -> EndpointConfig:
         msrp_allowed=reachable_peers(config.msrp.allowed_networks, config.msrp.allowed_ports),
         msrp_connect_timeout=config.msrp.connect_timeout,
         msrp_setup=config.msrp.setup,
-        msrp_tls=Tls(*config.msrp_files) if config.msrp.certificate else None,
+        msrp_tls=Tls(*config.msrp_files) if config.msrp.certificate or any(uri.secure for uri in relays) else None,
+        msrp_relays=relays,
         msrp_tls_port=config.msrp.tls_port,
         msrp_tls_advertise_port=config.msrp.tls_advertise_port,
         msrp_security=config.msrp.security,

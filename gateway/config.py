@@ -16,6 +16,7 @@ import msgspec
 from gateway.rules import broken_rules
 from gateway.settings import Config, Section, Subscriber, split_host_port
 from sipstack.errors import ParseError
+from sipstack.msrp.uri import MsrpUri
 from sipstack.sip.uri import Uri
 
 __all__ = ["Config", "ConfigError", "Mistake", "Subscriber", "load", "loads", "split_host_port"]
@@ -132,6 +133,15 @@ def _check_sip_uri(text: str) -> None:
         raise ValueError("is not a SIP URI")
 
 
+def _check_msrp_uri(text: str) -> None:
+    try:
+        valid = MsrpUri.parse(text).transport.lower() == "tcp"
+    except ParseError:
+        valid = False
+    if not valid:
+        raise ValueError("is not an MSRP URI such as msrps://relay.example:2855;tcp")
+
+
 def _check_http_url(text: str) -> None:
     parts = urlsplit(text)
     if text and (parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment):
@@ -153,6 +163,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "address": _check_address,
     "ports": _check_ports,
     "sip-uri": _check_sip_uri,
+    "msrp-uri": _check_msrp_uri,
     "http-url": _check_http_url,
     "domain": _check_domain,
     "driver": _check_driver,

@@ -137,6 +137,8 @@ def _listeners(config: Config) -> Iterator[Problem]:
         yield "msrp.certificate", "and msrp.key go together"
     if msrp.security != "answer" and not msrp.certificate:
         yield "msrp.security", "needs msrp.certificate"
+    if msrp.relays and msrp.security != "answer":
+        yield "msrp.security", "is decided by the relays: msrps:// in msrp.relays means TLS"
     if http.operator_listen and http.operator_listen == http.listen:
         yield "http.operator_listen", "is the public listener too"
     if not (config.sip.udp or config.sip.tcp):

@@ -23,6 +23,7 @@ Network = Annotated[str, Meta(extra={"kind": "network"})]
 HostPort = Annotated[str, Meta(extra={"kind": "address"})]
 PortRange = Annotated[str, Meta(extra={"kind": "ports"})]
 SipUri = Annotated[str, Meta(extra={"kind": "sip-uri"})]
+RelayUri = Annotated[str, Meta(extra={"kind": "msrp-uri"})]
 HttpUrl = Annotated[str, Meta(extra={"kind": "http-url"})]
 Domain = Annotated[str, Meta(extra={"kind": "domain"})]
 Driver = Annotated[str, Meta(extra={"kind": "driver"})]
@@ -98,6 +99,7 @@ class MsrpSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     ca_file: str = ""
     tls_port: Port = 2856
     tls_advertise_port: Port = 0
+    relays: tuple[RelayUri, ...] = ()
     allowed_networks: tuple[Network, ...] = ()
     allowed_ports: tuple[PortRange, ...] = ("1024-65535",)
     max_message_size: Size = 2 * MiB

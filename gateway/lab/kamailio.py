@@ -65,9 +65,15 @@ class Kamailio:
         rpc_port: int = 0,
         im_server: HostPort | None = None,
         algorithm: str = "MD5",
+        msrp: bool = False,
+        certificate: Path | None = None,
+        key: Path | None = None,
         config_folder: Path = CONFIG_FOLDER,
     ) -> None:
-        """``host`` is numeric; a port 0 means a free one; without ``im_server`` chats go straight to the user."""
+        """``host`` is numeric; a port 0 means a free one; without ``im_server`` chats go straight to the user.
+
+        ``msrp``: be an MSRP relay too, by TLS as well when there are PEM files of a certificate and its key.
+        """
         self.folder = folder.resolve()
         self.domain = domain
         self.host = host
@@ -75,6 +81,10 @@ class Kamailio:
         self.rpc_port = rpc_port or free_port(host)
         self.im_server = im_server
         self.algorithm = algorithm
+        self.msrp_port = free_port(host) if msrp else 0
+        self.msrps_port = free_port(host) if msrp and certificate is not None else 0
+        self._certificate = certificate
+        self._key = key
         self._config_folder = config_folder
         self._process: asyncio.subprocess.Process | None = None
 
@@ -115,6 +125,14 @@ class Kamailio:
         if self.im_server:
             lines.append(f'#!substdef "!IM_SERVER!{self.im_server[0]}:{self.im_server[1]}!g"')
             lines.append("#!define WITH_IM")
+        if self.msrp_port:
+            lines += [f'#!substdef "!MSRP_ADDRESS!{self.host}:{self.msrp_port}!g"', "#!define WITH_MSRP"]
+        if self.msrps_port:
+            tls = self.folder / "tls.cfg"
+            method = f"method = TLSv1.2+\ncertificate = {self._certificate}\nprivate_key = {self._key}\n"
+            tls.write_text(f"[server:default]\n{method}[client:default]\n{method}verify_certificate = no\n")
+            lines += [f'#!substdef "!MSRPS_ADDRESS!{self.host}:{self.msrps_port}!g"', "#!define WITH_MSRPS"]
+            lines.append(f'#!substdef "!TLS_CONFIG!{tls}!g"')
         if self.algorithm == "SHA-256":
             lines.append("#!define WITH_SHA256")
         return "\n".join(lines) + "\n"

@@ -80,6 +80,11 @@ class MsrpConnection:
         """The transport is to be closed when :meth:`data_to_send` has nothing more."""
         self.error: SipstackError | None = None
         """Why, if the peer is to blame."""
+        self.on_response: Callable[[MsrpResponse], None] | None = None
+        """Given the responses to what went out by :meth:`send_frame`."""
+        self.is_held = False
+        """The connection leads to a relay of ours: it stays without sessions, and late messages to past ones are no
+        reason to close it."""
         self._sessions = sessions
         self._local = local
         self._secure = secure
@@ -150,7 +155,7 @@ class MsrpConnection:
                 session.drop_partial(message_id)
         if self._idle_deadline is not None and self._idle_deadline <= now:
             self._idle_deadline = None
-            self.is_closing = True
+            self.is_closing = not self.is_held
 
     # Sessions
 
@@ -171,6 +176,10 @@ class MsrpConnection:
         self._outbox.remove(session)
         if not self.bound:
             self._idle_deadline = now + LINGER
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a whole request that is no SEND; its answer goes to ``on_response``."""
+        self._outbox.add_frame(frame)
 
     # What sessions and messages call
 
@@ -274,7 +283,7 @@ class MsrpConnection:
             return None
         if found is None or found.local_uri.secure != self._secure:
             self._refuse_or_confirm(chunk, chunk.to_path.partition(" ")[0], 481)
-            if not self.bound:
+            if not self.bound and not self.is_held:
                 # Nobody who was invited comes with a session that doesn't exist (C-SET-07).
                 self._give_up(UnexpectedMessage(f"no MSRP session {chunk.to_path}"))
             return None
@@ -289,6 +298,8 @@ class MsrpConnection:
 
     def _receive_response(self, response: MsrpResponse) -> None:
         message = self._outbox.settle(response.transaction_id)
+        if message is None and self.on_response is not None:
+            self.on_response(response)
         if message is None or response.status < 200 or message.state in _DECIDED:
             return
         session = message.session

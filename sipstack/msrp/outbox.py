@@ -18,6 +18,8 @@ TURN = 8192
 """Octets that a session writes before another one that waits gets its turn (C-BR-04); never fewer than SMALL."""
 MAX_CHUNK = 65_536
 """Octets of body of one chunk: each chunk is answered, which shows that the peer is alive long before the end."""
+RELAY_CHUNK = 8192
+"""The same where a relay is in the path: Kamailio drops frames of 11 kB and more without a word (C-RLY-05)."""
 MAX_WRITE = 32_768
 """Octets after which a call of :meth:`Outbox.data_to_send` ends, so that the transport can push back."""
 WINDOW = 32
@@ -190,12 +192,13 @@ class Outbox:
             self._chunk_size = 0
             self._transaction_id = self._open_transaction(message)
             out.append(_head(message, self._transaction_id))
-        size = min(TURN, message.size - message.written, MAX_CHUNK - self._chunk_size)
+        limit = RELAY_CHUNK if session.relayed else MAX_CHUNK
+        size = min(TURN, message.size - message.written, limit - self._chunk_size)
         out.append(memoryview(message.body)[message.written : message.written + size])
         message.written += size
         self._chunk_size += size
         is_last = message.written == message.size
-        if is_last or self._chunk_size == MAX_CHUNK or len(self._ready) > 1:
+        if is_last or self._chunk_size == limit or len(self._ready) > 1:
             out.append(_end_line(self._transaction_id, "$" if is_last else "+"))
             self._close_chunk(now)
             self._end_turn(message)

@@ -109,6 +109,16 @@ class RelayClient:
         self._output: list[bytes] = []
         self._events: deque[RelayReady | RelayFailed] = deque()
 
+    @property
+    def transaction_id(self) -> str:
+        """Of the request that waits for its answer; empty when none does."""
+        return self._transaction_id or ""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether an answer is waited for."""
+        return self._transaction_id is not None
+
     def start(self, now: float) -> None:
         """Ask for a path, from the first relay on. An attempt under way is forgotten."""
         self._path = ()

@@ -13,6 +13,7 @@ from .chunk import IDENT, Chunk, FailureReport, route_headers
 from .mediatype import accepts, bare_type
 from .message import IncomingMessage, MessageState, OutgoingMessage
 from .reassembly import Assembly
+from .relay import sdp_path
 from .uri import MsrpUri
 
 if TYPE_CHECKING:
@@ -54,10 +55,15 @@ class MsrpSession:
         "remote_max_size",
         "remote_types",
         "route",
+        "use_path",
     )
 
-    def __init__(self, local_uri: MsrpUri, *, max_size: int, owner: Any = None) -> None:
+    def __init__(
+        self, local_uri: MsrpUri, *, max_size: int, owner: Any = None, use_path: tuple[MsrpUri, ...] = ()
+    ) -> None:
         self.owner = owner
+        self.use_path = use_path
+        """Our relays, nearest first (:rfc:`4976#section-5.1`)."""
         self.local_uri = local_uri
         self.local = str(local_uri)
         self.max_size = max_size
@@ -91,7 +97,7 @@ class MsrpSession:
     @property
     def local_path(self) -> tuple[MsrpUri, ...]:
         """What ``a=path`` of our SDP says."""
-        return (self.local_uri,)
+        return sdp_path(self.use_path, self.local_uri) if self.use_path else (self.local_uri,)
 
     @property
     def is_bound(self) -> bool:
@@ -110,14 +116,16 @@ class MsrpSession:
         """Take over what the peer's SDP says. What was queued goes out as soon as there is a connection."""
         if self.closed:
             raise LocalProtocolError("the MSRP session is closed")
-        self.remote = " ".join(map(str, remote_path))
+        to_path = (*self.use_path, *remote_path)
+        self.remote = " ".join(map(str, to_path))
         self.route = route_headers(self.remote, self.local)
-        self.relayed = len(remote_path) > 1
+        self.relayed = len(to_path) > 1
         self.remote_max_size = max_size
         self.remote_types = None if accept_types is None else tuple(accept_types)
         self._welcome = ""
         self.opened = True
         for message in tuple(self.queue or ()):
+            message.success_report |= self._needs_report(message)
             status = self._refusal(message)
             if status is not None and self.queue is not None:
                 self.queue.remove(message)
@@ -157,6 +165,7 @@ class MsrpSession:
 
         ``content_type`` may have parameters. A message that the peer said it would not take (``max-size``,
         ``accept-types``, an earlier 415) fails at once with 413 or 415: then ``on_done`` is called in here.
+        Behind relays a report of success is asked for in any case.
         Raise :exc:`LocalProtocolError` when the session is closed or an argument can't be written.
         """
         if self.closed:
@@ -177,6 +186,7 @@ class MsrpSession:
             on_done=on_done,
             tag=tag,
         )
+        message.success_report |= self._needs_report(message)
         status = self._refusal(message)
         if status is not None:
             message.state, message.status, message.body = MessageState.FAILED, status, b""
@@ -185,6 +195,10 @@ class MsrpSession:
             return message
         self._enqueue(message)
         return message
+
+    def _needs_report(self, message: OutgoingMessage) -> bool:
+        """Tell whether nothing but a REPORT shows that the peer has a message: a relay answers for itself only."""
+        return self.relayed and message.failure_report == "yes" and message.content_type is not None
 
     def send_empty(self) -> OutgoingMessage:
         """Queue a SEND without content, which binds the session to its connection (C-SET-01)."""

@@ -108,7 +108,7 @@ class ChatSession:
         self._sdp_id = int(ids.token(32), 16)
         config = agent.endpoint.config
         self.msrp: MsrpSession = agent.endpoint.hub.create_session(
-            self, max_size=config.max_message_size, secure=secure
+            self, max_size=config.max_message_size, secure=secure, relay=agent.relay
         )
 
     def __repr__(self) -> str:

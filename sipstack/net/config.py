@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sipstack.flow import Flow
+from sipstack.msrp.uri import MsrpUri
 from sipstack.net.tls import Tls
 from sipstack.sdp_msrp import TCP_MSRP, TLS_MSRP
 from sipstack.sip.timers import TimerValues
@@ -64,6 +65,8 @@ class EndpointConfig:
     msrp_tls_advertise_port: int | None = None
     msrp_security: Literal["answer", "offer", "require"] = "answer"
     """With a certificate: take TLS where it is offered, offer it, or take nothing else."""
+    msrp_relays: tuple[MsrpUri, ...] = ()
+    """Relays that our MSRP goes by (:rfc:`4976`), nearest first; each user agent shows them its own credentials."""
     max_message_size: int = MAX_MESSAGE_SIZE
     accept_types: tuple[str, ...] = ACCEPT_TYPES
     accept_wrapped_types: tuple[str, ...] = ACCEPT_WRAPPED_TYPES

@@ -23,6 +23,7 @@ from sipstack.trace import Trace
 
 from .dial import Hop, dial
 from .msrplink import Cancellable, MsrpLink, Schedule
+from .relay import RelayAccess
 from .tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Tls
 
 logger = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ class MsrpHub:
         self._bind_timers: dict[MsrpSession, Cancellable] = {}
         # Messages that came before their session was announced to its handler.
         self._held: dict[MsrpSession, list[IncomingMessage]] = {}
+        self._relayed: dict[MsrpSession, MsrpLink] = {}
         self._dials: dict[asyncio.Task[None], MsrpLink] = {}
 
     # Life
@@ -180,7 +182,7 @@ class MsrpHub:
     def _local_uri(self, secure: bool, session_id: str | None = None, *, discard_port: bool = False) -> MsrpUri:
         host, port = self.local
         if secure:
-            port = self._tls_advertise_port or self._tls_port
+            port = self._tls_advertise_port or self._tls_port or port
         port = DISCARD_PORT if discard_port else port
         return MsrpUri("msrps" if secure else "msrp", f"[{host}]" if ":" in host else host, port, session_id)
 
@@ -204,13 +206,33 @@ class MsrpHub:
     # Sessions
 
     def create_session(
-        self, handler: SessionHandler, *, max_size: int, discard_port: bool = False, secure: bool = False
+        self,
+        handler: SessionHandler,
+        *,
+        max_size: int,
+        discard_port: bool = False,
+        secure: bool = False,
+        relay: RelayAccess | None = None,
     ) -> MsrpSession:
         """Return a new session with an unguessable URI (C-URI-03); ``max_size`` in octets is what our SDP says.
 
         The peer may bind it from now on; messages are held back until :meth:`open`. ``discard_port``: put port 9 into
         the URI, for an offer of ``a=setup:active`` from where nobody can connect to (C-SET-02). ``secure``: by TLS.
+        ``relay``: by the path that this one has now; raise ConnectionClosed when it has none.
         """
+        if relay is not None:
+            if relay.link is None or not relay.link.is_usable or not relay.use_path:
+                raise ConnectionClosed("there is no path by the MSRP relay", certain=True)
+            session = MsrpSession(
+                self._local_uri(relay.link.secure, ids.msrp_session_id()),
+                max_size=max_size,
+                owner=handler,
+                use_path=relay.use_path,
+            )
+            self._relayed[session] = relay.link
+            self.sessions.add(session)
+            self._held[session] = []
+            return session
         uri = self._local_uri(secure, ids.msrp_session_id(), discard_port=discard_port)
         session = MsrpSession(uri, max_size=max_size, owner=handler)
         self.sessions.add(session)
@@ -237,11 +259,13 @@ class MsrpHub:
         session.open(remote_path, max_size=remote_max_size, accept_types=remote_accept_types)
         if session.is_bound:
             self._need_loop().call_soon(self._announce, session)
+        elif active and session.use_path:
+            self._connect_by_relay(session)
         elif active:
             self._connect(session, remote_path[0], tuple(sorted(fingerprints)) if len(remote_path) == 1 else ())
         else:
             due = self._clock() + BIND_TIMEOUT
-            self._bind_timers[session] = self._schedule(due, partial(self._bind_timed_out, session))
+            self._bind_timers[session] = self.schedule(due, partial(self._bind_timed_out, session))
 
     def release(self, session: MsrpSession) -> None:
         """End a session whose dialog is over (C-SET-06). Its handler is not told, but its undecided messages are."""
@@ -257,6 +281,7 @@ class MsrpHub:
     def _forget(self, session: MsrpSession) -> None:
         self.sessions.discard(session)
         self._held.pop(session, None)
+        self._relayed.pop(session, None)
         timer = self._bind_timers.pop(session, None)
         if timer is not None:
             timer.cancel()
@@ -283,6 +308,35 @@ class MsrpHub:
 
     # Connections
 
+    def _connect_by_relay(self, session: MsrpSession) -> None:
+        link = self._relayed[session]
+        if not link.is_usable or link.transport is None:
+            error = ConnectionClosed("the connection to the MSRP relay is lost", certain=True)
+            self._need_loop().call_soon(self._lost, session, error)
+            return
+        link.connection.attach(session)
+        link.begin(session)
+        self._need_loop().call_soon(self._announce, session)
+
+    def _lost(self, session: MsrpSession, error: SipstackError) -> None:
+        if not session.closed:
+            self._end(session, error)
+
+    # Relays
+
+    def relay_link(self, relay: MsrpUri) -> MsrpLink:
+        """Return the connection to a relay, made when there is none; whoever configured it may name any address."""
+        key = Hop.of(relay)
+        link = self._outgoing.get(key)
+        if link is None or not link.is_usable:
+            link = self._new_link(key, relay, None)
+        link.hold()
+        return link
+
+    def relay_uri(self, relay: MsrpUri) -> MsrpUri:
+        """Return a URI of our own to speak to ``relay`` with."""
+        return self._local_uri(relay.secure, ids.msrp_session_id())
+
     def _connect(self, session: MsrpSession, uri: MsrpUri, fingerprints: tuple[str, ...]) -> None:
         key = Hop.of(uri, fingerprints)
         link = self._outgoing.get(key)
@@ -292,18 +346,21 @@ class MsrpHub:
                 link.begin(session)
                 self._need_loop().call_soon(self._announce, session)
             return
+        self._new_link(key, uri, self._allowed).connection.attach(session)
+
+    def _new_link(self, key: Hop, uri: MsrpUri, allowed: Callable[[str, int], bool] | None) -> MsrpLink:
         link = self._make_link(key, uri.secure)
         self._links[link.connection] = self._outgoing[key] = link
-        link.connection.attach(session)
-        task = self._need_loop().create_task(self._dial(link, key, uri))
+        task = self._need_loop().create_task(self._dial(link, key, uri, allowed))
         self._dials[task] = link
         task.add_done_callback(self._dials.pop)
+        return link
 
-    async def _dial(self, link: MsrpLink, hop: Hop, uri: MsrpUri) -> None:
+    async def _dial(self, link: MsrpLink, hop: Hop, uri: MsrpUri, allowed: Callable[[str, int], bool] | None) -> None:
         """Connect ``link``; on failure its sessions surely have sent nothing."""
         try:
             async with asyncio.timeout(self._connect_timeout):
-                await dial(lambda: link, uri, hop, self.tls, self._allowed)
+                await dial(lambda: link, uri, hop, self.tls, allowed)
         except (OSError, asyncio.CancelledError) as error:
             reason = str(error) or type(error).__name__
             link.fail(ConnectionClosed(f"no MSRP connection to {hop.host}:{hop.port}: {reason}", certain=True))
@@ -313,7 +370,7 @@ class MsrpHub:
 
     def _make_link(self, key: Hop | None, secure: bool) -> MsrpLink:
         local_uri = str(self._local_uri(secure))
-        return MsrpLink(self, self._need_loop(), self._schedule, self.sessions, local_uri, key, secure=secure)
+        return MsrpLink(self, self._need_loop(), self.schedule, self.sessions, local_uri, key, secure=secure)
 
     # What links call
 
@@ -390,7 +447,8 @@ class MsrpHub:
         if link.key is not None and self._outgoing.get(link.key) is link:
             del self._outgoing[link.key]
 
-    def _schedule(self, due: float, callback: Callable[[], None]) -> Cancellable:
+    def schedule(self, due: float, callback: Callable[[], None]) -> Cancellable:
+        """Call back at a time of the loop."""
         if self._given_schedule is not None:
             return self._given_schedule(due, callback)
         return self._need_loop().call_at(due, callback)

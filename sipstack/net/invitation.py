@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from sipstack.errors import LocalProtocolError, RemoteProtocolError, TransactionTimeout
+from sipstack.errors import ConnectionClosed, LocalProtocolError, RemoteProtocolError, TransactionTimeout
 from sipstack.net import uas
 from sipstack.net.body import Part, first_message
 from sipstack.net.chat import ChatHandler, ChatSession
@@ -117,12 +117,16 @@ class IncomingInvitation(IncomingProbe):
         """Accept: send 200 with our session description and return the chat, on which messages may be sent at once.
 
         Raise LocalProtocolError when the invitation is done, RemoteProtocolError when nothing in the offer fits; then
-        488 has been sent.
+        488 has been sent. ConnectionClosed when our path through an MSRP relay is lost; then 480 has been sent.
         """
         if self.done:
             raise LocalProtocolError("the invitation is answered, rejected or cancelled")
         agent = self.agent
-        chat = ChatSession(agent, self.peer, handler, secure=is_secure(agent.endpoint.config, self.offer))
+        try:
+            chat = ChatSession(agent, self.peer, handler, secure=is_secure(agent.endpoint.config, self.offer))
+        except ConnectionClosed:
+            self.reject(480)  # our path through the MSRP relay is lost
+            raise
         try:
             # Media first: an INVITE of RFC 2543 may have neither a Contact nor anything that we could take.
             description = chat.describe(self.offer)

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 from sipstack.errors import ConnectionClosed, SipstackError
 from sipstack.flow import HostPort
+from sipstack.msrp.chunk import MsrpResponse
 from sipstack.msrp.connection import Event, MsrpConnection
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
@@ -66,8 +67,12 @@ class MsrpLink(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.local: HostPort | None = None
         self.remote: HostPort | None = None
+        self.secure = secure
         self._transport_name = "TLS" if secure else "TCP"
         self._refusal: ConnectionClosed | None = None
+        # of user agents that use this connection to a relay
+        self._up: dict[Callable[[], None], Callable[[SipstackError], None]] = {}
+        self._requests: dict[str, Callable[[MsrpResponse], None]] = {}
         self._owner = owner
         self._loop = loop
         self._schedule = schedule
@@ -94,6 +99,8 @@ class MsrpLink(asyncio.Protocol):
             self.abort()
             return
         self._owner.link_up(self)
+        for up in tuple(self._up):
+            up()
         self._run()
 
     def data_received(self, data: bytes) -> None:
@@ -124,6 +131,31 @@ class MsrpLink(asyncio.Protocol):
         if not session.queue:
             session.send_empty()
 
+    def hold(self) -> None:
+        """Keep the connection, to a relay, also while no session uses it."""
+        self.connection.is_held = True
+        self.connection.on_response = self._answered
+
+    def when_up(self, up: Callable[[], None], down: Callable[[SipstackError], None]) -> None:
+        """Call ``up`` when the connection is there, now or later, and ``down`` when it is lost or never came."""
+        self._up[up] = down
+        if self.transport is not None:
+            up()
+
+    def forget(self, up: Callable[[], None]) -> None:
+        """Undo :meth:`when_up`."""
+        self._up.pop(up, None)
+
+    def send_request(self, transaction_id: str, data: bytes, answered: Callable[[MsrpResponse], None]) -> None:
+        """Send a request to a relay; ``answered`` gets the response, if there is one."""
+        self._requests[transaction_id] = answered
+        self.connection.send_frame(data)
+
+    def _answered(self, response: MsrpResponse) -> None:
+        answered = self._requests.pop(response.transaction_id, None)
+        if answered is not None:
+            answered(response)
+
     def fail(self, error: SipstackError | None) -> None:
         """End all sessions on this link."""
         if self._timer is not None:
@@ -132,6 +164,10 @@ class MsrpLink(asyncio.Protocol):
         self.connection.receive_eof(error)
         self._hand_on()
         self._owner.link_down(self)
+        self._requests.clear()
+        watchers, self._up = self._up, {}
+        for down in watchers.values():
+            down(error or ConnectionClosed("the MSRP relay has closed the connection"))
 
     def close(self) -> None:
         """Write what there is to write and close."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakValueDictionary
 
 from sipstack import ids
-from sipstack.errors import RemoteProtocolError
+from sipstack.errors import RemoteProtocolError, SipstackError
 from sipstack.net import uas
 from sipstack.net.binding import Binding
 from sipstack.net.chat import ChatHandler, ChatSession
@@ -19,8 +20,10 @@ from sipstack.net.features import CHAT_FEATURES, accept_contact, feature_text
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.invite import OutgoingInvite
 from sipstack.net.media import parse_description, warning
+from sipstack.net.relay import RelayAccess
 from sipstack.sip.address import Address
 from sipstack.sip.digest import Credentials, DigestClient
+from sipstack.sip.digest_relay import RelayCredentials
 from sipstack.sip.message import Request, Response
 from sipstack.sip.registration import Registered, RegistrationEvent
 from sipstack.sip.transaction import ServerTransaction
@@ -40,6 +43,8 @@ __all__ = [
     "SilentAgent",
     "UserAgent",
 ]
+
+logger = logging.getLogger(__name__)
 
 UNREGISTER_TIMEOUT = 4.0
 """Seconds that ``unregister()`` waits for the registrar; the binding expires by itself anyway."""
@@ -94,6 +99,7 @@ class UserAgent:
         "_chats",
         "_digest",
         "_paging",
+        "_relay",
         "domain",
         "endpoint",
         "expires",
@@ -135,6 +141,7 @@ class UserAgent:
         self._binding: Binding | None = None
         self._digest: DigestClient | None = None
         self._chats: set[ChatSession] | None = None
+        self._relay: RelayAccess | None = None
         self._paging: WeakValueDictionary[str, asyncio.Lock] | None = None
         """Target → lock, held while a MESSAGE to it is pending; gone when nobody holds it or waits for it."""
         endpoint.pool.add(self)
@@ -194,6 +201,16 @@ class UserAgent:
         if self._digest is None and self.identity.credentials is not None:
             self._digest = DigestClient(self.identity.credentials)
         return self._digest
+
+    @property
+    def relay(self) -> RelayAccess | None:
+        """Our path through MSRP relays, None where there are none; made when first needed."""
+        relays, credentials = self.endpoint.config.msrp_relays, self.identity.credentials
+        if self._relay is None and relays and credentials is not None:
+            self._relay = RelayAccess(
+                self.endpoint.hub, relays, RelayCredentials(credentials), lambda: self._chats is not None
+            )
+        return self._relay
 
     def contact(self) -> str:
         """Return our Contact with instance id and feature tags (B-REG-02)."""
@@ -275,8 +292,11 @@ class UserAgent:
         ``async for``.
 
         Raise RequestFailed for a refusal, TransactionTimeout after ``timeout`` seconds (or when nobody answered at
-        all), ConnectionClosed. Whoever gives up, by timeout or cancellation, has the INVITE cancelled.
+        all), ConnectionClosed; RemoteProtocolError when our MSRP relay refuses us. Whoever gives up, by timeout or
+        cancellation, has the INVITE cancelled.
         """
+        if self.relay is not None:
+            await self.relay.ready()
         invite = OutgoingInvite(self, uri, handler, headers, on_provisional)
         return await invite.run(timeout)
 
@@ -330,7 +350,19 @@ class UserAgent:
             return
         invitation = IncomingInvitation(self, transaction, request, offer)
         transaction.owner = invitation
-        self.handler.chat_invited(self, invitation)
+        if self.relay is None:
+            self.handler.chat_invited(self, invitation)
+            return
+
+        def done(error: SipstackError | None) -> None:
+            # The caller may have given up meanwhile.
+            if error is None and not invitation.done:
+                self.handler.chat_invited(self, invitation)
+            elif error is not None:
+                logger.warning("no path by MSRP relay for %s: %s", self.identity.aor, error)
+                invitation.reject(480)
+
+        self.relay.acquire(done)
 
     # chats
 
@@ -362,6 +394,8 @@ class UserAgent:
                 await self.unregister(timeout)
             self._binding.close()
             self._binding = None
+        if self._relay is not None:
+            self._relay.close()
         self.endpoint.pool.remove(self)
 
     async def __aenter__(self) -> Self:

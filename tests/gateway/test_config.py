@@ -200,6 +200,9 @@ listen = "here"
         (MINIMAL + '[http]\ncertificate = "c"\n', "http.certificate: and http.key go together"),
         (MINIMAL + '[msrp]\nkey = "k"\n', "msrp.certificate: and msrp.key go together"),
         (MINIMAL + '[msrp]\nsecurity = "require"\n', "msrp.security: needs msrp.certificate"),
+        (MINIMAL + '[msrp]\nrelays = ["sip:relay"]\n', "msrp.relays: is not an MSRP URI"),
+        (MINIMAL + '[msrp]\nrelays = ["msrp://relay;ws"]\n', "msrp.relays: is not an MSRP URI"),
+        (MINIMAL + '[msrp]\nrelays = ["msrp://r;tcp"]\nsecurity = "offer"\n', "is decided by the relays"),
         (MINIMAL + '[msrp]\nca_file = "none.pem"\n', "msrp.ca_file: there is no file"),
         (MINIMAL + '[http]\nlisten = ""\n', "http.listen: is missing"),
         (MINIMAL + '[http]\noperator_listen = "127.0.0.1:8080"\n', "http.operator_listen: is the public listener too"),
@@ -292,3 +295,7 @@ def test_certificate_of_msrp(tmp_path: Path) -> None:
         load(path)
     path.write_text(MINIMAL)
     assert endpoint_config(load(path)).msrp_tls is None
+    path.write_text(MINIMAL + '[msrp]\nrelays = ["msrps://relay.example:2855;tcp"]\n')
+    settings = endpoint_config(load(path))
+    assert settings.msrp_relays[0].host == "relay.example"
+    assert settings.msrp_tls is not None and settings.msrp_tls.server is None

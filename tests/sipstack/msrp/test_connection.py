@@ -12,7 +12,8 @@ from sipstack.errors import ConnectionClosed, LocalProtocolError, ParseError, Re
 from sipstack.msrp.chunk import MsrpResponse, Report
 from sipstack.msrp.connection import LINGER, MAX_FAULTS, UNCLAIMED_TIMEOUT, MsrpConnection, SessionBound
 from sipstack.msrp.message import MessageState
-from sipstack.msrp.session import MAX_PARTIALS, PARTIAL_TIMEOUT, RECENT
+from sipstack.msrp.session import MAX_PARTIALS, PARTIAL_TIMEOUT, RECENT, MsrpSession
+from sipstack.msrp.uri import MsrpUri, parse_path
 from tests.sipstack.msrp.helpers import (
     OURS,
     THEIRS,
@@ -586,3 +587,31 @@ def test_tls_and_plain_never_share(secure: bool) -> None:
     alike.connection = MsrpConnection(alike.table, alike.clock(), secure=secure)
     session = alike.session(attach=False)
     assert messages(alike.receive(send(to=session.local)))
+
+
+def test_connection_to_a_relay() -> None:
+    # C-RLY-05: it stays while it has no session, and a late message to a past one closes nothing.
+    end = End()
+    connection = end.connection
+    connection.is_held = True
+    responses: list[MsrpResponse] = []
+    end.receive(answer("abcd1234"))
+    connection.on_response = responses.append
+    end.advance(UNCLAIMED_TIMEOUT)
+    assert not connection.is_closing
+    end.receive(send())
+    assert statuses(end) == [481] and not connection.is_closing
+    connection.send_frame(b"MSRP abcd1234 AUTH\r\n")
+    assert end.output() == b"MSRP abcd1234 AUTH\r\n"
+    end.receive(answer("abcd1234", 401))
+    assert [response.status for response in responses] == [401]
+
+
+def test_session_behind_relays() -> None:
+    # C-RLY-02: Use-Path "B C", peer "D E F": SDP says C B A, requests go to B C D E F.
+    relays = parse_path("msrp://b:1/b;tcp msrp://c:1/c;tcp")
+    session = MsrpSession(MsrpUri.parse(OURS), max_size=1, use_path=relays)
+    assert [uri.host for uri in session.local_path] == ["c", "b", "192.0.2.10"]
+    session.open(parse_path(f"msrp://d:1/d;tcp msrp://e:1/e;tcp {THEIRS}"))
+    assert session.remote is not None and session.relayed
+    assert [uri.host for uri in parse_path(session.remote)] == ["b", "c", "d", "e", "192.0.2.20"]

@@ -471,9 +471,15 @@ def test_behind_relays_only_the_report_tells(end: End, report_first: bool) -> No
         assert message.state is MessageState.PENDING
         end.receive(data)
     assert message.state is MessageState.SENT
-    plain = session.send(b"x", "text/plain")
-    acknowledge(end, end.output_frames())
-    assert plain.state is MessageState.SENT
+    # Asked for also where the caller did not, unless nobody wants to know.
+    plain = session.send(b"x", "text/plain", message_id="wanted02")
+    (chunk,) = chunks_of(end.output())
+    assert chunk.success_report
+    end.receive(answer(chunk.transaction_id))
+    assert [plain.state] == [MessageState.PENDING]
+    end.receive(report("000 200 OK", message_id="wanted02"))
+    assert [plain.state] == [MessageState.SENT]
+    assert not session.send(b"x", "text/plain", failure_report="no").success_report
 
 
 @pytest.mark.parametrize(
@@ -606,3 +612,11 @@ def test_message_that_wants_no_answers_at_all(end: End) -> None:
     end.events()
     assert end.done == [(message.message_id, "sent", None)]
     assert end.connection.get_timer() is None
+
+
+def test_chunks_through_relays_are_small() -> None:
+    # C-RLY-05: no frame that Kamailio would lose.
+    end = End()
+    session = end.session(remote=f"msrp://relay:1/x;tcp {THEIRS}")
+    session.send(b"x" * 20_000, "text/plain")
+    assert [len(chunk.body) for chunk in chunks_of(end.output()) if chunk.flag] == [8192, 8192, 3616]

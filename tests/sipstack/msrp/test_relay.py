@@ -84,6 +84,7 @@ def test_path_of_one_relay() -> None:
     talk = Talk()
     assert talk.request() == f"MSRP tid AUTH\nTo-Path: {NEAR}\nFrom-Path: {OURS}\n-------tid$\n"
     assert talk.client.next_event() is None
+    assert talk.client.is_waiting and talk.client.transaction_id == talk.tid
     talk.answer(401, 'WWW-Authenticate: Digest realm="r", qop="auth", nonce="n"')
     assert talk.digest.challenges == [(NEAR, ['Digest realm="r", qop="auth", nonce="n"'])]
     assert f'\nAuthorization: Digest uri="{NEAR}", nc=1\n' in talk.request()
@@ -91,6 +92,7 @@ def test_path_of_one_relay() -> None:
     assert talk.digest.infos == [(NEAR, 'rspauth="a"')]
     assert talk.client.next_event() == RelayReady(parse_path(B), talk.clock() + 100)
     assert talk.client.data_to_send() == b"" and talk.client.next_event() is None
+    assert not talk.client.is_waiting and talk.client.transaction_id == ""
 
 
 def test_paths_by_the_rule() -> None:

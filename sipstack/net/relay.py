@@ -1,0 +1,159 @@
+"""The paths that user agents have through MSRP relays (:rfc:`4976`).
+
+All user agents of a hub share one connection to the first relay; each has an AUTH of its own on it, because its
+credentials are its own. A path is asked for when a chat needs one, refreshed while there are chats, and left to expire
+when there are none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from sipstack.errors import ConnectionClosed, RemoteProtocolError, SipstackError
+from sipstack.msrp.chunk import MsrpResponse
+from sipstack.msrp.relay import RelayClient, RelayDigest, RelayFailed, RelayReady
+from sipstack.msrp.uri import MsrpUri
+
+from .msrplink import Cancellable, MsrpLink
+
+MARGIN = 10.0
+"""Seconds that a path must still live to be used for a new chat."""
+
+Done = Callable[[SipstackError | None], None]
+"""Called with None when there is a path, else with what went wrong."""
+
+
+class RelayHub(Protocol):
+    """What this needs of the hub."""
+
+    def relay_link(self, relay: MsrpUri) -> MsrpLink:
+        """Return the connection to a relay, made when there is none."""
+
+    def relay_uri(self, relay: MsrpUri) -> MsrpUri:
+        """Return a URI of our own to speak to ``relay`` with."""
+
+    def schedule(self, due: float, callback: Callable[[], None]) -> Cancellable:
+        """Call back at a time of the loop."""
+
+
+class RelayAccess:
+    """The path of one user agent. ``in_use`` tells whether it has chats, for which the path is to be kept alive."""
+
+    __slots__ = ("_client", "_expires_at", "_hub", "_in_use", "_link", "_relays", "_timer", "_use_path", "_waiting")
+
+    def __init__(
+        self, hub: RelayHub, relays: Sequence[MsrpUri], digest: RelayDigest, in_use: Callable[[], bool]
+    ) -> None:
+        self._hub = hub
+        self._relays = tuple(relays)
+        self._in_use = in_use
+        self._client = RelayClient(relays, hub.relay_uri(relays[0]), digest)
+        # state
+        self._use_path: tuple[MsrpUri, ...] = ()
+        self._expires_at = 0.0
+        self._link: MsrpLink | None = None
+        self._timer: Cancellable | None = None
+        self._waiting: list[Done] = []
+
+    @property
+    def use_path(self) -> tuple[MsrpUri, ...]:
+        """Nearest relay first; empty while there is no path."""
+        return self._use_path if self._now() < self._expires_at else ()
+
+    @property
+    def link(self) -> MsrpLink | None:
+        """The connection to the first relay, by which all goes that uses the path."""
+        return self._link
+
+    def acquire(self, done: Done) -> None:
+        """Get a path; ``done`` is called at once when there is one."""
+        if (
+            self.use_path
+            and self._link is not None
+            and self._link.is_usable
+            and self._now() + MARGIN < self._expires_at
+        ):
+            done(None)
+            return
+        self._waiting.append(done)
+        if len(self._waiting) == 1:
+            self._link = link = self._hub.relay_link(self._relays[0])
+            link.when_up(self._link_up, self._link_down)
+
+    async def ready(self) -> None:
+        """:meth:`acquire`, and wait. Raise ConnectionClosed or RemoteProtocolError (with the relay's status)."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(error: SipstackError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self.acquire(done)
+        await future
+
+    def close(self) -> None:
+        """Want the path no more: it expires."""
+        self._cancel_timer()
+        if self._link is not None:
+            self._link.forget(self._link_up)
+            self._link = None
+        self._finish(ConnectionClosed("the user agent is closed", certain=True))
+
+    def _link_up(self) -> None:
+        if self._waiting:
+            self._client.start(self._now())
+            self._run()
+
+    def _link_down(self, error: SipstackError) -> None:
+        self._cancel_timer()
+        self._use_path = ()
+        self._finish(error)
+
+    def _response_received(self, response: MsrpResponse) -> None:
+        self._client.receive_response(response, self._now())
+        self._run()
+
+    def _run(self) -> None:
+        """Write what the machine wants sent, tell what happened, set the timer."""
+        link = self._link
+        data = self._client.data_to_send()
+        if data and link is not None:
+            link.send_request(self._client.transaction_id, data, self._response_received)
+        while (event := self._client.next_event()) is not None:
+            match event:
+                case RelayReady():
+                    self._use_path, self._expires_at = event.use_path, event.expires_at
+                    self._finish(None)
+                case RelayFailed():
+                    self._use_path = ()
+                    self._finish(RemoteProtocolError(f"MSRP relay: {event.reason}", status=event.status))
+        self._cancel_timer()
+        due = self._client.get_timer()
+        if due is not None:
+            self._timer = self._hub.schedule(due, self._timed_out)
+
+    def _timed_out(self) -> None:
+        self._timer = None
+        if self._client.is_waiting or self._in_use():
+            self._client.handle_timer(self._now())
+            self._run()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _finish(self, error: SipstackError | None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done(error)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,100 @@
+"""Chats through Kamailio as MSRP relay: C-RLY-01, -02, -05, -06, over TCP and TLS."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.lab import kamailio
+from gateway.lab.kamailio import Kamailio
+from sipstack.errors import RemoteProtocolError
+from sipstack.msrp.message import MessageState
+from sipstack.msrp.uri import MsrpUri
+from sipstack.net.tls import Tls
+from sipstack.trace import Record, Trace, WireRecord
+from tests.sipstack.net.certificates import write_certificate
+from tests.sipstack.net.helpers import REALM, B, Chats, Phone, until, world
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.skipif(not kamailio.is_available(), reason="kamailio is not installed"),
+]
+
+
+@asynccontextmanager
+async def relay(folder: Path, secure: bool) -> AsyncIterator[dict[str, Any]]:
+    """Start a relay that knows a and b; yield what an endpoint has to be told to use it."""
+    certificate, key = write_certificate(folder, "relay")
+    async with Kamailio(folder / "core", domain=REALM, msrp=True, certificate=certificate, key=key) as core:
+        for name in ("a", "b"):
+            core.add_subscriber(name, f"secret of {name}")
+        scheme, port = ("msrps", core.msrps_port) if secure else ("msrp", core.msrp_port)
+        yield {
+            "msrp_relays": (MsrpUri.parse(f"{scheme}://127.0.0.1:{port};tcp"),),
+            "msrp_tls": Tls(authorities=certificate) if secure else None,
+            # what SDP chooses: nothing but the relay is reached from here
+            "msrp_allowed": lambda host, port: False,
+        }
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+async def test_text_both_ways(tmp_path: Path, secure: bool) -> None:
+    async with relay(tmp_path, secure) as options, world(a=options, b=options) as around:
+        records: list[Record] = []
+        phone, chats = Phone(), Chats()
+        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
+        around.a.hub.trace = Trace("a", records.append, lambda: 0.0)
+        await a.register()
+        await b.register()
+        chat = await a.invite(B, chats)
+        other = phone.open[0]
+        assert len(chat.msrp.local_path) == 2 and chat.msrp.local_path[0].secure is secure
+        done = await chat.deliver("hello")
+        assert done.state is MessageState.SENT and done.reported
+        assert (await other.deliver("answer")).state is MessageState.SENT
+        assert phone.chats.texts == ["hello"] and chats.texts == ["answer"]
+        # in chunks that the relay does not lose
+        big = "0123456789abcdef" * 8192
+        assert (await chat.deliver(big)).state is MessageState.SENT
+        assert (await other.deliver(big)).state is MessageState.SENT
+        assert phone.chats.texts[1] == big and chats.texts[1] == big
+        many = [chat.send(f"message {number}") for number in range(50)]
+        await until(lambda: all(message.state is MessageState.SENT for message in many))
+        # A second chat shares connection and path.
+        second = await a.invite(B, chats)
+        assert second.msrp.local_path[0] == chat.msrp.local_path[0] and len(around.a.hub) == 1
+        assert (await second.deliver("second")).state is MessageState.SENT
+        await chat.close()
+        assert (await second.deliver("still")).state is MessageState.SENT
+        sent = [record for record in records if isinstance(record, WireRecord)]
+        assert {record.transport for record in sent} == {"TLS" if secure else "TCP"}
+        assert sum(record.data.count(b" AUTH\r\n") for record in sent) == 2
+        await a.close()
+        await b.close()
+
+
+async def test_one_side_behind_the_relay(tmp_path: Path) -> None:
+    async with relay(tmp_path, False) as options, world(a=options) as around:
+        phone, chats = Phone(), Chats()
+        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
+        await a.register()
+        await b.register()
+        chat = await a.invite(B, chats)
+        assert (await chat.deliver("hello")).state is MessageState.SENT
+        assert (await phone.open[0].deliver("answer")).state is MessageState.SENT
+        assert phone.chats.texts == ["hello"] and chats.texts == ["answer"]
+        await a.close()
+        await b.close()
+
+
+async def test_wrong_password(tmp_path: Path) -> None:
+    async with relay(tmp_path, False) as options, world(a=options, b=options) as around:
+        stranger = around.agent(around.a, "c")
+        with pytest.raises(RemoteProtocolError) as refusal:
+            await stranger.invite(B, Chats())
+        assert refusal.value.status == 401
+        await stranger.close()
