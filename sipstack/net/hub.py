@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, assert_never
 
@@ -25,6 +23,7 @@ from .dial import Hop, dial
 from .msrplink import Cancellable, MsrpLink, Schedule
 from .relay import RelayAccess
 from .tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Tls
+from .unclaimed import HubLimits, Unclaimed
 
 logger = logging.getLogger(__name__)
 
@@ -45,18 +44,6 @@ class SessionHandler(Protocol):
 
     def session_closed(self, session: MsrpSession, error: Exception | None) -> None:
         """The session is over and not by :meth:`MsrpHub.release`. Its undecided messages were told of before."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubLimits:
-    """What strangers may cost us."""
-
-    unclaimed: int = 1024
-    """Connections that no session has claimed yet, in all."""
-    unclaimed_per_host: int = 64
-    """The same from one address: a core's border controller may bring many sessions in the same second."""
-    held_messages: int = 16
-    """Messages of a session that came before our side knew the answer to its offer (TCP outran SIP)."""
 
 
 class MsrpHub:
@@ -101,8 +88,7 @@ class MsrpHub:
         self._local: HostPort = bind
         self._links: dict[MsrpConnection, MsrpLink] = {}
         self._outgoing: dict[Hop, MsrpLink] = {}
-        self._unclaimed: dict[MsrpLink, str] = {}
-        self._unclaimed_hosts: Counter[str] = Counter()
+        self._unclaimed = Unclaimed(self._limits)
         self._is_paused = False
         # of sessions that are being set up
         self._bind_timers: dict[MsrpSession, Cancellable] = {}
@@ -408,18 +394,11 @@ class MsrpHub:
 
     def _bound(self, session: MsrpSession) -> None:
         if session.connection is not None:
-            self._claim(self._links[session.connection])
+            self._unclaimed.discard(self._links[session.connection])
         timer = self._bind_timers.pop(session, None)
         if timer is not None:
             timer.cancel()
             self._announce(session)
-
-    def _claim(self, link: MsrpLink) -> None:
-        host = self._unclaimed.pop(link, None)
-        if host is not None:
-            self._unclaimed_hosts[host] -= 1
-            if not self._unclaimed_hosts[host]:
-                del self._unclaimed_hosts[host]
 
     def link_up(self, link: MsrpLink) -> None:
         """Note a new transport: count it while nobody claims it, or start the sessions that wait for it."""
@@ -428,12 +407,8 @@ class MsrpHub:
         if link.key is None:
             # Not before: of a TLS handshake that fails nobody is told.
             self._links[link.connection] = link
-            host = link.remote[0] if link.remote else ""
-            self._unclaimed[link] = host
-            self._unclaimed_hosts[host] += 1
-            limits = self._limits
-            if len(self._unclaimed) > limits.unclaimed or self._unclaimed_hosts[host] > limits.unclaimed_per_host:
-                logger.warning("too many unclaimed MSRP connections, the last from %s", host)
+            if not self._unclaimed.add(link):
+                logger.warning("too many unclaimed MSRP connections, the last from %s", link.remote)
                 link.abort()
             return
         for session in tuple(link.connection.bound.values()):
@@ -443,7 +418,7 @@ class MsrpHub:
     def link_down(self, link: MsrpLink) -> None:
         """Forget a connection."""
         self._links.pop(link.connection, None)
-        self._claim(link)
+        self._unclaimed.discard(link)
         if link.key is not None and self._outgoing.get(link.key) is link:
             del self._outgoing[link.key]
 

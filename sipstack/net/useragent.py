@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from weakref import WeakValueDictionary
 
 from sipstack import ids
-from sipstack.errors import RemoteProtocolError, SipstackError
+from sipstack.errors import RemoteProtocolError, SipstackError, TransactionTimeout
 from sipstack.net import uas
 from sipstack.net.binding import Binding
 from sipstack.net.chat import ChatHandler, ChatSession
@@ -296,7 +296,14 @@ class UserAgent:
         cancellation, has the INVITE cancelled.
         """
         if self.relay is not None:
-            await self.relay.ready()
+            begin = self.endpoint.timers.time()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self.relay.ready()
+            except TimeoutError:
+                raise TransactionTimeout(f"no answer from the MSRP relay in {timeout} s") from None
+            if timeout is not None:
+                timeout = max(0.0, timeout - (self.endpoint.timers.time() - begin))
         invite = OutgoingInvite(self, uri, handler, headers, on_provisional)
         return await invite.run(timeout)
 

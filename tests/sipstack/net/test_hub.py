@@ -15,8 +15,9 @@ from sipstack.msrp.parser import ChunkParser
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.uri import MsrpUri, parse_path
 from sipstack.net import hub as hub_module
-from sipstack.net.hub import HubLimits, MsrpHub
+from sipstack.net.hub import MsrpHub
 from sipstack.net.timers import TimerHeap
+from sipstack.net.unclaimed import HubLimits
 from sipstack.trace import Record, Trace, WireRecord
 
 LOOPBACK = ("127.0.0.1", 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sipstack.errors import ConnectionClosed, RemoteProtocolError, RequestFailed
+from sipstack.errors import ConnectionClosed, RemoteProtocolError, RequestFailed, TransactionTimeout
 from sipstack.msrp.chunk import MsrpResponse, OtherRequest
 from sipstack.msrp.parser import ChunkParser
 from sipstack.msrp.uri import MsrpUri
@@ -158,8 +158,12 @@ async def test_refreshed_only_while_there_are_chats(monkeypatch: pytest.MonkeyPa
 async def test_closed_while_the_relay_says_nothing() -> None:
     async with behind_relay() as (relay, _, b, _):
         relay.silent = True
+        with pytest.raises(TransactionTimeout):
+            await b.invite(B, Chats(), timeout=0.05)
         waiting = asyncio.ensure_future(access(b).ready())
-        await until(lambda: relay.requests)
+        await asyncio.sleep(0)
+        # it waits for the answer that the invitation has given up
+        assert relay.requests == ["AUTH"]
         access(b).close()
         with pytest.raises(ConnectionClosed):
             await waiting
