@@ -200,18 +200,21 @@ class CpimTemplate:
         datetime: str,
         message_id: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        content_headers: Sequence[tuple[str, str]] = (),
     ) -> bytes:
         """Return ``content`` wrapped.
 
-        ``datetime`` is RFC 3339 text, ``message_id`` becomes ``imdn.Message-ID``; ``headers`` go to this one only.
+        ``datetime`` is RFC 3339 text, ``message_id`` becomes ``imdn.Message-ID``; ``headers`` go to this one only,
+        as ``content_headers`` do, which stand behind the Content-Type.
         """
         if not content_type.isprintable() or "/" not in content_type:
             raise LocalProtocolError(f"not a content type: {content_type!r}")
         own = f"imdn.Message-ID: {escape(message_id)}\r\n" if message_id is not None else ""
         more = "".join(_line(name, value) for name, value in headers) if headers else ""
+        about = "".join(_line(name, value) for name, value in content_headers) if content_headers else ""
         return (
             f"{self._head}{own}DateTime: {escape(datetime)}\r\n{self._tail}{more}\r\n"
-            f"Content-Type: {content_type}\r\nContent-Length: {len(content)}\r\n\r\n"
+            f"Content-Type: {content_type}\r\n{about}Content-Length: {len(content)}\r\n\r\n"
         ).encode() + content
 
 
