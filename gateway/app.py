@@ -36,6 +36,7 @@ from gateway.users.register import RegisterUsers
 from sipstack import ids
 from sipstack.errors import SipstackError
 from sipstack.msrp.uri import MsrpUri
+from sipstack.net import notices
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.tls import Tls
@@ -307,6 +308,8 @@ def endpoint_config(config: Config) -> EndpointConfig:
         msrp_tls_advertise_port=config.msrp.tls_advertise_port,
         msrp_security=config.msrp.security,
         max_message_size=config.msrp.max_message_size,
+        accept_types=notices.ACCEPT_TYPES,
+        accept_wrapped_types=notices.ACCEPT_WRAPPED_TYPES,
         user_agent=config.sip.user_agent,
         udp=config.sip.udp,
         tcp=config.sip.tcp,

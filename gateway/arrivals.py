@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sipstack import ids
+from sipstack.im.cpim import CpimMessage
+from sipstack.im.imdn import CONTENT_TYPE as NOTIFICATION
+from sipstack.im.iscomposing import CONTENT_TYPE as COMPOSING
 from sipstack.net.chatmessage import unwrap
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
 from translators.from_msrp import CHAT_TYPES
@@ -13,7 +16,7 @@ from translators.from_msrp import CHAT_TYPES
 SIP_STATUS = {408: 500, 413: 480}
 """What an MSRP code is in SIP: not stored, inbox full (B-PGR-03). The others mean the same in both."""
 
-ACCEPT = ", ".join(("message/cpim", *sorted(CHAT_TYPES)))
+ACCEPT = ", ".join(("message/cpim", *sorted(CHAT_TYPES), NOTIFICATION, COMPOSING))
 
 
 class Arrival(Protocol):
@@ -22,6 +25,8 @@ class Arrival(Protocol):
     message_id: str
     content_type: str
     body: bytes
+    cpim: CpimMessage | None
+    """The wrapper it came in."""
 
     def accept(self) -> None:
         """Confirm it: it is stored."""
@@ -33,7 +38,7 @@ class Arrival(Protocol):
 class Page:
     """A SIP MESSAGE, bare or in CPIM. Making one raises RemoteProtocolError for a malformed wrapper."""
 
-    __slots__ = ("_page", "body", "content_type", "message_id")
+    __slots__ = ("_page", "body", "content_type", "cpim", "message_id")
 
     def __init__(self, page: IncomingPage) -> None:
         content = unwrap(page.content_type, page.body)
@@ -41,6 +46,7 @@ class Page:
         self.message_id = content.message_id or ids.message_id()
         self.content_type = content.content_type
         self.body = content.body
+        self.cpim = content.cpim
 
     def accept(self) -> None:
         """Answer 200."""
@@ -57,7 +63,7 @@ class FirstMessage:
     ``begin`` answers the INVITE. Making one raises RemoteProtocolError for a malformed wrapper.
     """
 
-    __slots__ = ("_begin", "_invitation", "body", "content_type", "message_id")
+    __slots__ = ("_begin", "_invitation", "body", "content_type", "cpim", "message_id")
 
     def __init__(
         self, invitation: IncomingInvitation, content_type: str, body: bytes, begin: Callable[[], None]
@@ -68,6 +74,7 @@ class FirstMessage:
         self.message_id = content.message_id or ids.message_id()
         self.content_type = content.content_type
         self.body = content.body
+        self.cpim = content.cpim
 
     def accept(self) -> None:
         """Open the chat."""

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import correlation
 from gateway.arrivals import Arrival
+from gateway.composing import Composing
+from gateway.receipts import Receipts
 from gateway.services import Conflict, ServiceError, TooLarge, Unavailable
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception, from_msrp_status
-from sipstack.errors import LocalProtocolError, SipstackError
+from sipstack.errors import LocalProtocolError, RemoteProtocolError, SipstackError
+from sipstack.im.imdn import Imdn, ImdnRequest, is_notification_type
+from sipstack.im.iscomposing import IsComposing, is_composing_type
 from sipstack.msrp.message import MessageState, OutgoingMessage
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
 from sipstack.sip.uri import Uri
-from translators.model import SipCause
+from translators.model import PLAIN_TEXT, SipCause
 
 if TYPE_CHECKING:
     from gateway.guest import GuestSession
@@ -34,6 +38,16 @@ NIL = "0" * 32
 
 SEEN_LIMIT = 64
 """Message-IDs remembered for each conversation, so that a peer's repeat after a lost 200 is shown once (C-BR-11)."""
+
+
+FOLLOWING: dict[str, frozenset[str]] = {
+    "sent": frozenset({"delivered", "displayed", "failed"}),
+    "delivered": frozenset({"displayed"}),
+    "displayed": frozenset(),
+    "failed": frozenset(),
+    "unknown": frozenset({"sent", "delivered", "displayed", "failed"}),
+}
+"""Settled state of a message → states that a later report may bring it to: never back (D-IMD-14)."""
 
 
 class Outgoing:
@@ -80,16 +94,26 @@ class Outgoing:
             self.settle(message.state.value, error)
 
     def settle(self, state: str, error: ServiceError | None) -> None:
-        """Fix the outcome: ``sent``, ``failed`` or ``unknown``."""
+        """Fix the outcome: ``sent`` or better, ``failed`` or ``unknown``."""
         if self.settled:
             return
         self.settled = True
         self._note(state, error)
         self._finish()
 
+    def reported(self, state: str) -> None:
+        """Take what a notification says; it may be quicker than the answer to the message itself, which then still
+        says ``sent``: the receipt is an event of its own."""
+        error = Conflict("The network could not deliver the message.") if state == "failed" else None
+        if self.settled:
+            self._correct(state, error)
+        else:
+            self.guest.feed.show(self.entry)
+            self.settle(state, error)
+
     def _correct(self, state: str, error: ServiceError | None) -> None:
         """Take a report: it resolves ``unknown``, and a failure after ``sent`` counts (design: message states)."""
-        if self.entry.state == "unknown" or (self.entry.state == "sent" and state == "failed"):
+        if state in FOLLOWING[self.entry.state]:
             self.guest.feed.show(self.entry)
             self._note(state, error)
 
@@ -106,7 +130,18 @@ class Outgoing:
 class Conversation(ChatHandler):
     """Everything between one guest and one inviter on the wire. Holds no task but while a chat is being opened."""
 
-    __slots__ = ("_opening", "_others", "_seen", "_storing", "_waiting", "chat", "guest", "relation")
+    __slots__ = (
+        "_composing",
+        "_opening",
+        "_others",
+        "_receipts",
+        "_seen",
+        "_storing",
+        "_waiting",
+        "chat",
+        "guest",
+        "relation",
+    )
 
     def __init__(self, guest: GuestSession, relation: Relation) -> None:
         self.guest = guest
@@ -120,6 +155,8 @@ class Conversation(ChatHandler):
         self._seen: deque[str] | None = None
         self._storing: dict[str, list[Arrival]] | None = None
         """Messages whose commit is awaited, by Message-ID, with those that repeat them."""
+        self._composing: Composing | None = None
+        self._receipts: Receipts | None = None
 
     @property
     def open_chats(self) -> int:
@@ -130,6 +167,8 @@ class Conversation(ChatHandler):
 
     def send(self, outgoing: Outgoing) -> None:
         """Send on the open chat, or queue and open one."""
+        if self._composing is not None:
+            self._composing.content_sent()
         if self.chat is not None and not self._waiting:
             self._transmit(self.chat, outgoing)
             return
@@ -145,7 +184,14 @@ class Conversation(ChatHandler):
     def _transmit(self, chat: ChatSession, outgoing: Outgoing) -> None:
         entry = outgoing.entry
         try:
-            chat.send(entry.body, entry.content_type, message_id=entry.id, on_done=outgoing.answered)
+            chat.send(
+                entry.body,
+                entry.content_type,
+                message_id=entry.id,
+                notify=True,
+                on_done=outgoing.answered,
+                tag=outgoing,
+            )
         except LocalProtocolError as error:
             outgoing.settle("failed", TooLarge(str(error)) if "max-size" in str(error) else Conflict(str(error)))
 
@@ -187,6 +233,33 @@ class Conversation(ChatHandler):
         for outgoing in waiting or ():
             outgoing.settle("failed", error)
 
+    def find_outgoing(self, message_id: str) -> Outgoing | None:
+        """Return a message that is on its way or was sent lately on a chat that is still open."""
+        for waiting in self._waiting or ():
+            if waiting.entry.id == message_id:
+                return waiting
+        for chat in (self.chat, *(self._others or ())):
+            message = chat.find_message(message_id) if chat is not None else None
+            if message is not None and isinstance(message.tag, Outgoing):
+                return message.tag
+        return None
+
+    # typing and receipts
+
+    @property
+    def composing(self) -> Composing:
+        """Return who types at either end, made on first use."""
+        if self._composing is None:
+            self._composing = Composing(self)
+        return self._composing
+
+    @property
+    def receipts(self) -> Receipts:
+        """Return the notifications of both directions, made on first use."""
+        if self._receipts is None:
+            self._receipts = Receipts(self)
+        return self._receipts
+
     # incoming: sipstack.net.chat.ChatHandler
 
     def chat_message(self, chat: ChatSession, message: ChatMessage) -> None:
@@ -195,6 +268,8 @@ class Conversation(ChatHandler):
 
     def take(self, message: Arrival) -> None:
         """Store a message of the inviter; the answer follows the commit."""
+        if message.content_type != PLAIN_TEXT and self._take_status(message):
+            return
         if self._seen is not None and message.message_id in self._seen:
             message.accept()
             return
@@ -208,6 +283,9 @@ class Conversation(ChatHandler):
         if self._storing is None:
             self._storing = {}
         self._storing[message.message_id] = [message]
+        asked = ImdnRequest.of(message.cpim)
+        if self._composing is not None:
+            self._composing.content_received()
 
         def stored(entry: Entry, error: Exception | None) -> None:
             assert self._storing is not None
@@ -221,8 +299,25 @@ class Conversation(ChatHandler):
             if error is None:
                 self.remember(message.message_id)
                 self.guest.feed.publish(entry)
+                if asked is not None:
+                    self.receipts.stored(asked)
 
         self.guest.store_incoming(self.relation, message.message_id, message.content_type, message.body, stored)
+
+    def _take_status(self, message: Arrival) -> bool:
+        """Take what is no message of the conversation but tells of one; return False where it is none of these."""
+        try:
+            if is_notification_type(message.content_type):
+                self.receipts.take(Imdn.parse(message.body))
+            elif is_composing_type(message.content_type):
+                self.composing.receive(IsComposing.parse(message.body))
+            else:
+                return False
+        except RemoteProtocolError as error:
+            message.reject(error.status, str(error)[:80])
+        else:
+            message.accept()
+        return True
 
     def chat_closed(self, chat: ChatSession, reason: str, error: SipstackError | None) -> None:
         """Let go of a chat that ended; the next message opens a new one."""
@@ -230,6 +325,8 @@ class Conversation(ChatHandler):
             self.chat = self._others.pop() if self._others else None
         elif self._others and chat in self._others:
             self._others.remove(chat)
+        if self.chat is None and self._composing is not None:
+            self._composing.stop()
 
     def remember(self, message_id: str) -> None:
         """Note that a message of the inviter is stored: what repeats it is acknowledged and not stored again."""
@@ -242,6 +339,8 @@ class Conversation(ChatHandler):
     async def close(self, reason: str | None = None, *, over: bool = True) -> None:
         """End every chat with BYE. Messages that still wait fail if the relation is ``over``; else they stay pending,
         and the guest's next session sends them."""
+        if self._composing is not None:
+            self._composing.stop()
         if not over:
             self._waiting = None
         if self._opening is not None:

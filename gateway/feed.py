@@ -198,7 +198,8 @@ class GuestFeed:
         """Bring what a client is about to be shown up to date, and note what of it is not final."""
         for entry in entries:
             if entry.direction == "out":
-                if self._changing is not None:
+                # a notification is written past what waits here, and nothing takes it back
+                if self._changing is not None and entry.state not in ("delivered", "displayed"):
                     entry.state = self._changing.get(entry.cursor, entry.state)
                 if entry.state == "pending":
                     self.show(entry)

@@ -13,10 +13,10 @@ from gateway.feed import GuestFeed
 from gateway.outbox import GuestOutbox
 from gateway.refusals import refusals
 from gateway.relations import Relation, Relations
-from gateway.services import Ended, PeerOffline, Unavailable
+from gateway.services import Ended, NotFound, PeerOffline, Unavailable
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception
-from gateway.views import message_view, session_body, status_body
+from gateway.views import message_view, receipt_body, session_body, status_body
 from sipstack.errors import RemoteProtocolError, SipstackError
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.useragent import AgentHandler, UserAgent
@@ -25,9 +25,11 @@ from translators.from_http import text_body
 from translators.from_msrp import is_chat_type, text_of
 from translators.from_sip import PeerStatus
 from translators.model import (
+    ComposingRequest,
     MessageAnswer,
     MessageRequest,
     Messages,
+    ReceiptRequest,
     SessionState,
     StatusAnswer,
     format_time,
@@ -170,6 +172,31 @@ class GuestSession(AgentHandler):
         if relation.conversation is None:
             relation.conversation = Conversation(self, relation)
         return relation.conversation
+
+    # typing and receipts
+
+    def composing(self, request: ComposingRequest) -> None:
+        """Tell an inviter that the guest types; no chat is opened for that."""
+        self.touch()
+        relation = self.relations.to(request.to, "im")
+        if relation.conversation is not None:
+            relation.conversation.composing.send(active=request.state == "active")
+
+    async def receipt(self, request: ReceiptRequest) -> None:
+        """Note that the guest has seen a message, and tell its sender where they asked for it."""
+        self.touch()
+        with refusals():
+            found = await self.guests.store.advance(
+                self.account_id, "in", None, request.id, "displayed", ("delivered",)
+            )
+        if found is None:
+            raise NotFound("There is no message of an inviter with this id.")
+        entry, changed = found
+        if changed:
+            self.feed.announce("receipt", entry.uid, receipt_body(entry.id, "displayed", entry.uid, None))
+        relation = self.relations.get(entry.uid)
+        if relation is not None and relation.conversation is not None:
+            relation.conversation.receipts.displayed(entry.id)
 
     # incoming messages
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from translators.model import (
+    ComposingRequest,
     Event,
     InvitationView,
     InviteRequest,
@@ -19,6 +20,7 @@ from translators.model import (
     MessageAnswer,
     MessageRequest,
     Messages,
+    ReceiptRequest,
     SipCause,
     StatusAnswer,
 )
@@ -213,6 +215,12 @@ class GuestAccess(Protocol):
 
     async def send(self, request: MessageRequest, key: str | None) -> MessageAnswer:
         """Send a message; ``state`` is ``sent``, or ``pending`` when no answer came within ``message_wait``."""
+
+    def composing(self, request: ComposingRequest) -> None:
+        """Tell an inviter that the guest types, or has stopped."""
+
+    async def receipt(self, request: ReceiptRequest) -> None:
+        """Note that the guest has seen a message; raises :class:`NotFound` when there is none with this id."""
 
     async def messages(self, peer: str | None, before: int | None, limit: int) -> Messages:
         """Return the conversation so far, newest page first, oldest message of the page first."""

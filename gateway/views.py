@@ -9,6 +9,8 @@ import msgspec
 from gateway.storage.store import Entry
 from translators.model import (
     PLAIN_TEXT,
+    Composing,
+    ComposingState,
     Event,
     MessageState,
     MessageView,
@@ -21,6 +23,7 @@ from translators.model import (
 )
 
 _encoder = msgspec.json.Encoder()
+_composing = msgspec.json.Decoder(Composing)
 _receipt = msgspec.json.Decoder(Receipt)
 _session = msgspec.json.Decoder(SessionChange)
 _status = msgspec.json.Decoder(StatusAnswer)
@@ -49,6 +52,8 @@ def event_of(entry: Entry, account: str, peer: str) -> Event:
         return Event(cursor=entry.cursor, kind="message", at=at, message=message_view(entry, account, peer))
     if entry.kind == "receipt":
         return Event(cursor=entry.cursor, kind="receipt", at=at, receipt=_receipt.decode(entry.body))
+    if entry.kind == "composing":
+        return Event(cursor=entry.cursor, kind="composing", at=at, composing=_composing.decode(entry.body))
     if entry.kind == "status":
         return Event(cursor=entry.cursor, kind="status", at=at, status=_status.decode(entry.body))
     return Event(cursor=entry.cursor, kind="session", at=at, session=_session.decode(entry.body))
@@ -57,6 +62,11 @@ def event_of(entry: Entry, account: str, peer: str) -> Event:
 def receipt_body(message_id: str, state: str, uid: str, cause: SipCause | None) -> str:
     """Return the stored form of a receipt."""
     return _encoder.encode({"id": message_id, "state": state, "uid": uid, "cause": cause}).decode()
+
+
+def composing_body(uid: str, state: ComposingState, until: str | None) -> str:
+    """Return the stored form of an inviter's typing or stopping."""
+    return _encoder.encode(Composing(uid=uid, state=state, until=until)).decode()
 
 
 def session_body(state: SessionState, uid: str | None, reason: str | None) -> str:

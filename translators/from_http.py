@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from .identifiers import Identifier, parse_email, parse_phone
-from .model import InviteRequest, MessageRequest
+from .model import ComposingRequest, InviteRequest, MessageRequest, ReceiptRequest
 
 _NAME = re.compile(r'[^\x00-\x20\x7f-\xa0<>"\u2028\u2029]{1,320}')
 """A UID, account or URI: no spaces, no control characters, no delimiters of a name-addr."""
@@ -77,6 +77,18 @@ def check_message(request: MessageRequest) -> MessageRequest:
     name("to", request.to)
     if request.id is not None:
         key("id", request.id)
+    return request
+
+
+def check_composing(request: ComposingRequest) -> ComposingRequest:
+    """Check whom the guest types to."""
+    name("to", request.to)
+    return request
+
+
+def check_receipt(request: ReceiptRequest) -> ReceiptRequest:
+    """Check the id of a message of an inviter: whatever they made it of, on one line."""
+    line("id", request.id)
     return request
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from .model import SipCause
+from sipstack.im.imdn import Disposition, Imdn
+
+from .model import MessageState, SipCause
 
 CHAT_TYPES = frozenset({"text/plain"})
 """Media types that a guest's client can be shown; anything else is answered 415."""
+
+_STATES: dict[tuple[str, Disposition], MessageState] = {
+    ("delivery", Disposition.DELIVERED): "delivered",
+    ("delivery", Disposition.FAILED): "failed",
+    ("delivery", Disposition.ERROR): "failed",
+    ("display", Disposition.DISPLAYED): "displayed",
+}
+"""D-IMD-14. What is forbidden, stored or processed on its way leaves the state as it is."""
 
 _REASONS = {
     200: "OK",
@@ -25,6 +35,11 @@ _REASONS = {
 def cause_of(code: int, comment: str = "") -> SipCause:
     """Return what an MSRP peer answered; its comment wins over our name for the code."""
     return SipCause(code=code, reason=comment or _REASONS.get(code, ""), protocol="MSRP")
+
+
+def state_of(notification: Imdn) -> MessageState | None:
+    """Return the state that a notification brings a message to, None for what changes nothing."""
+    return _STATES.get((notification.kind, notification.disposition))
 
 
 def is_chat_type(content_type: str) -> bool:

@@ -33,6 +33,7 @@ PLAIN_TEXT = "text/plain"
 """Default media type of a message. Only this very object is left out of what is sent."""
 
 InteractionType = Literal["im", "file"]
+ComposingState = Literal["active", "idle"]
 InvitationState = Literal["preparing", "active", "ending", "ended", "failed"]
 DeliveryState = Literal["queued", "sent", "failed"]
 PeerState = Literal["online", "offline", "not-reachable", "not-rcs", "unknown"]
@@ -262,8 +263,36 @@ class Messages(Body, kw_only=True):
     before: int | None = None
 
 
+class ComposingRequest(Body, kw_only=True):
+    """The guest types a message to an inviter, or has stopped; ``to`` is a UID or any identity."""
+
+    element: ClassVar[str] = "composing"
+
+    to: Identity
+    state: ComposingState
+
+
+class ReceiptRequest(Body, kw_only=True):
+    """The guest has seen a message of an inviter."""
+
+    element: ClassVar[str] = "receipt"
+
+    id: MessageId
+
+
+class Composing(Body, kw_only=True):
+    """An inviter types, or has stopped."""
+
+    element: ClassVar[str] = "composing"
+
+    uid: str
+    state: ComposingState
+    until: str | None = None
+    """With ``active``: when to take it for over if nothing else is heard."""
+
+
 class Receipt(Body, kw_only=True):
-    """The state of a message of the guest has changed."""
+    """The state of a message has changed: of the guest's own, or ``displayed`` of one that the guest has seen."""
 
     element: ClassVar[str] = "receipt"
 
@@ -298,6 +327,7 @@ class Event(Body, kw_only=True):
     kind: EventKind
     at: str
     message: MessageView | None = None
+    composing: Composing | None = None
     receipt: Receipt | None = None
     status: StatusAnswer | None = None
     session: SessionChange | None = None

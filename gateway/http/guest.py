@@ -11,15 +11,17 @@ from gateway.http.negotiation import JSON, Format, asked_for, sent_in, wanted
 from gateway.http.page import Pages
 from gateway.http.routes import Parameter, Route
 from gateway.services import Forbidden, GuestAccess, GuestService, NotAuthenticated
-from translators.from_http import check_message, key, name
+from translators.from_http import check_composing, check_message, check_receipt, key, name
 from translators.identifiers import identity
 from translators.model import (
+    ComposingRequest,
     EventPage,
     LoginAnswer,
     LoginRequest,
     MessageAnswer,
     MessageRequest,
     Messages,
+    ReceiptRequest,
     StatusAnswer,
 )
 
@@ -76,6 +78,24 @@ class GuestCalls:
                 MessageRequest,
                 {200: MessageAnswer, 202: MessageAnswer},
                 (retry,),
+            ),
+            Route(
+                "POST",
+                "/rcsgw/invitee/composing",
+                self.composing,
+                "Tell an inviter that the guest types, or has stopped",
+                "guest",
+                ComposingRequest,
+                {204: None},
+            ),
+            Route(
+                "POST",
+                "/rcsgw/invitee/receipt",
+                self.receipt,
+                "Note that the guest has seen a message of an inviter",
+                "guest",
+                ReceiptRequest,
+                {204: None},
             ),
             Route(
                 "GET",
@@ -156,6 +176,20 @@ class GuestCalls:
             key("Idempotency-Key", once)
         answer = await guest.send(body, once)
         return format.quick(request, answer, 202 if answer.state == "pending" else 200)
+
+    async def composing(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Pass on that the guest types."""
+        guest = await self._guest(request)
+        sent = sent_in(request.headers.get("Content-Type"))
+        guest.composing(check_composing(sent.decode(await self._face.read(request), ComposingRequest)))
+        return nothing()
+
+    async def receipt(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Note that the guest has seen a message."""
+        guest = await self._guest(request)
+        sent = sent_in(request.headers.get("Content-Type"))
+        await guest.receipt(check_receipt(sent.decode(await self._face.read(request), ReceiptRequest)))
+        return nothing()
 
     async def messages(self, request: web.BaseRequest) -> web.StreamResponse:
         """Give a page of the conversation."""

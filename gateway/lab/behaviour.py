@@ -11,6 +11,10 @@ ON_MESSAGE: tuple[str, ...] = ("echo", "script", "accept", "hang-up", "ignore")
 """Besides an MSRP status from 400 to 599."""
 
 
+RECEIPTS: tuple[str, ...] = ("none", "delivery", "display")
+"""What is told to who asks. With ``none`` the phone does not ask either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """What the phone does by itself."""
@@ -23,6 +27,8 @@ class Behaviour:
     chat; ``ignore``: never answers the MSRP request; or an MSRP status to refuse with, such as 413."""
     script: tuple[str, ...] = ()
     """Lines for ``script``, again from the first after the last."""
+    receipts: str = "display"
+    """Of messages whose sender asks: ``none``, ``delivery``, or ``display`` as well, at once."""
     delay: float = 0.0
     """Seconds to wait before accepting an invitation."""
     cut_after: int | None = None
@@ -35,6 +41,8 @@ class Behaviour:
             isinstance(self.on_message, int) and 400 <= self.on_message <= 599
         ):
             raise ValueError(f"on_message: one of {', '.join(ON_MESSAGE)} or a status from 400 to 599")
+        if self.receipts not in RECEIPTS:
+            raise ValueError(f"receipts: one of {', '.join(RECEIPTS)}")
         if self.on_message == "script" and not self.script:
             raise ValueError("script: no lines")
         if self.delay < 0 or (self.cut_after or 0) < 0:

@@ -18,11 +18,15 @@ from typing import Any, Self
 
 from gateway.lab.behaviour import Behaviour
 from gateway.lab.cutter import Cutter
-from sipstack.errors import RequestFailed, SipstackError
+from sipstack.errors import RemoteProtocolError, RequestFailed, SipstackError
 from sipstack.flow import HostPort
+from sipstack.im.cpim import CpimMessage
+from sipstack.im.imdn import Imdn, ImdnRequest, is_notification_type
+from sipstack.im.iscomposing import ComposingSender, IsComposing, is_composing_type
 from sipstack.msrp.message import OutgoingMessage
+from sipstack.net import notices
 from sipstack.net.chat import ChatHandler, ChatSession
-from sipstack.net.chatmessage import ChatMessage
+from sipstack.net.chatmessage import ChatMessage, unwrap
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
@@ -70,7 +74,7 @@ class PhoneEvent:
     serial: int
     kind: str
     """``registered``, ``unregistered``, ``registration-failed``, ``invited``, ``cancelled``, ``chat``, ``message``,
-    ``sent``, ``closed``, ``page``."""
+    ``sent``, ``closed``, ``page``, ``receipt``, ``composing``."""
     peer: str = ""
     text: str = ""
     """The message; or why, or in which state."""
@@ -111,6 +115,8 @@ class Phone(AgentHandler, ChatHandler):
             bind_port=options.port,
             msrp_port=options.msrp_port,
             user_agent="rcsgw lab phone",
+            accept_types=notices.ACCEPT_TYPES,
+            accept_wrapped_types=notices.ACCEPT_WRAPPED_TYPES,
         )
         self.endpoint = Endpoint(config, trace=trace)
         self.cutter = Cutter(options.host, lambda: self.behaviour.cut_after) if options.cutter else None
@@ -188,9 +194,20 @@ class Phone(AgentHandler, ChatHandler):
         """Send a message and wait for its fate; opens a chat when there is none. Raises as :meth:`call`."""
         chat = await self.call(uri)
         self.messages_out += 1
-        message = await chat.deliver(text)
+        message = await chat.deliver(text, notify=self._asks)
         self._emit("sent", chat.peer.aor, message.state.value, message.message_id)
         return message
+
+    async def type(self, uri: str, *, active: bool = True) -> None:
+        """Tell a peer that somebody types here, or has stopped; opens a chat when there is none."""
+        chat = await self.call(uri)
+        sender = ComposingSender()
+        sender.composing(0.0)
+        if not active:
+            sender.stopped()
+        status = sender.data_to_send()
+        if status is not None:
+            notices.send_composing(chat, status)
 
     async def ask(self, uri: str) -> int:
         """Send OPTIONS and return the status. Raises as :meth:`UserAgent.options`."""
@@ -287,8 +304,15 @@ class Phone(AgentHandler, ChatHandler):
 
     def message_received(self, agent: UserAgent, message: IncomingPage) -> None:
         """Take a SIP MESSAGE."""
+        try:
+            content = unwrap(message.content_type, message.body)
+            told = self._status_received(message.peer.aor, content.content_type, content.body)
+        except RemoteProtocolError as error:
+            message.reject(error.status)
+            return
         message.accept()
-        self._emit("page", message.peer.aor, message.body.decode("utf-8", "replace"))
+        if not told:
+            self._emit("page", message.peer.aor, content.body.decode("utf-8", "replace"))
 
     async def _accept_later(self, invitation: IncomingInvitation, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -317,6 +341,13 @@ class Phone(AgentHandler, ChatHandler):
 
     def chat_message(self, chat: ChatSession, message: ChatMessage) -> None:
         """Do as the behaviour says."""
+        try:
+            if self._status_received(chat.peer.aor, message.content_type, message.body):
+                message.accept()
+                return
+        except RemoteProtocolError as error:
+            message.reject(error.status)
+            return
         self.messages_in += 1
         act = self.behaviour.on_message
         if act == "ignore":
@@ -327,6 +358,7 @@ class Phone(AgentHandler, ChatHandler):
             return
         message.accept()
         self._emit("message", chat.peer.aor, message.text, message.message_id)
+        self._notify(chat, message.cpim)
         if act == "hang-up":
             chat.hang_up()
         elif act == "echo":
@@ -334,6 +366,30 @@ class Phone(AgentHandler, ChatHandler):
         elif act == "script":
             self._answer(chat, self.behaviour.script[self._lines % len(self.behaviour.script)])
             self._lines += 1
+
+    @property
+    def _asks(self) -> bool:
+        return self.behaviour.receipts != "none"
+
+    def _status_received(self, peer: str, content_type: str, body: bytes) -> bool:
+        """Tell of a notification or a typing status; False for anything else. RemoteProtocolError when malformed."""
+        if is_notification_type(content_type):
+            notification = Imdn.parse(body)
+            self._emit("receipt", peer, notification.disposition.value, notification.message_id)
+        elif is_composing_type(content_type):
+            self._emit("composing", peer, IsComposing.parse(body).state.value)
+        else:
+            return False
+        return True
+
+    def _notify(self, chat: ChatSession, cpim: CpimMessage | None) -> None:
+        asked = ImdnRequest.of(cpim)
+        if asked is None or self.behaviour.receipts == "none":
+            return
+        displayed = asked.displayed() if self.behaviour.receipts == "display" else None
+        for notification in (asked.delivered(), displayed):
+            if notification is not None:
+                notices.send_notification(chat, notification, asked.headers)
 
     def chat_closed(self, chat: ChatSession, reason: str, error: SipstackError | None) -> None:
         """Forget the chat."""
@@ -344,7 +400,7 @@ class Phone(AgentHandler, ChatHandler):
 
     def _answer(self, chat: ChatSession, text: str) -> None:
         self.messages_out += 1
-        chat.send(text, on_done=self._answered, tag=chat.peer.aor)
+        chat.send(text, notify=self._asks, on_done=self._answered, tag=chat.peer.aor)
 
     def _answered(self, message: OutgoingMessage) -> None:
         self._emit("sent", message.tag, message.state.value, message.message_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import click
 
 from gateway.lab.admin import AdminServer
-from gateway.lab.behaviour import ON_INVITE, ON_MESSAGE, Behaviour
+from gateway.lab.behaviour import ON_INVITE, ON_MESSAGE, RECEIPTS, Behaviour
 from gateway.lab.inviter import Inviter
 from gateway.lab.phone import Phone, PhoneEvent, PhoneOptions, explain
 from gateway.lab.phonecontrol import build_app
@@ -64,6 +64,9 @@ def parse_action(text: str) -> str | int:
     help=f"{', '.join(ON_MESSAGE)}, or an MSRP status; in the terminal accept, with --control echo when not given.",
 )
 @click.option("--line", "script", multiple=True, help="A line for --on-message script; may be repeated.")
+@click.option(
+    "--receipts", type=click.Choice(RECEIPTS), default="display", show_default=True, help="What it tells who asks."
+)
 @click.option("--control", metavar="HOST:PORT", help="No terminal: driven by HTTP here, events as JSON lines.")
 @click.option("--quiet", is_flag=True, help="With --control: only the line that says ready.")
 @click.option("--cutter", is_flag=True, help="MSRP over a wire that PUT /behaviour {cut_after} can cut.")
@@ -82,6 +85,7 @@ def main(
     on_invite: str,
     on_message: str | None,
     script: tuple[str, ...],
+    receipts: str,
     control: str | None,
     quiet: bool,
     cutter: bool,
@@ -92,7 +96,7 @@ def main(
     """A's phone: registers, is online, receives and answers chats; in the terminal it also invites."""
     try:
         act = on_message or ("accept" if control is None else "echo")
-        behaviour = Behaviour(parse_action(on_invite), parse_action(act), script)
+        behaviour = Behaviour(parse_action(on_invite), parse_action(act), script, receipts)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     options = PhoneOptions(aor, password, username, proxy, name, host, port, msrp_port)

@@ -26,6 +26,8 @@ NOTICES = {
     "cancelled": "{peer} gave up",
     "chat": "[green]chat with {peer}[/]",
     "closed": "[yellow]chat with {peer} is over ({text})[/]",
+    "receipt": "[dim]{peer}: {text}[/]",
+    "composing": "[dim]{peer} is typing: {text}[/]",
     "page": "[bold]{peer}[/] (page): {text}",
 }
 """How events look; messages and invitations have functions of their own."""

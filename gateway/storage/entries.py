@@ -54,6 +54,33 @@ def find_message(connection: Connection, account_id: int, id: str) -> Entry | No
     return _entry(row) if row else None
 
 
+def advance(
+    connection: Connection,
+    account_id: int,
+    direction: str,
+    uid: str | None,
+    id: str,
+    state: str,
+    before: Sequence[str],
+) -> tuple[Entry, bool] | None:
+    """Change the state of a message if it is in one of ``before``; return it, and whether it was changed."""
+    row = connection.execute(
+        f"{_ENTRY} AND kind = 'message' AND direction = ? AND id = ? AND uid = coalesce(?, uid) "
+        "ORDER BY cursor DESC LIMIT 1",
+        (account_id, direction, id, uid),
+    ).fetchone()
+    if row is None:
+        return None
+    entry = _entry(row)
+    if entry.state not in before:
+        return entry, False
+    entry.state = state
+    connection.execute(
+        "UPDATE entry SET state = ? WHERE account_id = ? AND cursor = ?", (state, account_id, entry.cursor)
+    )
+    return entry, True
+
+
 def unresolved(connection: Connection, account_id: int) -> list[Entry]:
     """Return the guest's own messages in state ``pending``."""
     rows = connection.execute(

@@ -311,6 +311,12 @@ class SqliteStore:
         """Return the guest's own message with this id."""
         return await self._read(entries.find_message, account_id, id)
 
+    async def advance(
+        self, account_id: int, direction: str, uid: str | None, id: str, state: str, before: Sequence[str]
+    ) -> tuple[Entry, bool] | None:
+        """Bring a message to ``state`` if it is in one of ``before``; return it, and whether it was changed."""
+        return await self._write(entries.advance, account_id, direction, uid, id, state, before)
+
     async def unresolved(self, account_id: int) -> list[Entry]:
         """Return the guest's own messages whose outcome is open, oldest first."""
         return await self._read(entries.unresolved, account_id)

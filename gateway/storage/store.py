@@ -327,6 +327,12 @@ class Store(Protocol):
     async def find_message(self, account_id: int, id: str) -> Entry | None:
         """Return the guest's own message with this id."""
 
+    async def advance(
+        self, account_id: int, direction: str, uid: str | None, id: str, state: str, before: Sequence[str]
+    ) -> tuple[Entry, bool] | None:
+        """Bring the newest message of this direction, id and (if given) inviter to ``state`` if it is in one of
+        ``before``. Return it as it is then, and whether it was changed; None when there is none."""
+
     async def unresolved(self, account_id: int) -> list[Entry]:
         """Return the guest's own messages whose outcome is open, oldest first."""
 

@@ -17,11 +17,10 @@ from sipstack.errors import (
     TransactionTimeout,
     UnexpectedMessage,
 )
-from sipstack.im.cpim import CpimTemplate
 from sipstack.msrp.mediatype import accepts
 from sipstack.msrp.message import IncomingMessage, MessageState, OutgoingMessage
 from sipstack.msrp.uri import MsrpUri
-from sipstack.net import media, uas
+from sipstack.net import media, notices, uas
 from sipstack.net.chatmessage import CPIM, ChatMessage, Inbox
 from sipstack.sdp import SessionDescription
 from sipstack.sdp_msrp import MediaRefused, MsrpMedia, is_active
@@ -42,9 +41,6 @@ logger = logging.getLogger(__name__)
 
 BYE_TIMEOUT = 2.0
 """Seconds that ``close()`` waits for the answer to BYE; the chat is over in any case (A-INV-08)."""
-
-ANONYMOUS = CpimTemplate("sip:anonymous@anonymous.invalid", "sip:anonymous@anonymous.invalid")
-"""In a chat of two the SIP dialog says who they are; RCS clients name nobody in CPIM (B-FBK-05)."""
 
 
 class ChatHandler(Protocol):
@@ -88,6 +84,8 @@ class ChatSession:
         "msrp",
         "peer",
         "tag",
+        "takes_composing",
+        "takes_notifications",
     )
 
     def __init__(self, agent: UserAgent, peer: Uri, handler: ChatHandler | None, *, secure: bool = False) -> None:
@@ -104,6 +102,10 @@ class ChatSession:
         self._waits_for_ack = False
         self._unopened: MsrpMedia | None = None
         self._wraps = False
+        self.takes_notifications = False
+        """The peer lists disposition notifications inside CPIM."""
+        self.takes_composing = False
+        """The peer lists typing status, and has not refused any."""
         self._remote_path: tuple[MsrpUri, ...] = ()
         self._sdp_id = int(ids.token(32), 16)
         config = agent.endpoint.config
@@ -137,10 +139,13 @@ class ChatSession:
         content_type: str = "text/plain",
         *,
         message_id: str | None = None,
+        notify: bool = False,
         on_done: Callable[[OutgoingMessage], None] | None = None,
         tag: Any = None,
     ) -> OutgoingMessage:
         """Send a message; it waits inside while the MSRP connection comes up.
+
+        ``notify`` asks for notifications of delivery and display, where the peer can send them (D-IMD-13).
 
         ``on_done`` is called when its state is decided: at once when the peer's session description forbids it.
         Raise LocalProtocolError when the chat is closed.
@@ -149,11 +154,21 @@ class ChatSession:
         if not self._wraps:
             return self.msrp.send(body, content_type, message_id=message_id, on_done=on_done, tag=tag)
         message_id = message_id or ids.message_id()
-        wrapped = ANONYMOUS.render(content_type, body, datetime=self.agent.endpoint.date(), message_id=message_id)
+        template = notices.ASKING if notify and self.takes_notifications else notices.ANONYMOUS
+        wrapped = template.render(content_type, body, datetime=self.agent.endpoint.date(), message_id=message_id)
         return self.msrp.send(wrapped, CPIM, message_id=message_id, on_done=on_done, tag=tag)
 
+    def find_message(self, message_id: str) -> OutgoingMessage | None:
+        """Return a message that was sent here and is on its way or was done lately."""
+        return self.msrp.find_message(message_id)
+
     async def deliver(
-        self, content: str | bytes, content_type: str = "text/plain", *, message_id: str | None = None
+        self,
+        content: str | bytes,
+        content_type: str = "text/plain",
+        *,
+        message_id: str | None = None,
+        notify: bool = False,
     ) -> OutgoingMessage:
         """Send a message and wait until its state is decided: see ``state`` and ``status`` of what is returned."""
         future: asyncio.Future[OutgoingMessage] = asyncio.get_running_loop().create_future()
@@ -162,7 +177,7 @@ class ChatSession:
             if message.state is not MessageState.PENDING and not future.done():
                 future.set_result(message)
 
-        self.send(content, content_type, message_id=message_id, on_done=done)
+        self.send(content, content_type, message_id=message_id, notify=notify, on_done=done)
         return await future
 
     def __aiter__(self) -> AsyncIterator[ChatMessage]:
@@ -305,6 +320,8 @@ class ChatSession:
             self._active = remote.setup != "active"
         self._remote_path = remote.path
         self._wraps = media.wants_cpim(remote)
+        self.takes_notifications = self._wraps and notices.takes_notifications(remote)
+        self.takes_composing = notices.takes_composing(remote, wraps=self._wraps)
         if self._waits_for_ack and self._active:
             # An answerer that connects waits for the ACK: before it, nobody knows that the answer arrived.
             self._unopened = remote

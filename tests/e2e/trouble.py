@@ -110,7 +110,7 @@ async def phone_behind_cutter(world: World, uid: str = "a", **behaviour: Any) ->
         password=PASSWORDS[uid],
         proxy=f"sip:{host}:{port};transport=tcp;lr",
         cutter=True,
-        behaviour=Behaviour(**behaviour),
+        behaviour=Behaviour(**{"receipts": "none"} | behaviour),
     )
     return await world.enter(Phone(options, trace=world.trace(f"phone {uid}")))
 

@@ -117,7 +117,11 @@ class World:
         return f"sip:{host}:{port};{'transport=tcp;' if self.transport == 'tcp' else ''}lr"
 
     async def phone(self, uid: str = "a", *, identity: str = "", **behaviour: Any) -> Phone:
-        """Return a subscriber's phone, registered; ``identity`` is one of theirs besides the first."""
+        """Return a subscriber's phone, registered; ``identity`` is one of theirs besides the first.
+
+        It tells nothing of what it has received unless the test says so: then states stay what the answers made them.
+        """
+        behaviour.setdefault("receipts", "none")
         options = PhoneOptions(
             aor=identity or f"sip:{uid}@{DOMAIN}",
             username=uid,

@@ -126,6 +126,18 @@ class FakeStore:
     async def unresolved(self, account_id: int) -> list[Entry]:
         return await self._read([entry for entry in self.sorted() if entry.state == "pending"])
 
+    async def advance(
+        self, account_id: int, direction: str, uid: str | None, id: str, state: str, before: Sequence[str]
+    ) -> tuple[Entry, bool] | None:
+        await self._read([])
+        found = [row for row in self.sorted() if (row.direction, row.id) == (direction, id) and uid in (None, row.uid)]
+        if not found:
+            return None
+        changed = found[-1].state in before
+        if changed:
+            found[-1].state = state
+        return replace(found[-1]), changed
+
     async def received(self, account_id: int, limit: int) -> list[tuple[str, str]]:
         return []
 
@@ -157,6 +169,8 @@ class FakeMessage:
     on_done: Callable[[Any], None]
     state: MessageState = MessageState.PENDING
     status: int | None = None
+    tag: Any = None
+    notify: bool = False
 
     def settle(self, state: MessageState, status: int | None = None) -> None:
         """Tell its owner what became of it."""
@@ -173,14 +187,26 @@ class FakeChat:
     sent: list[FakeMessage] = field(default_factory=list)
     closed: list[str | None] = field(default_factory=list)
 
-    def send(self, body: str, content_type: str, *, message_id: str, on_done: Callable[[Any], None]) -> FakeMessage:
+    def send(
+        self,
+        body: str,
+        content_type: str,
+        *,
+        message_id: str,
+        notify: bool,
+        on_done: Callable[[Any], None],
+        tag: Any,
+    ) -> FakeMessage:
         if self.closed:
             raise LocalProtocolError("the MSRP session is closed")
-        message = FakeMessage(body, message_id, on_done)
+        message = FakeMessage(body, message_id, on_done, tag=tag, notify=notify)
         self.sent.append(message)
         if self.answer is not None:
             asyncio.get_running_loop().call_soon(message.settle, *self.answer)
         return message
+
+    def find_message(self, message_id: str) -> FakeMessage | None:
+        return next((message for message in self.sent[::-1] if message.message_id == message_id), None)
 
     async def close(self, reason: str | None = None) -> None:
         self.closed.append(reason)

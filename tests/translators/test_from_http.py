@@ -5,15 +5,17 @@ from hypothesis import strategies as st
 from translators.from_http import (
     FieldError,
     FieldTooLarge,
+    check_composing,
     check_invite,
     check_message,
+    check_receipt,
     key,
     line,
     name,
     text_body,
 )
 from translators.identifiers import Kind
-from translators.model import InviteRequest, MessageRequest
+from translators.model import ComposingRequest, InviteRequest, MessageRequest, ReceiptRequest
 
 BREAKS = "\r\n\0\x0b\x0c\x1c\x1d\x1e\x7f\x85\u2028\u2029"
 
@@ -48,6 +50,15 @@ def test_what_may_pass() -> None:
     for check in (name, key):
         with pytest.raises(FieldError):
             check("f", "")
+
+
+def test_typing_and_receipts() -> None:
+    typing, seen = ComposingRequest(to="a", state="active"), ReceiptRequest(id='<m "1">')
+    assert check_composing(typing) is typing and check_receipt(seen) is seen
+    with pytest.raises(FieldError):
+        check_composing(ComposingRequest(to="a b", state="idle"))
+    with pytest.raises(FieldError):
+        check_receipt(ReceiptRequest(id="a\nb"))
 
 
 def test_text_body() -> None:

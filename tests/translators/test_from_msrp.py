@@ -1,4 +1,7 @@
-from translators.from_msrp import cause_of, is_chat_type, text_of
+import pytest
+
+from sipstack.im.imdn import Disposition, Imdn
+from translators.from_msrp import cause_of, is_chat_type, state_of, text_of
 
 
 def test_cause() -> None:
@@ -8,6 +11,23 @@ def test_cause() -> None:
         "",
     )
     assert cause_of(413).protocol == "MSRP"
+
+
+@pytest.mark.parametrize(
+    ("notification", "state"),
+    [
+        # D-IMD-14
+        (Imdn("m", "delivery", Disposition.DELIVERED), "delivered"),
+        (Imdn("m", "delivery", Disposition.FAILED), "failed"),
+        (Imdn("m", "delivery", Disposition.ERROR), "failed"),
+        (Imdn("m", "delivery", Disposition.FORBIDDEN), None),
+        (Imdn("m", "display", Disposition.DISPLAYED), "displayed"),
+        (Imdn("m", "display", Disposition.ERROR), None),
+        (Imdn("m", "processing", Disposition.STORED), None),
+    ],
+)
+def test_states_of_notifications(notification: Imdn, state: str | None) -> None:
+    assert state_of(notification) == state
 
 
 def test_chat_types() -> None:

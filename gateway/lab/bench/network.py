@@ -92,7 +92,7 @@ async def network(folder: Path, settings: str = "", *, on_message: str = "accept
         phone = await children.start(
             "phone",
             module("gateway.lab.phone", "--password", PASSWORD, "--proxy", proxy, "--on-message", on_message)
-            + ["--control", "127.0.0.1:0", "--quiet"],
+            + ["--receipts", "none", "--control", "127.0.0.1:0", "--quiet"],
         )
         phone_places = await phone.ready()
         config = folder / "gateway.toml"

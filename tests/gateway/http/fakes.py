@@ -27,6 +27,7 @@ from gateway.services import (
 from gateway.settings import HttpSection, ThrottleSection
 from sipstack.trace import Trace
 from translators.model import (
+    ComposingRequest,
     DeliveryView,
     Event,
     InvitationView,
@@ -38,6 +39,7 @@ from translators.model import (
     MessageRequest,
     Messages,
     MessageView,
+    ReceiptRequest,
     StatusAnswer,
     format_time,
 )
@@ -141,6 +143,14 @@ class Guest:
         self._fail()
         self.sent.append((request, key))
         return MessageAnswer(id=key or request.id or "m1", state=self.state)
+
+    def composing(self, request: ComposingRequest) -> None:
+        self._fail()
+        self.asked.append((request.to, request.state))
+
+    async def receipt(self, request: ReceiptRequest) -> None:
+        self._fail()
+        self.asked.append(request.id)
 
     async def messages(self, peer: str | None, before: int | None, limit: int) -> Messages:
         self.asked.append((peer, before, limit))

@@ -295,3 +295,25 @@ async def test_throttle() -> None:
         async with house.client.get("/rcsgw/invitee/status/a", headers=wrong) as answer:
             assert answer.status == 429
         assert house.guests.checks == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "root", "expected"),
+    [
+        ("composing", {"to": "sip:a@cc.com", "state": "active"}, "composing", ("sip:a@cc.com", "active")),
+        ("receipt", {"id": "m2"}, "receipt", "m2"),
+    ],
+)
+async def test_typing_and_receipts(house: House, path: str, body: dict[str, str], root: str, expected: object) -> None:
+    url = f"/rcsgw/invitee/{path}"
+    async with house.client.post(url, json=body, headers=GUEST) as answer:
+        assert (answer.status, await answer.read()) == (204, b"")
+    members = "".join(f"<{name}>{value}</{name}>" for name, value in body.items())
+    headers = {"Content-Type": "application/xml"} | GUEST
+    async with house.client.post(url, data=f"<{root}>{members}</{root}>", headers=headers) as answer:
+        assert answer.status == 204
+    assert house.guests.guest.asked[-2:] == [expected, expected]
+    async with house.client.post(url, json={name: "a\nb" for name in body}, headers=GUEST) as answer:
+        assert answer.status in (400, 422)
+    async with house.client.post(url, json=body) as answer:
+        assert answer.status == 401

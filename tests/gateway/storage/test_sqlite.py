@@ -123,6 +123,26 @@ async def test_a_message_is_found_by_its_id_among_the_guests_own(store: SqliteSt
     assert [item.cursor for item in await store.unresolved(account.id)] == [2]
 
 
+async def test_a_state_only_advances(store: SqliteStore) -> None:
+    account = (await begin(store)).account
+    await append(
+        store,
+        entry(account.id, 1, id="x", direction="in", state="delivered"),
+        entry(account.id, 2, id="x", state="sent"),
+        entry(account.id, 3, id="x", uid="c", state="sent"),
+    )
+    earlier = ("sent", "unknown")
+    done = await store.advance(account.id, "out", "a", "x", "delivered", earlier)
+    assert done is not None and (done[0].cursor, done[0].state, done[1]) == (2, "delivered", True)
+    done = await store.advance(account.id, "out", "a", "x", "delivered", earlier)
+    assert done is not None and (done[0].state, done[1]) == ("delivered", False)
+    done = await store.advance(account.id, "in", None, "x", "displayed", ("delivered",))
+    assert done is not None and (done[0].cursor, done[1]) == (1, True)
+    assert await store.advance(account.id, "out", "a", "y", "delivered", earlier) is None
+    states = [item.state for item in await store.conversation(account.id, None, None, 9)]
+    assert states == ["displayed", "delivered", "sent"]
+
+
 async def test_ids_of_what_inviters_wrote(store: SqliteStore) -> None:
     account = (await begin(store)).account
     items = [entry(account.id, n, uid="a" if n % 2 else "c", id=f"m{n}", direction="in") for n in range(1, 5)]
