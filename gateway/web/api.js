@@ -71,6 +71,14 @@ export class Gateway {
     return this.json("POST", "/invitee/message", { body: { to, message }, headers: { "Idempotency-Key": key } });
   }
 
+  composing(to, state) {
+    return this.call("POST", "/invitee/composing", { body: { to, state } });
+  }
+
+  seen(id) {
+    return this.call("POST", "/invitee/receipt", { body: { id } });
+  }
+
   // Reads the event stream until it breaks; calls opened() once and received(event) for each event.
   // Returns when the server ended it; throws Refused or TypeError (no connection).
   async stream(lastEventId, signal, opened, received) {

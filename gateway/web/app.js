@@ -20,6 +20,8 @@ const storageKey = `rcsgw ${linkAccount}`;
 let gateway = null;
 let conversations = new Map(); // uid → Conversation
 let current = null;
+let toldComposing = 0; // when the gateway was last told that somebody types here
+const COMPOSING_PAUSE = 5000; // ms between two such calls; the gateway forgets after 15 s
 let lastEventId = null;
 let running = null; // AbortController of this login
 let wake = () => {}; // ends the pause before the next attempt to connect
@@ -267,6 +269,8 @@ function receive({ id, kind, data }) {
       if (conversation && conversation === current) scrollDown(false);
       return undefined;
     }
+    case "composing":
+      return receiveComposing(event.composing);
     case "status": {
       const conversation = conversations.get(event.status.uid);
       return conversation && setStatus(conversation, event.status.status);
@@ -287,11 +291,37 @@ function receiveMessage(message) {
   if (conversation === current) {
     element("empty").hidden = true;
     if (fresh) place(conversation.lines.at(-1));
+    tellSeen();
   } else if (fresh && message.direction === "in") {
     conversation.unread += 1;
     drawInviters();
   }
   if (fresh && message.direction === "in" && document.hidden) document.title = `● ${say("title")}`;
+}
+
+function receiveComposing({ uid, state, until }) {
+  const conversation = conversations.get(uid);
+  if (!conversation) return;
+  const left = state === "active" ? Date.parse(until) - Date.now() : 0;
+  clearTimeout(conversation.typing);
+  // A clock that is wrong must neither hide typing nor keep it for ever.
+  const wait = Math.min(Math.max(left || 0, 5000), 130_000);
+  conversation.typing = state === "active" ? setTimeout(() => receiveComposing({ uid, state: "idle" }), wait) : null;
+  if (conversation === current) drawPeer();
+}
+
+// Tells what of the open conversation has been seen; not while the tab is in the background.
+function tellSeen() {
+  if (!current || current.over || document.hidden || !gateway) return;
+  for (const id of current.unseen()) gateway.seen(id).catch(() => {}); // a receipt is not worth a word
+}
+
+function tellComposing(state) {
+  const now = Date.now();
+  if (!current || current.over || (state === "active" && now - toldComposing < COMPOSING_PAUSE)) return;
+  if (state === "idle" && !toldComposing) return;
+  toldComposing = state === "active" ? now : 0;
+  gateway.composing(current.to, state).catch(() => {});
 }
 
 function receiveSession(session) {
@@ -360,12 +390,13 @@ function drawInviters() {
 
 // Says before a message fails that it probably will.
 function drawPeer() {
-  const text = say(`absent.${current.status}`, { name: current.name });
+  const text = say(current.typing ? "composing" : `absent.${current.status}`, { name: current.name });
   element("peer").hidden = !text;
   element("peer").textContent = text || "";
 }
 
 function open(conversation) {
+  tellComposing("idle");
   current = conversation;
   conversation.unread = 0;
   drawInviters();
@@ -392,6 +423,7 @@ function drawLog() {
   empty.hidden = current.lines.length > 0;
   empty.textContent = say("empty", { name: current.name });
   scrollDown(true);
+  tellSeen();
   requestAnimationFrame(() => log.setAttribute("aria-live", "polite"));
 }
 
@@ -495,8 +527,10 @@ element("composer").addEventListener("submit", (event) => {
   const text = element("text").value;
   if (!text.trim() || !current || current.over) return;
   element("text").value = "";
+  toldComposing = 0; // the message says it
   send(current, text);
 });
+element("text").addEventListener("input", () => tellComposing(element("text").value.trim() ? "active" : "idle"));
 element("text").addEventListener("keydown", (event) => {
   // Enter sends; not while an input method composes (Chinese), not with Shift.
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -512,6 +546,7 @@ addEventListener("offline", () => element("chat").hidden || banner("offlineHere"
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   document.title = say("title");
+  tellSeen();
   wake();
 });
 

@@ -18,6 +18,7 @@ export class Conversation {
     this.status = "unknown";
     this.over = null; // why, when the invitation is over
     this.unread = 0;
+    this.typing = null; // timer that ends the other side's typing
     this.lines = []; // {id, key, direction, text, state, at, item, mark}
     this.before = null; // cursor of the page in front of what is here
     this.loaded = false;
@@ -94,6 +95,14 @@ export class Conversation {
 
   advance(line, state, cause) {
     if (line.direction === "out" && rank(state) >= rank(line.state)) this.setLine(line, state, causeWord(cause));
+    if (line.direction === "in" && state === "displayed") line.state = state; // another tab has shown it
+  }
+
+  // Ids of what the other side wrote and nobody has been told to have seen; each is given once.
+  unseen() {
+    const lines = this.lines.filter((line) => line.direction === "in" && line.state !== "displayed");
+    for (const line of lines) line.state = "displayed";
+    return lines.map((line) => line.id);
   }
 
   remove(line) {

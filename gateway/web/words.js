@@ -75,6 +75,7 @@ const english = {
     network: "The connection broke.",
     other: "It was refused.",
   },
+  composing: "{name} is typing…",
   retry: "Send again",
   notText: "[{type}: this page cannot show it]",
 };
@@ -154,6 +155,7 @@ const chinese = {
     network: "连接中断。",
     other: "消息被拒绝。",
   },
+  composing: "{name} 正在输入…",
   retry: "重新发送",
   notText: "[{type}：此页面无法显示]",
 };

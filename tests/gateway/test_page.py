@@ -16,7 +16,17 @@ from selenium.webdriver.common.keys import Keys
 from gateway.services import UpstreamRefused
 from tests.gateway.browser import Browser, start_browser
 from tests.gateway.http.fakes import SECRET, Feed, House, message_view, running
-from translators.model import Event, MessageView, SessionChange, SipCause, StatusAnswer, format_time
+from translators.model import (
+    Composing,
+    Event,
+    MessageState,
+    MessageView,
+    Receipt,
+    SessionChange,
+    SipCause,
+    StatusAnswer,
+    format_time,
+)
 
 pytestmark = pytest.mark.interop
 
@@ -126,6 +136,51 @@ async def test_status_and_receipts_are_live(house: House, browser: Browser) -> N
     publish(house, kind="status", status=answer)
     await browser.shows("offline", "#inviters")
     await browser.shows("Alice <&> is not online now.", "#peer")
+
+
+async def test_marks_of_own_messages(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    await browser.type("abcdefg" + Keys.ENTER)
+    await browser.shows("✓ Sent", "#log li:last-child")
+    id = house.guest.sent[0][1]
+    assert id is not None
+    told: list[tuple[MessageState, str]] = [("delivered", "✓✓ Delivered"), ("displayed", "✓✓ Read")]
+    for state, mark in (*told, (told[0][0], told[1][1])):
+        publish(house, kind="receipt", receipt=Receipt(id=id, state=state, uid="a"))
+        await browser.shows(mark, "#log li:last-child")
+
+
+async def test_typing_shows_and_is_told(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    until = format_time(time.time() + 60)
+    publish(house, kind="composing", composing=Composing(uid="a", state="active", until=until))
+    await browser.shows("Alice <&> is typing…", "#peer")
+    publish(house, kind="composing", composing=Composing(uid="a", state="idle"))
+    async with asyncio.timeout(10):
+        while "typing" in await browser.text("#peer"):
+            await asyncio.sleep(0.02)
+        await browser.type("abc")
+        while ("sip:a@cc.com", "active") not in house.guest.asked:
+            await asyncio.sleep(0.02)
+        await browser.type(Keys.BACKSPACE * 3)
+        while ("sip:a@cc.com", "idle") not in house.guest.asked:
+            await asyncio.sleep(0.02)
+    assert house.guest.asked.count(("sip:a@cc.com", "active")) == 1, "not at every key"
+
+
+async def test_what_is_seen_is_told_once(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    publish(house, kind="message", message=said("see this", "m20"))
+    await browser.shows("see this", "#log li:last-child")
+    async with asyncio.timeout(10):
+        while "m20" not in house.guest.asked:
+            await asyncio.sleep(0.02)
+    publish(house, kind="message", message=said("see this", "m20"))
+    publish(house, kind="message", message=said("and this", "m21"))
+    async with asyncio.timeout(10):
+        while "m21" not in house.guest.asked:
+            await asyncio.sleep(0.02)
+    assert house.guest.asked.count("m20") == 1
 
 
 async def test_a_broken_stream_is_resumed_behind_the_last_event(house: House, browser: Browser) -> None:
