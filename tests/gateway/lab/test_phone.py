@@ -163,6 +163,34 @@ async def test_takes_pages(a: Phone, b: Phone) -> None:
     assert (await a.wait_for("page")).text == "hello"
 
 
+async def test_receipts(a: Phone, b: Phone) -> None:
+    message = await b.say("sip:a@cc.com", "hello")
+    first = await b.wait_for("receipt")
+    second = await b.wait_for("receipt", after=first.serial)
+    assert [(event.text, event.id) for event in (first, second)] == [
+        ("delivered", message.message_id),
+        ("displayed", message.message_id),
+    ]
+    a.behave(receipts="delivery")
+    await b.say("sip:a@cc.com", "again")
+    third = await b.wait_for("receipt", after=second.serial)
+    a.behave(receipts="none")
+    await b.say("sip:a@cc.com", "quietly")
+    await b.say("sip:a@cc.com", "quietly")
+    assert third.text == "delivered"
+    assert [event.kind for event in b.events].count("receipt") == 3
+    with pytest.raises(ValueError, match="receipts"):
+        a.behave(receipts="some")
+
+
+async def test_typing(a: Phone, b: Phone) -> None:
+    for active, word in ((True, "active"), (False, "idle")):
+        after = a.events[-1].serial
+        await b.type("sip:a@cc.com", active=active)
+        assert (await a.wait_for("composing", after=after)).text == word
+    assert a.messages_in == 0
+
+
 async def test_im_server_refusing(lab: Lab, b: Phone) -> None:
     assert lab.im_server is not None
     lab.im_server.faults.set({"answers": {"INVITE": 403}})
