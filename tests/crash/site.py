@@ -266,7 +266,7 @@ async def site_in(folder: Path) -> AsyncIterator[Site]:
             aor=f"sip:a@{DOMAIN}",
             password=PASSWORDS["a"],
             proxy=f"sip:{core.address[0]}:{core.address[1]};transport=tcp;lr",
-            behaviour=Behaviour(on_message="accept"),
+            behaviour=Behaviour(on_message="accept", receipts="none"),
         )
         phone = await stack.enter_async_context(Phone(options))
         (folder / "gateway.toml").write_text(gateway_toml(core, im_server, mailbox))

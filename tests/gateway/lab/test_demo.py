@@ -87,7 +87,7 @@ async def test_a_newcomer_chats_in_the_browser(tmp_path: Path) -> None:
             await browser.open(link)
             await browser.shows("online", "#inviters")
             await browser.type("abcdefg\n")
-            await browser.shows("✓ Sent", "#log li.out")
+            await browser.shows("✓✓ Read", "#log li.out")
             await browser.shows("You said: abcdefg", "#log li.in")
             await browser.click("#logout")
             await browser.click("#confirm button[value=leave]")
