@@ -62,7 +62,7 @@ async def test_seen_after_the_chat_is_over(world: World) -> None:
     assert (await guest.http.post(RECEIPT, {"id": id}, root="receipt")).status == 204
     seen = await phone.wait_for("receipt", after=delivered.serial)
     assert (seen.text, seen.id) == ("displayed", id)
-    [message] = world.sent("MESSAGE")
+    *_, message = world.sent("MESSAGE")  # Kamailio challenges the first one
     assert "Content-Type: message/imdn+xml" in message and "Disposition-Notification" not in message
 
 
