@@ -7,6 +7,7 @@ import json
 import resource
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -108,16 +109,13 @@ async def _bring(net: Network, name: str, count: int, say: Callable[[str, int, i
             raise RuntimeError(f"{account}: {answer.status} {await answer.text()}")
         count_up("log in")
 
-    await in_parallel([lambda guest=guest: login(*guest) for guest in guests])  # type: ignore[misc]  # as in load
+    await in_parallel([partial(login, *guest) for guest in guests])
     done = 0
     loop = asyncio.get_running_loop()
     streams = []
     for account, authorization in guests:
         _, stream = await loop.create_connection(
-            lambda account=account, authorization=authorization: EventStream(  # type: ignore[misc]  # as in load
-                account, authorization, lambda: count_up("hear")
-            ),
-            *net.address,
+            partial(EventStream, account, authorization, partial(count_up, "hear")), *net.address
         )
         streams.append(stream)
         say("stream", len(streams), count)

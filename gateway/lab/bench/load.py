@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 Next = Callable[[], bytes | None]
@@ -99,7 +100,7 @@ async def run(host: str, port: int, requests: Sequence[Next], expected: Sequence
 
     started = time.perf_counter()
     for take in requests:
-        await loop.create_connection(lambda take=take: Connection(take, expected, done), host, port)  # type: ignore[misc]  # mypy can't infer a lambda's default
+        await loop.create_connection(partial(Connection, take, expected, done), host, port)
     await finished
     result.seconds = time.perf_counter() - started
     return result

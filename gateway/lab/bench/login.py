@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ async def login_rates(folder: Path, count: int, tick: Tick) -> Rates:
                 raise RuntimeError(f"{account}: {answer.status} {await answer.text()}")
             tick()
 
-        gateway = await rate([_job(login, *guest) for guest in guests.values()])
+        gateway = await rate([partial(login, *guest) for guest in guests.values()])
         return Rates(gateway, await bare_rate(net.proxy, count, tick))
 
 
@@ -54,14 +55,10 @@ async def bare_rate(proxy: str, count: int, tick: Tick) -> float:
             await agent.register()
             tick()
 
-        return await rate([_job(register, agent) for agent in agents])
+        return await rate([partial(register, agent) for agent in agents])
 
 
 Job = Callable[[], Coroutine[Any, Any, None]]
-
-
-def _job(function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> Job:
-    return lambda: function(*arguments)
 
 
 async def rate(jobs: Sequence[Job]) -> float:
