@@ -27,6 +27,10 @@ WARNING, ERROR = 0x600000, 0x800000
 OURS = ("sip", "sdp", "msrp")
 """Layers in which warnings count too; those of TCP are about timing."""
 
+READ = {"frame", "eth", "raw", "ip", "tcp", "udp", "data", "media", "data-text-lines", "mime_multipart", "xml", *OURS}
+"""Protocols that tshark may see. It knows thousands, and takes the middle of a long message for one of them when a
+port that the system gave out is that one's, or when the octets look like it."""
+
 
 def is_available() -> bool:
     """Tell whether the programs are installed."""
@@ -106,14 +110,11 @@ async def dissect(file: Path, *, sip: Iterable[int] = (), msrp: Iterable[int] = 
     """Have a capture read; these ports carry SIP, by UDP and TCP, and MSRP."""
     decode = [f"{transport}.port=={port},sip" for port in sip for transport in ("udp", "tcp")]
     decode += [f"tcp.port=={port},msrp" for port in msrp]
-    process = await asyncio.create_subprocess_exec(
-        *("tshark", "-r", str(file), "-n", "-T", "json", *(word for rule in decode for word in ("-d", rule))),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0
+    rules = [word for rule in decode for word in ("-d", rule)]
+    settings = file.parent / "tshark"
+    settings.mkdir(exist_ok=True)
+    (settings / "disabled_protos").write_text("\n".join(sorted(await known_protocols() - READ)))
+    output = await tshark("-r", str(file), "-n", "-T", "json", *rules, WIRESHARK_CONFIG_DIR=str(settings))
     dissection = Dissection()
     # Names repeat where messages share a segment, so objects become lists of pairs.
     for frame in json.loads(output, object_pairs_hook=Pairs):
@@ -122,6 +123,26 @@ async def dissect(file: Path, *, sip: Iterable[int] = (), msrp: Iterable[int] = 
         for layer, tree in layers:
             read_layer(number, layer, tree, dissection)
     return dissection
+
+
+async def known_protocols() -> set[str]:
+    """Return the names of the protocols that can be switched off."""
+    lines = (await tshark("-G", "protocols")).decode().splitlines()
+    return {name for name in (line.split("\t")[2] for line in lines) if not name.startswith("_ws.")}
+
+
+async def tshark(*arguments: str, **environment: str) -> bytes:
+    """Run tshark to its end; return what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *("tshark", *arguments),
+        env=os.environ | environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output
 
 
 class Pairs(list[tuple[str, Any]]):
