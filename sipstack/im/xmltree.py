@@ -20,16 +20,19 @@ DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 _ILLEGAL = {code: "\ufffd" for code in (*range(0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF) if code not in (9, 10)}
 _ILLEGAL |= {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
+_ILLEGAL_IN_VALUE = _ILLEGAL | {ord('"'): "&quot;", ord("\t"): "&#9;", ord("\n"): "&#10;"}
 
 
 class Element:
-    """An element as it was read; attributes are of no interest here."""
+    """An element as it was read."""
 
-    __slots__ = ("children", "name", "namespace", "text")
+    __slots__ = ("attributes", "children", "name", "namespace", "text")
 
-    def __init__(self, namespace: str, name: str) -> None:
+    def __init__(self, namespace: str, name: str, attributes: dict[str, str]) -> None:
         self.namespace = namespace
         self.name = name
+        self.attributes = attributes
+        """Values by name; the name of one with a prefix is its namespace, a blank, and the local name."""
         self.children: list[Element] = []
         self.text = ""
         """Its own character data, with the blanks around it."""
@@ -58,6 +61,11 @@ def write(text: str) -> str:
     return text.translate(_ILLEGAL)
 
 
+def write_value(text: str) -> str:
+    """Return ``text`` as it may stand in an attribute between double quotes, as :func:`write` does."""
+    return text.translate(_ILLEGAL_IN_VALUE)
+
+
 class _Reader:
     def __init__(self, what: str) -> None:
         self._what = what
@@ -84,12 +92,12 @@ class _Reader:
     def _doctype(self, *_: object) -> None:
         raise ParseError(self._what, "has a DOCTYPE, which is refused")
 
-    def _start(self, full_name: str, _: dict[str, str]) -> None:
+    def _start(self, full_name: str, attributes: dict[str, str]) -> None:
         self._count += 1
         if self._count > MAX_ELEMENTS or len(self._open) >= MAX_DEPTH:
             raise MessageTooLarge(self._what, "has too many elements", status=413)
         namespace, _blank, name = full_name.rpartition(" ")
-        element = Element(namespace, name)
+        element = Element(namespace, name, attributes)
         if self._open:
             self._open[-1].children.append(element)
         else:
