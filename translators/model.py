@@ -1,15 +1,20 @@
 """What crosses the HTTP face: one struct a body, the same for JSON, for XML and for the OpenAPI page.
 
 Fields without a default are always written; a field that may be absent has the default None and is then left out.
-Times are RFC 3339 strings in UTC, made by :func:`format_time`; durations are seconds.
+Times are RFC 3339 strings in UTC, made by :func:`format_time`; durations are seconds, sizes octets.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
+
+from .body import Body as Body
+from .body import SipCause as SipCause
+from .body import SipReason as SipReason
+from .body import SipWarning as SipWarning
+from .body import format_time as format_time
 
 MAX_IDENTIFIER = 320
 """Characters of an e-mail address, a number or a URI: 64 + "@" + 255 (RFC 5321 §4.5.3.1)."""
@@ -38,6 +43,20 @@ InvitationState = Literal["preparing", "active", "ending", "ended", "failed"]
 DeliveryState = Literal["queued", "sent", "failed"]
 PeerState = Literal["online", "offline", "not-reachable", "not-rcs", "unknown"]
 MessageState = Literal["pending", "sent", "delivered", "displayed", "failed", "unknown"]
+FileState = Literal[
+    "uploading",
+    "offered",
+    "sending",
+    "receiving",
+    "ready",
+    "sent",
+    "delivered",
+    "displayed",
+    "failed",
+    "declined",
+    "cancelled",
+    "expired",
+]
 Direction = Literal["in", "out"]
 Known = Literal["yes", "no", "unknown"]
 EventKind = Literal["message", "composing", "receipt", "status", "file", "session", "invitation", "reset"]
@@ -50,17 +69,6 @@ Secret = Annotated[str, Meta(min_length=1, max_length=MAX_SECRET)]
 Language = Annotated[str, Meta(min_length=2, max_length=35)]
 Channel = Annotated[str, Meta(min_length=1, max_length=32)]
 Seconds = Annotated[float, Meta(gt=0, le=MAX_VALIDITY)]
-
-
-def format_time(seconds: float) -> str:
-    """Return Unix time ``seconds`` as RFC 3339 in UTC with milliseconds, ``2026-01-02T03:04:05.678Z``."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class Body(Struct, omit_defaults=True, forbid_unknown_fields=False):
-    """Base of every body; ``element`` is the name of its root element in XML."""
-
-    element: ClassVar[str] = "body"
 
 
 class InviteRequest(Body, kw_only=True):
@@ -168,37 +176,6 @@ class LoginAnswer(Body, kw_only=True):
     inviters: list[InviterView]
 
 
-class SipWarning(Body, kw_only=True):
-    """One value of a SIP Warning header (RFC 3261 §20.43)."""
-
-    code: int
-    agent: str
-    text: str
-
-
-class SipReason(Body, kw_only=True):
-    """One value of a SIP Reason header (RFC 3326)."""
-
-    protocol: str
-    cause: int | None = None
-    text: str | None = None
-
-
-class SipCause(Body, kw_only=True):
-    """What a SIP or MSRP peer answered, as the peer put it."""
-
-    element: ClassVar[str] = "sip"
-
-    code: int
-    reason: str
-    protocol: Literal["SIP", "MSRP"] = "SIP"
-    """Left out for SIP."""
-    retry_after: int | None = None
-    """Seconds."""
-    warning: list[SipWarning] | None = None
-    reason_header: list[SipReason] | None = None
-
-
 class StatusAnswer(Body, kw_only=True):
     """Status of an inviter as the network tells it."""
 
@@ -302,6 +279,43 @@ class Receipt(Body, kw_only=True):
     cause: SipCause | None = None
 
 
+class FileView(Body, kw_only=True, rename={"from_": "from"}):
+    """A file between the guest and an inviter, and how far it has come."""
+
+    element: ClassVar[str] = "file"
+
+    id: str
+    from_: str
+    to: str
+    direction: Direction
+    name: str
+    content_type: str
+    octets: int
+    """Octets so far: in the spool while it comes in, at the other end while it goes out."""
+    state: FileState
+    at: str
+    until: str
+    """When it is deleted."""
+    size: int | None = None
+    """Absent while it is not known."""
+    uid: str | None = None
+    hash: str | None = None
+    """SHA-256 in hex, once all octets are there."""
+    thumbnail: str | None = None
+    """Media type of the thumbnail, absent where there is none."""
+    reason: str | None = None
+    """Why it failed, in words."""
+    cause: SipCause | None = None
+
+
+class Files(Body, kw_only=True):
+    """The files between a guest and the inviters, oldest first."""
+
+    element: ClassVar[str] = "files"
+
+    files: list[FileView]
+
+
 class SessionChange(Body, kw_only=True):
     """The end of a relation or of the whole login.
 
@@ -330,6 +344,7 @@ class Event(Body, kw_only=True):
     composing: Composing | None = None
     receipt: Receipt | None = None
     status: StatusAnswer | None = None
+    file: FileView | None = None
     session: SessionChange | None = None
     invitation: InvitationView | None = None
 
