@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from gateway.conversation import Outgoing
+from gateway.outgoing import Outgoing
 from gateway.refusals import refusals
 from gateway.relations import Relation
 from gateway.services import Unavailable, Unprocessable
