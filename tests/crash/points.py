@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from gateway.conversation import Outgoing
+from gateway.outgoing import Outgoing
 from gateway.delivery.email import EmailDelivery
 from gateway.interaction.sip import SipInteraction
 from gateway.provisioning.lab import LabProvisioning
