@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sipstack.errors import ConnectionClosed, LocalProtocolError, RemoteProtocolError, TransactionTimeout
 from sipstack.net import uas
-from sipstack.net.body import Part, first_message
+from sipstack.net.body import SDP, Part, first_message
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.features import offers_chat
 from sipstack.net.media import is_secure, warning
+from sipstack.net.mediasession import MediaSession
 from sipstack.sdp import SessionDescription
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.message import Request
@@ -21,6 +22,8 @@ from sipstack.sip.uri import Uri
 if TYPE_CHECKING:
     from sipstack.net.timers import Timer
     from sipstack.net.useragent import UserAgent
+
+SessionT = TypeVar("SessionT", bound=MediaSession)
 
 RING_INTERVAL = 55.0
 """Seconds between two 180: at least one a minute keeps proxies from giving up (A-INV-03)."""
@@ -76,10 +79,10 @@ class IncomingPage(IncomingProbe):
         self.agent.endpoint.reply(self.transaction, status, reason, headers=headers)
 
 
-class IncomingInvitation(IncomingProbe):
-    """An INVITE to a chat. :meth:`answer` or :meth:`accept` it, or :meth:`reject` it; :meth:`ring` in between."""
+class IncomingCall(IncomingProbe):
+    """An INVITE: :meth:`take` it with a session of the right kind, or :meth:`reject` it; :meth:`ring` in between."""
 
-    __slots__ = ("_chat", "_timer", "_waiter", "done", "offer", "on_cancel")
+    __slots__ = ("_session", "_timer", "_waiter", "done", "offer", "on_cancel")
 
     def __init__(
         self, agent: UserAgent, transaction: ServerTransaction, request: Request, offer: SessionDescription | None
@@ -89,20 +92,15 @@ class IncomingInvitation(IncomingProbe):
         """The peer's session description; None when it wants ours (A-OA-03)."""
         self.done = False
         """Answered, rejected or cancelled."""
-        self.on_cancel: Callable[[IncomingInvitation], None] | None = None
-        """Called when the caller gave up before an answer."""
-        self._chat: ChatSession | None = None
+        self.on_cancel: Callable[[Any], None] | None = None
+        """Called with this object when the caller gave up before an answer."""
+        self._session: MediaSession | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
         expires = request.expires
         if expires:
             timers = agent.endpoint.timers
             self._timer = timers.schedule(timers.time() + expires, self._expired)
-
-    @property
-    def first_message(self) -> Part | None:
-        """A message/cpim body that came along in the INVITE (B-CHT-14). The 200 says that it was taken."""
-        return first_message(self.request)
 
     def ring(self) -> None:
         """Answer 180, and again each minute until there is an answer."""
@@ -113,45 +111,43 @@ class IncomingInvitation(IncomingProbe):
         if not self.request.expires:
             self._timer = timers.schedule(timers.time() + RING_INTERVAL, self.ring)
 
-    def answer(self, handler: ChatHandler | None = None) -> ChatSession:
-        """Accept: send 200 with our session description and return the chat, on which messages may be sent at once.
+    def take(self, make: Callable[[bool], SessionT]) -> SessionT:
+        """Accept: send 200 with our session description and return the session, which may be used at once.
 
-        Raise LocalProtocolError when the invitation is done, RemoteProtocolError when nothing in the offer fits; then
-        488 has been sent. ConnectionClosed when our path through an MSRP relay is lost; then 480 has been sent.
+        ``make`` makes the session and is told whether it goes by TLS. Raise LocalProtocolError when the invitation is
+        done, RemoteProtocolError when nothing in the offer fits; then 488 has been sent. ConnectionClosed when our path
+        through an MSRP relay is lost; then 480 has been sent.
         """
         if self.done:
             raise LocalProtocolError("the invitation is answered, rejected or cancelled")
         agent = self.agent
         try:
-            chat = ChatSession(agent, self.peer, handler, secure=is_secure(agent.endpoint.config, self.offer))
+            session = make(is_secure(agent.endpoint.config, self.offer))
         except ConnectionClosed:
             self.reject(480)  # our path through the MSRP relay is lost
             raise
         try:
             # Media first: an INVITE of RFC 2543 may have neither a Contact nor anything that we could take.
-            description = chat.describe(self.offer)
+            description = session.describe(self.offer)
             dialog = Dialog.from_request(self.request, self.transaction.local_tag)
         except RemoteProtocolError as error:
-            chat.abandon()
+            session.abandon()
             self.reject(error.status, headers=[warning(agent.endpoint.config, error)])
             raise
         self._finish()
-        self._chat = chat
-        headers = [*self._headers(), ("Allow", uas.ALLOW), ("Supported", uas.SUPPORTED)]
-        headers += [("Content-Type", "application/sdp")]
+        self._session = session
+        headers = [*self._headers(), ("Allow", uas.ALLOW), ("Supported", uas.SUPPORTED), ("Content-Type", SDP)]
         response = agent.endpoint.make_reply(self.transaction, 200, headers=headers, body=description)
         dialog.send_response(self.request, response)
-        chat.established(dialog, self.offer, offered=False)
+        session.established(dialog, self.offer, offered=False)
         agent.endpoint.respond(self.transaction, response)
-        return chat
+        return session
 
-    async def accept(self, handler: ChatHandler | None = None) -> ChatSession:
-        """:meth:`answer`, then wait for the caller's ACK. Raise TransactionTimeout when it does not come; the chat is
+    async def acknowledged(self) -> None:
+        """Wait for the caller's ACK after :meth:`take`. Raise TransactionTimeout when it does not come; the session is
         closed then."""
-        chat = self.answer(handler)
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
-        return chat
 
     def reject(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Refuse with ``status``: 486 busy, 603 declined, 403, 480… Nothing happens when the invitation is done."""
@@ -169,16 +165,16 @@ class IncomingInvitation(IncomingProbe):
                 self.on_cancel(self)
 
     def ack_received(self, request: Request) -> None:
-        """Take the ACK: the chat is confirmed."""
-        if self._chat is not None:
-            self._chat.confirmed(request)
+        """Take the ACK: the session is confirmed."""
+        if self._session is not None:
+            self._session.confirmed(request)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def ack_missing(self) -> None:
         """Give up on a caller that never acknowledged (A-IST-05)."""
-        if self._chat is not None:
-            self._chat.ack_missing()
+        if self._session is not None:
+            self._session.ack_missing()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(TransactionTimeout("the 200 to INVITE was never acknowledged"))
 
@@ -196,3 +192,24 @@ class IncomingInvitation(IncomingProbe):
         # A-DLG-02: every Record-Route goes back as it came.
         routes = [("Record-Route", value) for value in self.request.headers.get_all("Record-Route")]
         return [*routes, ("Contact", self.agent.contact())]
+
+
+class IncomingInvitation(IncomingCall):
+    """An INVITE to a chat. :meth:`answer` or :meth:`accept` it, or :meth:`reject` it; :meth:`ring` in between."""
+
+    __slots__ = ()
+
+    @property
+    def first_message(self) -> Part | None:
+        """A message/cpim body that came along in the INVITE (B-CHT-14). The 200 says that it was taken."""
+        return first_message(self.request)
+
+    def answer(self, handler: ChatHandler | None = None) -> ChatSession:
+        """:meth:`take` the invitation: send 200 and return the chat, on which messages may be sent at once."""
+        return self.take(lambda secure: ChatSession(self.agent, self.peer, handler, secure=secure))
+
+    async def accept(self, handler: ChatHandler | None = None) -> ChatSession:
+        """:meth:`answer`, then wait until the caller has :meth:`acknowledged` it."""
+        chat = self.answer(handler)
+        await self.acknowledged()
+        return chat

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sipstack.errors import RemoteProtocolError, RequestFailed, SipstackError, TransactionTimeout
 from sipstack.net import uas
-from sipstack.net.chat import ChatHandler, ChatSession
+from sipstack.net.body import SDP
 from sipstack.net.client import next_hop
-from sipstack.net.features import accept_contact
 from sipstack.net.media import is_secure, parse_description
+from sipstack.net.mediasession import MediaSession
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
@@ -25,43 +25,84 @@ logger = logging.getLogger(__name__)
 
 CREDENTIAL_HEADERS = ("Authorization", "Proxy-Authorization")
 
+SessionT = TypeVar("SessionT", bound=MediaSession)
 
-class OutgoingInvite:
-    """One invitation to a chat, from INVITE to the last 2xx that may still come."""
+Packing = Callable[[bytes], tuple[str, bytes]]
+"""Makes the body of an INVITE around our session description: content type and octets (multipart/related, say)."""
 
-    __slots__ = ("_acks", "_agent", "_chat", "_client", "_future", "_on_provisional", "_request")
+
+def _alone(description: bytes) -> tuple[str, bytes]:
+    return SDP, description
+
+
+async def call(
+    agent: UserAgent,
+    make: Callable[[bool], SessionT],
+    *,
+    headers: Iterable[tuple[str, str]],
+    timeout: float | None = None,
+    on_provisional: ResponseCallback | None = None,
+    pack: Packing = _alone,
+) -> SessionT:
+    """Invite the peer of the session that ``make`` returns, and return it when the peer has accepted.
+
+    ``make`` is told whether to go by TLS, and called when our path by MSRP relays is there. ``headers`` come on top of
+    those that each of our INVITEs has; ``pack`` puts the session description into a body with more in it. Raise as
+    :meth:`UserAgent.invite`, and MediaRefused when there is nothing to offer.
+    """
+    if agent.relay is not None:
+        begin = agent.endpoint.timers.time()
+        try:
+            async with asyncio.timeout(timeout):
+                await agent.relay.ready()
+        except TimeoutError:
+            raise TransactionTimeout(f"no answer from the MSRP relay in {timeout} s") from None
+        if timeout is not None:
+            timeout = max(0.0, timeout - (agent.endpoint.timers.time() - begin))
+    session = make(is_secure(agent.endpoint.config, None))
+    try:
+        invite = OutgoingInvite(session, headers, on_provisional, pack)
+    except BaseException:
+        session.abandon()
+        raise
+    return await invite.run(timeout)
+
+
+class OutgoingInvite(Generic[SessionT]):
+    """One invitation of a session's peer to it, from INVITE to the last 2xx that may still come."""
+
+    __slots__ = ("_acks", "_agent", "_client", "_future", "_on_provisional", "_request", "_session")
 
     def __init__(
         self,
-        agent: UserAgent,
-        uri: Uri,
-        handler: ChatHandler | None,
+        session: SessionT,
         headers: Iterable[tuple[str, str]],
-        on_provisional: ResponseCallback | None = None,
+        on_provisional: ResponseCallback | None,
+        pack: Packing,
     ) -> None:
-        self._agent = agent
+        self._agent = agent = session.agent
         self._on_provisional = on_provisional
-        self._chat = ChatSession(agent, uri, handler, secure=is_secure(agent.endpoint.config, None))
+        self._session = session
+        content_type, body = pack(session.describe(None))
         self._request = agent.create_request(
             "INVITE",
-            uri,
+            session.peer,
             headers=[
-                ("Accept-Contact", accept_contact(agent.features)),
+                *headers,
                 ("Allow", uas.ALLOW),
                 ("Supported", uas.SUPPORTED),
-                ("Accept", "application/sdp"),
-                *headers,
-                ("Content-Type", "application/sdp"),
+                ("Accept", SDP),
+                ("Content-Type", content_type),
             ],
-            body=self._chat.describe(None),
+            body=body,
         )
         self._client: ClientRequest | None = None
-        self._future: asyncio.Future[ChatSession] = asyncio.get_running_loop().create_future()
+        self._future: asyncio.Future[SessionT] = asyncio.get_running_loop().create_future()
         # The ACK of each 2xx by its To tag: a 2xx that comes again wants the same ACK again (A-ICT-05).
         self._acks: dict[str, tuple[Request, Uri]] = {}
 
-    async def run(self, timeout: float | None) -> ChatSession:
-        """Send the INVITE and return the chat of the first 2xx.
+    async def run(self, timeout: float | None) -> SessionT:
+        """Send the INVITE and return the session of the first 2xx.
 
         Raise RequestFailed for any other final response, TransactionTimeout, ConnectionClosed, and RemoteProtocolError
         for a 2xx that cannot be used. When the caller gives up (``timeout`` seconds, or cancellation), the INVITE is
@@ -85,11 +126,11 @@ class OutgoingInvite:
         assert self._client is not None
         self._client.cancel()
         self._future.cancel()
-        if self._chat.is_open:
+        if self._session.is_open:
             # The 2xx came in the same turn of the loop in which the caller gave up.
-            self._chat.hang_up()
+            self._session.hang_up()
         else:
-            self._chat.abandon()
+            self._session.abandon()
 
     def _response_received(self, response: Response) -> None:
         if response.is_provisional:
@@ -117,19 +158,19 @@ class OutgoingInvite:
         self._acks[dialog.remote_tag] = ack, dialog.next_hop
         self._send_ack(ack, dialog.next_hop)
         if self._future.done():
-            # Another fork answered first, or nobody wants the chat any more (A-INV-02, A-CAN-03).
+            # Another fork answered first, or nobody wants the session any more (A-INV-02, A-CAN-03).
             self._agent.send_in_dialog(dialog, "BYE")
             return
         try:
             answer = parse_description(response)
             if answer is None:
                 raise RemoteProtocolError("the 200 to INVITE has no answer")
-            self._chat.established(dialog, answer, offered=True)
+            self._session.established(dialog, answer, offered=True)
         except RemoteProtocolError as error:
             self._agent.send_in_dialog(dialog, "BYE", headers=[("Reason", 'SIP;cause=488;text="Bad answer"')])
             self._failed(error)
             return
-        self._future.set_result(self._chat)
+        self._future.set_result(self._session)
 
     def _send_ack(self, ack: Request, hop: Uri) -> None:
         self._agent.endpoint.send_stateless(Request(ack.method, ack.uri_text, ack.headers.copy(), ack.body), hop)

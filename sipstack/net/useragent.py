@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from sipstack import ids
-from sipstack.errors import RemoteProtocolError, SipstackError, TransactionTimeout
 from sipstack.net import uas
 from sipstack.net.binding import Binding
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.client import MAX_FORWARDS, ResponseCallback, next_hop
 from sipstack.net.features import CHAT_FEATURES, accept_contact, feature_text
+from sipstack.net.identity import AgentHandler, Identity, SilentAgent
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
-from sipstack.net.invite import OutgoingInvite
-from sipstack.net.media import parse_description, warning
+from sipstack.net.invite import call
+from sipstack.net.mediasession import MediaSession
+from sipstack.net.reception import receive
 from sipstack.net.relay import RelayAccess
 from sipstack.sip.address import Address
-from sipstack.sip.digest import Credentials, DigestClient
+from sipstack.sip.digest import DigestClient
 from sipstack.sip.digest_relay import RelayCredentials
 from sipstack.sip.message import Request, Response
-from sipstack.sip.registration import Registered, RegistrationEvent
+from sipstack.sip.registration import Registered
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Parameters, Uri
 
@@ -44,47 +43,8 @@ __all__ = [
     "UserAgent",
 ]
 
-logger = logging.getLogger(__name__)
-
 UNREGISTER_TIMEOUT = 4.0
 """Seconds that ``unregister()`` waits for the registrar; the binding expires by itself anyway."""
-
-
-@dataclass(slots=True)
-class Identity:
-    """Who a user agent is. Token and instance id should stay the same over restarts: they name the binding."""
-
-    aor: Uri
-    credentials: Credentials | None = None
-    display_name: str | None = None
-    contact_token: str = ""
-    """User part of the Contact; made up when empty."""
-    instance_id: str = ""
-    """A URN for ``+sip.instance`` (RFC 5626 §4.1); made up when empty."""
-
-    def __post_init__(self) -> None:
-        self.contact_token = self.contact_token or ids.contact_token()
-        self.instance_id = self.instance_id or ids.instance_id()
-
-
-class AgentHandler(Protocol):
-    """What a user agent tells its owner; synchronous, called from the loop. Inherit from it to get the defaults."""
-
-    def registration_changed(self, agent: UserAgent, event: RegistrationEvent) -> None:
-        """The registrar answered, or did not: Registered (each refresh too), RegistrationFailed, Unregistered."""
-        return
-
-    def chat_invited(self, agent: UserAgent, invitation: IncomingInvitation) -> None:
-        """Somebody wants to chat: answer or reject ``invitation``, now or later."""
-        invitation.reject(480)
-
-    def message_received(self, agent: UserAgent, message: IncomingPage) -> None:
-        """A SIP MESSAGE: accept or reject it, now or later."""
-        message.reject(480)
-
-
-class SilentAgent(AgentHandler):
-    """Refuses everything: for user agents that only call out."""
 
 
 class UserAgent:
@@ -96,7 +56,7 @@ class UserAgent:
 
     __slots__ = (
         "_binding",
-        "_chats",
+        "_sessions",
         "_digest",
         "_paging",
         "_relay",
@@ -140,7 +100,7 @@ class UserAgent:
         # state
         self._binding: Binding | None = None
         self._digest: DigestClient | None = None
-        self._chats: set[ChatSession] | None = None
+        self._sessions: set[MediaSession] | None = None
         self._relay: RelayAccess | None = None
         self._paging: WeakValueDictionary[str, asyncio.Lock] | None = None
         """Target → lock, held while a MESSAGE to it is pending; gone when nobody holds it or waits for it."""
@@ -208,7 +168,7 @@ class UserAgent:
         relays, credentials = self.endpoint.config.msrp_relays, self.identity.credentials
         if self._relay is None and relays and credentials is not None:
             self._relay = RelayAccess(
-                self.endpoint.hub, relays, RelayCredentials(credentials), lambda: self._chats is not None
+                self.endpoint.hub, relays, RelayCredentials(credentials), lambda: self._sessions is not None
             )
         return self._relay
 
@@ -295,17 +255,13 @@ class UserAgent:
         all), ConnectionClosed; RemoteProtocolError when our MSRP relay refuses us. Whoever gives up, by timeout or
         cancellation, has the INVITE cancelled.
         """
-        if self.relay is not None:
-            begin = self.endpoint.timers.time()
-            try:
-                async with asyncio.timeout(timeout):
-                    await self.relay.ready()
-            except TimeoutError:
-                raise TransactionTimeout(f"no answer from the MSRP relay in {timeout} s") from None
-            if timeout is not None:
-                timeout = max(0.0, timeout - (self.endpoint.timers.time() - begin))
-        invite = OutgoingInvite(self, uri, handler, headers, on_provisional)
-        return await invite.run(timeout)
+        return await call(
+            self,
+            lambda secure: ChatSession(self, uri, handler, secure=secure),
+            headers=[("Accept-Contact", accept_contact(self.features)), *headers],
+            timeout=timeout,
+            on_provisional=on_provisional,
+        )
 
     def send_in_dialog(
         self,
@@ -329,73 +285,33 @@ class UserAgent:
 
     def request_received(self, transaction: ServerTransaction, request: Request) -> None:
         """Answer a request that is for us and passed :func:`sipstack.net.uas.refuse`."""
-        match request.method:
-            case "OPTIONS":
-                self._options_received(transaction, request)
-            case "MESSAGE":
-                self.handler.message_received(self, IncomingPage(self, transaction, request))
-            case "INVITE":
-                self._invite_received(transaction, request)
-            case _:
-                self.endpoint.reply(transaction, 481)  # BYE without dialog (A-INV-09)
+        receive(self, transaction, request)
 
-    def _options_received(self, transaction: ServerTransaction, request: Request) -> None:
-        status = 200
-        if self.on_options is not None and request.to.tag is None:
-            status = self.on_options(self, IncomingProbe(self, transaction, request))
-        headers = [*uas.CAPABILITIES, ("Contact", self.contact())] if status == 200 else []
-        self.endpoint.reply(transaction, status, headers=headers)
+    # sessions
 
-    def _invite_received(self, transaction: ServerTransaction, request: Request) -> None:
-        try:
-            offer = parse_description(request)
-        except RemoteProtocolError as error:
-            headers = [("Accept", uas.ACCEPT_INVITE)] if error.status == 415 else []
-            if error.status == 488:
-                headers.append(warning(self.endpoint.config, error))
-            self.endpoint.reply(transaction, error.status, headers=headers)
-            return
-        invitation = IncomingInvitation(self, transaction, request, offer)
-        transaction.owner = invitation
-        if self.relay is None:
-            self.handler.chat_invited(self, invitation)
-            return
-
-        def done(error: SipstackError | None) -> None:
-            # The caller may have given up meanwhile.
-            if error is None and not invitation.done:
-                self.handler.chat_invited(self, invitation)
-            elif error is not None:
-                logger.warning("no path by MSRP relay for %s: %s", self.identity.aor, error)
-                invitation.reject(480)
-
-        self.relay.acquire(done)
-
-    # chats
-
-    def chat_started(self, chat: ChatSession, dialog: Dialog) -> None:
-        """Take in a chat whose dialog exists."""
+    def session_started(self, session: MediaSession, dialog: Dialog) -> None:
+        """Take in a session whose dialog exists."""
         dialog.route_set = self.endpoint.shared_route(dialog.route_set)
-        if self._chats is None:
-            self._chats = set()
-        self._chats.add(chat)
-        self.endpoint.dialogs[dialog.id] = chat
+        if self._sessions is None:
+            self._sessions = set()
+        self._sessions.add(session)
+        self.endpoint.dialogs[dialog.id] = session
 
-    def chat_ended(self, chat: ChatSession, dialog: Dialog) -> None:
-        """Let go of a chat that is over."""
+    def session_ended(self, session: MediaSession, dialog: Dialog) -> None:
+        """Let go of a session that is over."""
         self.endpoint.dialogs.pop(dialog.id, None)
-        if self._chats is not None:
-            self._chats.discard(chat)
-            self._chats = self._chats or None
+        if self._sessions is not None:
+            self._sessions.discard(session)
+            self._sessions = self._sessions or None
 
     # the end
 
     async def close(self, timeout: float = UNREGISTER_TIMEOUT) -> None:
-        """End all chats with BYE, then the registration (B-REG-10), and be found no more.
+        """End all sessions with BYE, then the registration (B-REG-10), and be found no more.
 
         ``timeout`` is how many seconds to wait for the registrar; 0 sends what can be sent now and waits for nothing.
         """
-        await asyncio.gather(*(chat.close() for chat in self._chats or ()))
+        await asyncio.gather(*(session.close() for session in self._sessions or ()))
         if self._binding is not None:
             if self._binding.may_exist:
                 await self.unregister(timeout)
