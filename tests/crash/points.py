@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from gateway.outgoing import Outgoing
 from gateway.delivery.email import EmailDelivery
 from gateway.interaction.sip import SipInteraction
+from gateway.outgoing import Outgoing
 from gateway.provisioning.lab import LabProvisioning
 from gateway.storage.sqlite import SqliteStore
 from sipstack.net.chat import ChatSession
