@@ -1,9 +1,9 @@
-"""Chats through Kamailio as MSRP relay: C-RLY-01, -02, -05, -06, over TCP and TLS."""
+"""Chats through Kamailio as MSRP relay, over TCP and TLS: C-RLY-01, C-RLY-02, C-RLY-06, C-RLY-07."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,21 @@ pytestmark = [
 
 
 @asynccontextmanager
-async def relay(folder: Path, secure: bool) -> AsyncIterator[dict[str, Any]]:
-    """Start a relay that knows a and b; yield what an endpoint has to be told to use it."""
+async def relay(folder: Path, secure: bool, *, count: int = 1) -> AsyncIterator[dict[str, Any]]:
+    """Start a chain of relays that know a and b; yield what an endpoint has to be told to use it."""
     certificate, key = write_certificate(folder, "relay")
-    async with Kamailio(folder / "core", domain=REALM, msrp=True, certificate=certificate, key=key) as core:
-        for name in ("a", "b"):
-            core.add_subscriber(name, f"secret of {name}")
-        scheme, port = ("msrps", core.msrps_port) if secure else ("msrp", core.msrp_port)
+    uris = []
+    async with AsyncExitStack() as stack:
+        for number in range(count):
+            place = folder / f"core{number}"
+            core = Kamailio(place, domain=REALM, msrp=True, certificate=certificate, key=key)
+            await stack.enter_async_context(core)
+            for name in ("a", "b"):
+                core.add_subscriber(name, f"secret of {name}")
+            scheme, port = ("msrps", core.msrps_port) if secure else ("msrp", core.msrp_port)
+            uris.append(MsrpUri.parse(f"{scheme}://127.0.0.1:{port};tcp"))
         yield {
-            "msrp_relays": (MsrpUri.parse(f"{scheme}://127.0.0.1:{port};tcp"),),
+            "msrp_relays": tuple(uris),
             "msrp_tls": Tls(authorities=certificate) if secure else None,
             # what SDP chooses: nothing but the relay is reached from here
             "msrp_allowed": lambda host, port: False,
@@ -98,3 +104,30 @@ async def test_wrong_password(tmp_path: Path) -> None:
             await stranger.invite(B, Chats())
         assert refusal.value.status == 401
         await stranger.close()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
+async def test_chain_of_two_relays(tmp_path: Path, secure: bool) -> None:
+    # C-RLY-07, C-RLY-02: Use-Path is B C, so our path is C B A, and To-Path begins with B C.
+    async with relay(tmp_path, secure, count=2) as options, world(a=options, b=options) as around:
+        phone, chats = Phone(), Chats()
+        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
+        await a.register()
+        await b.register()
+        chat = await a.invite(B, chats)
+        other = phone.open[0]
+        nearest, outer = options["msrp_relays"]
+        for side in (chat, other):
+            assert [uri.port for uri in side.msrp.local_path[:2]] == [outer.port, nearest.port]
+        # four relays between the two, and REPORTs by all of them (C-RLY-06)
+        done = await chat.deliver("hello")
+        assert done.state is MessageState.SENT and done.reported
+        assert (await other.deliver("answer")).state is MessageState.SENT
+        big = "0123456789abcdef" * 4096
+        assert (await chat.deliver(big)).state is MessageState.SENT
+        assert phone.chats.texts == ["hello", big] and chats.texts == ["answer"]
+        await chat.close()
+        # The chain is there for the next chat too.
+        assert (await (await a.invite(B, chats)).deliver("again")).state is MessageState.SENT
+        await a.close()
+        await b.close()
