@@ -18,6 +18,7 @@ ENTRY_COLUMNS = (
     "at",
     "content_type",
     "body",
+    "asked",
 )
 
 
@@ -118,7 +119,14 @@ def _create(
     db.table(name).create(columns, pk=key, not_null=set(columns) - optional, if_not_exists=True)
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first,)
+def _asked(db: Database) -> None:
+    # what the sender of a message wants to be told of it; a column, as a table of its own would be a second INSERT for
+    # nearly every message of an inviter
+    if "asked" not in db.table("entry").columns_dict:
+        db.execute("ALTER TABLE entry ADD COLUMN asked TEXT NOT NULL DEFAULT ''")
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked)
 """Step n brings ``user_version`` n to n + 1. A step may run twice when the process dies in it."""
 
 

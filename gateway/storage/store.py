@@ -38,6 +38,8 @@ class Entry:
     at: float
     content_type: str
     body: str
+    asked: str = ""
+    """What its sender wants to be told of it (``gateway.asked``); empty: nothing."""
     taken: bool = False
     """The writer has read ``state``. Who changes the state writes it first and then looks here: False means that
     the new state goes into the row by itself, True means that :meth:`Store.set_state` is needed."""

@@ -202,6 +202,7 @@ class Writer:
                     entry.at,
                     entry.content_type,
                     entry.body,
+                    entry.asked,
                 )
             self._connection.execute(insert_statement(len(part)), values)
 

@@ -351,3 +351,30 @@ async def test_a_file_that_is_none_of_ours(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("no database, certainly not one that is long enough to be one")
     with pytest.raises(StoreError):
         await SqliteStore(tmp_path / "x").open()
+
+
+async def test_what_senders_ask_for_is_kept_and_an_older_file_gets_the_column(tmp_path: Path) -> None:
+    path = tmp_path / "rcsgw.db"
+    store = SqliteStore(path)
+    await store.open()
+    account = (await begin(store)).account
+    await append(store, entry(account.id, 1))
+    await store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE entry DROP COLUMN asked")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    again = SqliteStore(path)
+    await again.open()
+    await append(again, entry(account.id, 2, id="x", direction="in", state="delivered", asked='["display"]'))
+    assert [item.asked for item in await again.events_after(account.id, 0, 9) or ()] == ["", '["display"]']
+    done = await again.advance(account.id, "in", None, "x", "displayed", ("delivered",))
+    assert done is not None and done[0].asked == '["display"]'
+    await again.close()
+    # the process may die between the column and the number
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    await again.open()
+    assert len(await again.events_after(account.id, 0, 9) or ()) == 2
+    await again.close()
