@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
-from gateway.storage import entries, relations
+from gateway.storage import entries, files, relations
+from gateway.storage.filestore import FileRecord
 from gateway.storage.schema import SchemaTooNew, migrate
 from gateway.storage.store import (
     AccountRecord,
@@ -336,6 +337,32 @@ class SqliteStore:
     async def prune(self, events_before: float, events_count: int, tombstones_before: float) -> int:
         """Delete what is too old or too much; call again while it returns more than 0."""
         return await self._write(entries.prune, events_before, events_count, tombstones_before)
+
+    # files
+
+    async def add_file(self, record: FileRecord) -> None:
+        """Keep a new file."""
+        await self._write(files.add, record)
+
+    async def update_file(self, record: FileRecord) -> bool:
+        """Keep what has changed of a file; return False when it is not kept any more."""
+        return await self._write(files.update, record)
+
+    async def file(self, id: str) -> FileRecord | None:
+        """Return one file."""
+        return await self._read(files.find, id)
+
+    async def files(self, account_id: int, uid: str | None = None) -> list[FileRecord]:
+        """Return the files of an account or of one of its relations, oldest first."""
+        return await self._read(files.of_account, account_id, uid)
+
+    async def all_files(self) -> list[FileRecord]:
+        """Return every file, oldest first."""
+        return await self._read(files.everything)
+
+    async def delete_files(self, ids: Sequence[str]) -> None:
+        """Forget files."""
+        await self._write(files.delete, ids)
 
 
 def _first(records: list[AccountRecord]) -> AccountRecord | None:
