@@ -214,6 +214,7 @@ def delete_relation(connection: Connection, invitation_id: int) -> None:
         (found[0],),
     )
     connection.execute("DELETE FROM entry WHERE account_id = ? AND uid = ? AND kind <> 'session'", found)
+    connection.execute("DELETE FROM file WHERE account_id = ? AND uid = ?", found)
     connection.execute("DELETE FROM delivery WHERE invitation_id = ?", (invitation_id,))
     connection.execute("DELETE FROM invitation WHERE id = ?", (invitation_id,))
 
@@ -223,7 +224,7 @@ def delete_account(connection: Connection, account_id: int) -> None:
     connection.execute(
         "DELETE FROM delivery WHERE invitation_id IN (SELECT id FROM invitation WHERE account_id = ?)", (account_id,)
     )
-    for table in ("invitation", "registration", "entry"):
+    for table in ("invitation", "registration", "entry", "file"):
         connection.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
     connection.execute("DELETE FROM account WHERE id = ?", (account_id,))
 

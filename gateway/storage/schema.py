@@ -109,6 +109,32 @@ def _first(db: Database) -> None:
     _create(db, "tombstone", {"hash": bytes, "reason": str, "ended_at": float}, "hash")
 
 
+def _files(db: Database) -> None:
+    file = {
+        "id": str,
+        "account_id": int,
+        "uid": str,
+        "direction": str,
+        "name": str,
+        "content_type": str,
+        "size": int,
+        "octets": int,
+        "state": str,
+        "created": float,
+        "until": float,
+        "way": str,
+        "sha1": str,
+        "sha256": str,
+        "transfer_id": str,
+        "message_id": str,
+        "url": str,
+        "thumbnail": str,
+        "reason": str,
+    }
+    _create(db, "file", file, "id", optional={"size"})
+    db.table("file").create_index(["account_id", "uid"], if_not_exists=True)
+
+
 def _create(
     db: Database,
     name: str,
@@ -126,7 +152,7 @@ def _asked(db: Database) -> None:
         db.execute("ALTER TABLE entry ADD COLUMN asked TEXT NOT NULL DEFAULT ''")
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked)
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files)
 """Step n brings ``user_version`` n to n + 1. A step may run twice when the process dies in it."""
 
 

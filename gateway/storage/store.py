@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.storage.filestore import FileStore
+
 
 class StoreError(Exception):
     """The store could not do it: the disk is full, the file is locked or gone. Nothing of the call was kept."""
@@ -189,7 +191,7 @@ Done = Callable[[Entry, Exception | None], None]
 StateDone = Callable[[Exception | None], None]
 
 
-class Store(Protocol):
+class Store(FileStore, Protocol):
     """Everything durable. Coroutines raise :class:`StoreError` when nothing could be kept or read."""
 
     on_pressure: Callable[[bool], None] | None
