@@ -20,6 +20,8 @@ _LINE = re.compile(r"([a-z])=([^\r\n\0]*)")
 _MEDIA = re.compile(r"([^\s/]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +(\S+)((?: +\S+)*) *")
 # o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address>
 _ORIGIN = re.compile(r"(\S+) +([0-9]{1,20}) +([0-9]{1,20}) +(\S+) +(\S+) +(\S+) *")
+# Attributes that a refusal has as well.
+_MIRRORED = re.compile(r"file-(?:selector|transfer-id)(?::|\Z)")
 
 Lines = list[tuple[str, str]]
 """Type letter and value of each line."""
@@ -91,8 +93,12 @@ class MediaDescription:
         return " ".join((self.media, f"{self.port}{count}", self.protocol, *self.formats))
 
     def refused(self) -> MediaDescription:
-        """Return what an answer puts in this place to refuse the medium (A-OA-01)."""
-        return MediaDescription(self.media, 0, self.protocol, self.formats)
+        """Return what an answer puts in this place to refuse the medium (A-OA-01).
+
+        It repeats to the letter what identifies a file (:rfc:`5547#section-8.3`).
+        """
+        lines = [(letter, value) for letter, value in self.lines if letter == "a" and _MIRRORED.match(value)]
+        return MediaDescription(self.media, 0, self.protocol, self.formats, lines)
 
 
 @dataclass(slots=True)
