@@ -148,6 +148,19 @@ def _check_http_url(text: str) -> None:
         raise ValueError("is not an http or https URL without query")
 
 
+def _check_content_server(text: str) -> None:
+    try:
+        if text not in ("own", "off"):
+            _check_http_url(text or "-")
+    except ValueError:
+        raise ValueError('is neither "own" nor "off" nor an http or https URL without query') from None
+
+
+def _check_media_range(text: str) -> None:
+    if not re.fullmatch(r"\*/\*|[a-z0-9!#$&^_.+-]+/([a-z0-9!#$&^_.+-]+|\*)", text):
+        raise ValueError('is not a media type or range such as "image/*", in lower case')
+
+
 def _check_domain(text: str) -> None:
     if text and not _DOMAIN.fullmatch(text):
         raise ValueError("is not a domain name")
@@ -165,6 +178,8 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "sip-uri": _check_sip_uri,
     "msrp-uri": _check_msrp_uri,
     "http-url": _check_http_url,
+    "content-server": _check_content_server,
+    "media-range": _check_media_range,
     "domain": _check_domain,
     "driver": _check_driver,
 }

@@ -13,6 +13,9 @@ from translators.identifiers import TemplateError, check_template
 Problem = tuple[str, str]
 """A dotted key and what is wrong with its value."""
 
+MAX_THUMBNAIL = 1 << 20
+"""Octets of a thumbnail; the embedded core and Kamailio take SIP messages of some MiB over TCP, others much less."""
+
 KNOWN_DRIVERS = {
     "users": ("local", "register"),
     "provisioning": ("none", "lab", "kamailio"),
@@ -113,6 +116,24 @@ def _interaction(config: Config) -> Iterator[Problem]:
         yield "interaction.sip", 'is not used: interaction.driver is not "sip"'
 
 
+def _spool(config: Config) -> Iterator[Problem]:
+    files = config.files
+    if files.max_size > files.guest_bytes:
+        yield "files.max_size", "is more than files.guest_bytes: no guest could have such a file"
+    if files.guest_bytes > files.max_spool:
+        yield "files.guest_bytes", "is more than files.max_spool"
+    if files.thumbnail_max_size > MAX_THUMBNAIL:
+        yield "files.thumbnail_max_size", f"is more than {MAX_THUMBNAIL}: thumbnails travel inside an INVITE"
+    if not files.allow:
+        yield "files.allow", 'is empty: nothing could be sent; "*/*" is everything'
+    if files.retry.first > files.retry.longest:
+        yield "files.retry.first", "is longer than the longest pause"
+    if config.spool.exists() and not config.spool.is_dir():
+        yield "files.folder", f"{config.spool} is no folder"
+    if files.content.prefer and files.content.server == "off":
+        yield "files.content.prefer", "needs files.content.server"
+
+
 def _delivery(config: Config) -> Iterator[Problem]:
     email = config.delivery.email
     if email.host and not email.sender:
@@ -197,6 +218,7 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _provisioning,
     _accounts,
     _interaction,
+    _spool,
     _delivery,
     _listeners,
     _files,

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 KiB = 1024
 MiB = 1024 * KiB
+GiB = 1024 * MiB
 
 Duration = Annotated[float, Meta(ge=0, extra={"kind": "duration"})]
 Positive = Annotated[float, Meta(gt=0, extra={"kind": "duration"})]
@@ -26,6 +27,8 @@ SipUri = Annotated[str, Meta(extra={"kind": "sip-uri"})]
 RelayUri = Annotated[str, Meta(extra={"kind": "msrp-uri"})]
 HttpUrl = Annotated[str, Meta(extra={"kind": "http-url"})]
 Domain = Annotated[str, Meta(extra={"kind": "domain"})]
+ContentServer = Annotated[str, Meta(extra={"kind": "content-server"})]
+MediaRange = Annotated[str, Meta(extra={"kind": "media-range"})]
 Driver = Annotated[str, Meta(extra={"kind": "driver"})]
 Type = Literal["im", "file"]
 
@@ -256,6 +259,36 @@ class LimitsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     chats: Size = 16
 
 
+class FilesContentSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files over HTTP: links in the chat, to a content server."""
+
+    server: ContentServer = "own"
+    prefer: bool = False
+    allowed_networks: tuple[Network, ...] = ()
+    allowed_ports: tuple[PortRange, ...] = ("80", "443", "1024-65535")
+    timeout: Positive = 30.0
+
+
+class FilesSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files between guests and inviters (interaction type ``file``)."""
+
+    folder: str = ""
+    max_size: Size = 100 * MiB
+    max_spool: Size = 10 * GiB
+    allow: tuple[MediaRange, ...] = ("*/*",)
+    deny: tuple[MediaRange, ...] = ()
+    thumbnail_max_size: Size = 64 * KiB
+    ttl: Positive = 7 * 86400.0
+    guest_files: Size = 100
+    guest_bytes: Size = 512 * MiB
+    guest_transfers: Size = 4
+    accept: Literal["auto", "ask"] = "auto"
+    answer_timeout: Positive = 120.0
+    stall_timeout: Positive = 30.0
+    retry: RetrySection = field(default_factory=lambda: RetrySection(first=1.0))
+    content: FilesContentSection = field(default_factory=FilesContentSection)
+
+
 class ThrottleSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Wrong credentials before an account or an address has to wait."""
 
@@ -287,6 +320,7 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     delivery: DeliverySection = field(default_factory=DeliverySection)
     storage: StorageSection = field(default_factory=StorageSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
+    files: FilesSection = field(default_factory=FilesSection)
     throttle: ThrottleSection = field(default_factory=ThrottleSection)
     log: LogSection = field(default_factory=LogSection)
     folder: str = "."
@@ -316,6 +350,11 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def key_file(self) -> Path:
         """File with the keys that seal secrets."""
         return self.file(self.storage.key_file) if self.storage.key_file else self.data_dir / "rcsgw.key"
+
+    @property
+    def spool(self) -> Path:
+        """Folder of the files between guests and inviters."""
+        return self.file(self.files.folder) if self.files.folder else self.data_dir / "files"
 
     @property
     def http_files(self) -> tuple[Path | None, Path | None]:

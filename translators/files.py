@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from .from_http import FieldError
+from sipstack import filename
 
-MAX_NAME_OCTETS = 200
-"""Octets of a file name in UTF-8; file systems end at 255, and clients add something to it."""
+from .from_http import FieldError
 
 MAX_NUMBER_DIGITS = 16
 """Digits of a size or offset in a header: petabytes."""
 
 OCTET_STREAM = "application/octet-stream"
-
-_SEPARATORS = re.compile(r"[/\\:\0]")
-_UNWANTED = re.compile(r'["%<>|*?`$;&\x00-\x1f\x7f-\x9f]')
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
-"""Names that mean devices on some systems."""
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(rf"({_TOKEN})/({_TOKEN})")
@@ -62,37 +55,8 @@ class ContentRange(NamedTuple):
 
 
 def safe_name(name: str | None, content_type: str) -> str:
-    """Return a name that is one segment of a path on any system and shows as what it is (D-FTM-02).
-
-    Paths are cut off, control and format characters (such as those that turn the direction of writing around) and
-    characters with a meaning to shells go, long names lose their middle. Nothing left: ``file`` with a fitting ending.
-    """
-    text = _SEPARATORS.split(unicodedata.normalize("NFC", name or "").rstrip("/\\"))[-1]
-    text = "".join(_shown(character) for character in _UNWANTED.sub("_", text))
-    text = text.strip(" .\u3000")
-    if not text.strip("_"):
-        return "file" + _ENDINGS.get(content_type, "")
-    if _RESERVED.fullmatch(text):
-        text = f"_{text}"
-    return _shortened(text)
-
-
-def _shown(character: str) -> str:
-    """Return a character that shows; surrogates and private or unassigned ones become a line."""
-    category = unicodedata.category(character)
-    if category == "Cf":
-        return ""
-    return "_" if category.startswith(("C", "Zl", "Zp")) else character
-
-
-def _shortened(name: str) -> str:
-    if len(name.encode()) <= MAX_NAME_OCTETS:
-        return name
-    stem, dot, ending = name.rpartition(".")
-    if not stem or len(ending.encode()) > 16:
-        stem, dot, ending = name, "", ""
-    kept = stem.encode()[: MAX_NAME_OCTETS - len(dot) - len(ending.encode())]
-    return kept.decode("utf-8", "ignore") + dot + ending
+    """Return a file name that is safe anywhere (D-FTM-02); one that is made up has the ending of the media type."""
+    return filename.safe_name(name, filename.DEFAULT + _ENDINGS.get(content_type, ""))
 
 
 def media_type(field: str, value: str | None) -> str:
