@@ -13,7 +13,9 @@ import pytest
 from gateway.lab.phone import Phone, PhoneOptions
 from gateway.lab.ports import free_port
 from sipstack.trace import WireRecord
-from tests.e2e.world import DOMAIN, PASSWORDS, WORLDS, World
+from tests.e2e.client import kind
+from tests.e2e.test_receipts import COMPOSING, RECEIPT
+from tests.e2e.world import DOMAIN, PASSWORDS, WORLDS, World, eventually
 from tests.interop import capture
 from tests.interop.capture import CannotCapture, Capture, dissect
 from tests.interop.conftest import needs_kamailio
@@ -59,7 +61,8 @@ async def run(request: pytest.FixtureRequest, transport: Transport, tmp_path: Pa
 
 
 async def record(world: World, transport: Transport) -> Run:
-    """Invite, log in, ask, chat both ways in small and in large, log out."""
+    """Invite, log in, ask, chat both ways in small and in large, with receipts and typing, see a message afterwards,
+    log out."""
     await world.stop_gateway()  # it has sent nothing yet
     name = transport.lower()
     world.config_text = world.config_text.replace(";transport=tcp;lr", f";transport={name};lr")
@@ -83,7 +86,17 @@ async def record(world: World, transport: Transport) -> Run:
             await guest.wait_for_text("You said: hello")
             await guest.say("x" * LONG)
             await phone.say(f"sip:b@{DOMAIN}", "y" * LONG)
-            await guest.wait_for_text("y" * LONG)
+            seen = await guest.wait_for_text("y" * LONG)
+            typing = {"to": f"sip:a@{DOMAIN}", "state": "active"}
+            assert (await guest.http.post(COMPOSING, typing, root="composing")).status == 204
+            await phone.wait_for("composing")
+            await phone.type(f"sip:b@{DOMAIN}")
+            await guest.wait_for_event(kind("composing", state="active"))
+            await phone.hang_up(f"sip:b@{DOMAIN}")
+            await eventually(lambda: world.received("BYE"))
+            receipt = {"id": seen["message"]["id"]}
+            assert (await guest.http.post(RECEIPT, receipt, root="receipt")).status == 204
+            await eventually(lambda: [event for event in phone.events if event.text == "displayed"])
             assert (await guest.logout()).status == 204
         await world.stop_gateway()
     return Run(captured, sip, msrp, *recorded(world))
@@ -166,7 +179,8 @@ async def test_nothing_is_malformed(run: Run, transport: Transport, tmp_path: Pa
     sip = [message for stream in run.streams_of(run.sip_ports).values() for message in cut_sip(stream)]
     assert Counter(dissection.sip) == start_lines([*run.datagrams, *sip])
     methods = {line.split(" ")[0] for line in dissection.sip}
-    assert methods == {"REGISTER", "OPTIONS", "INVITE", "ACK", "BYE", "SIP/2.0"}
+    assert methods == {"REGISTER", "OPTIONS", "INVITE", "ACK", "BYE", "MESSAGE", "SIP/2.0"}
+    assert any(b"MESSAGE sip" in item and b"message/imdn+xml" in item for item in [*run.datagrams, *sip])
     # every MSRP chunk: tshark reads the first of a segment only, so each gets one of its own
     msrp = {direction: cut_msrp(stream) for direction, stream in run.streams_of(run.msrp_ports).items()}
     chunks = [(direction, chunk) for direction, chunks in msrp.items() for chunk in chunks]
@@ -180,6 +194,9 @@ async def test_nothing_is_malformed(run: Run, transport: Transport, tmp_path: Pa
     sends = [chunk for _, chunk in chunks if b" SEND\r\n" in chunk]
     assert sum(len(chunk) > LONG // 4 for chunk in sends) >= 4, "each long message goes in several chunks"
     assert len(chunks) == 2 * len(sends), "each SEND has one response"
+    for content_type in (b"message/imdn+xml", b"application/im-iscomposing+xml"):
+        senders = {direction[0] for direction, chunk in chunks if b"Content-Type: " + content_type in chunk}
+        assert len(senders) == 2, "both sides tell of deliveries and of typing"
 
 
 async def test_tshark_would_complain(tmp_path: Path) -> None:
