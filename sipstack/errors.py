@@ -2,6 +2,7 @@
 
 SipstackError
 ├── LocalProtocolError            we asked for something that the state forbids
+│   └── RequestTooLarge           a MESSAGE longer than may be sent; it was not
 ├── RemoteProtocolError           the peer sent something illegal; ``status`` suggests the answer
 │   ├── ParseError                ``what`` did not parse, at which ``offset``
 │   │   └── MessageTooLarge
@@ -22,6 +23,18 @@ class SipstackError(Exception):
 
 class LocalProtocolError(SipstackError):
     """We asked for something that the state of a transaction, dialog or session forbids."""
+
+
+class RequestTooLarge(LocalProtocolError):
+    """A MESSAGE outside of a session exceeds what may be sent (:rfc:`3428#section-8`): nothing was delivered.
+
+    ``size`` and ``limit`` count the octets of the whole request, with credentials.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"MESSAGE of {size} octets, {limit} are allowed")
+        self.size = size
+        self.limit = limit
 
 
 class RemoteProtocolError(SipstackError):

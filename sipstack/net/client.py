@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sipstack import ids
-from sipstack.errors import ConnectionClosed, SipstackError, TransactionTimeout
+from sipstack.errors import ConnectionClosed, RequestTooLarge, SipstackError, TransactionTimeout
 from sipstack.flow import Flow
 from sipstack.net.resolver import Target
 from sipstack.sip.headers import split_list
@@ -34,8 +34,8 @@ class ClientRequest:
     """One request with all its attempts: made by :meth:`Endpoint.send` and :meth:`Endpoint.forward`.
 
     ``on_response`` gets 101-199, the final response, and each further 2xx of an INVITE. ``on_failure`` gets
-    TransactionTimeout or ConnectionClosed instead of a final response. Neither is called before the call that made
-    this object has returned, unless from inside :meth:`cancel`.
+    TransactionTimeout, ConnectionClosed or RequestTooLarge instead of a final response. Neither is called before the
+    call that made this object has returned, unless from inside :meth:`cancel`.
     """
 
     __slots__ = (
@@ -216,7 +216,17 @@ class ClientRequest:
             attempt.headers.remove_first("Via")
             attempt.headers.insert("Via", endpoint.via("TCP"))
         self._attempt = attempt
+        if attempt.method == "MESSAGE" and self._dialog is None and not self.forwarding and self._is_too_large(attempt):
+            return
         self.transaction = endpoint.start_transaction(attempt, flow, self)
+
+    def _is_too_large(self, page: Request) -> bool:
+        """Fail a MESSAGE that must not be sent (A-EXT-06). Its credentials count, so it may be known only when they
+        are asked for; whoever asked has not passed it on."""
+        size, limit = len(bytes(page)), self._endpoint.config.max_page_size
+        if size > limit:
+            asyncio.get_running_loop().call_soon(self.fail, RequestTooLarge(size, limit))
+        return size > limit
 
 
 class ResponseWaiter:

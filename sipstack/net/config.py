@@ -15,6 +15,9 @@ from sipstack.sip.timers import TimerValues
 MTU_LIMIT = 1300
 """Octets above which a request goes by TCP when the path MTU is unknown (:rfc:`3261#section-18.1.1`)."""
 
+MAX_PAGE_SIZE = 1300
+"""Octets of a whole MESSAGE outside of a session, so that no hop has to send fragments (:rfc:`3428#section-8`)."""
+
 MAX_MESSAGE_SIZE = 10 * 1024 * 1024
 """Octets of one MSRP message that we take and announce as ``a=max-size``."""
 
@@ -68,6 +71,8 @@ class EndpointConfig:
     msrp_relays: tuple[MsrpUri, ...] = ()
     """Relays that our MSRP goes by (:rfc:`4976`), nearest first; each user agent shows them its own credentials."""
     max_message_size: int = MAX_MESSAGE_SIZE
+    max_page_size: int = MAX_PAGE_SIZE
+    """More only where it is known that no hop of the network speaks UDP."""
     accept_types: tuple[str, ...] = ACCEPT_TYPES
     accept_wrapped_types: tuple[str, ...] = ACCEPT_WRAPPED_TYPES
     user_agent: str = "rcsgw"

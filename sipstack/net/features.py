@@ -18,6 +18,12 @@ CHAT_FEATURES: Parameters = (
 """Chat over MSRP, as SIMPLE IM and as CPM say it."""
 
 
+CPM_MESSAGE = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.msg"
+
+PAGER_FEATURES: Parameters = (("+g.3gpp.icsi-ref", f'"{CPM_MESSAGE.replace(":", "%3A", 2)}"'),)
+"""Standalone messages by SIP MESSAGE, without sessions."""
+
+
 def feature_text(features: Parameters) -> str:
     """Return ``features`` as they follow a URI or ``*``: ``;name;name="value"``."""
     return "".join(f";{name}" if value is None else f";{name}={value}" for name, value in features)

@@ -70,6 +70,11 @@ class IncomingPage(IncomingProbe):
         """The content, as it came."""
         return self.request.body
 
+    @property
+    def conversation_id(self) -> str:
+        """Conversation-ID, which notifications repeat (B-PGR-04); empty where there is none."""
+        return self.request.headers.get("Conversation-ID") or ""
+
     def accept(self, status: int = 200) -> None:
         """Answer 200: it is stored. (202: it is queued.)"""
         self.agent.endpoint.reply(self.transaction, status)

@@ -224,9 +224,16 @@ class UserAgent:
         return await self.endpoint.request(request, digest=self.digest, timeout=timeout)
 
     async def message(
-        self, uri: Uri, body: bytes, content_type: str = "text/plain", *, timeout: float | None = None
+        self,
+        uri: Uri,
+        body: bytes,
+        content_type: str = "text/plain",
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        timeout: float | None = None,
     ) -> Response:
-        """Send a SIP MESSAGE (RFC 3428) and return the final response. Raise as :meth:`Endpoint.request`.
+        """Send a SIP MESSAGE (RFC 3428) and return the final response. Raise as :meth:`Endpoint.request`, and
+        RequestTooLarge beyond 1300 octets, header and credentials counted (A-EXT-06).
 
         One to the same ``uri`` that is pending goes first (A-EXT-08); ``timeout`` counts from then on.
         """
@@ -236,7 +243,8 @@ class UserAgent:
         if lock is None:
             lock = self._paging[uri.aor] = asyncio.Lock()
         async with lock:
-            request = self.create_request("MESSAGE", uri, headers=[("Content-Type", content_type)], body=body)
+            fields = [*headers, ("Content-Type", content_type)]
+            request = self.create_request("MESSAGE", uri, headers=fields, body=body)
             return await self.endpoint.request(request, digest=self.digest, timeout=timeout)
 
     async def invite(
