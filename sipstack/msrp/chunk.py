@@ -163,6 +163,8 @@ class BadRequest:
     failure_report: FailureReport
     reason: str
     """Names the header at fault, for logs."""
+    over_limit: bool = False
+    """It is no slip but too much of something (C-FRM-12): the connection is not worth keeping."""
 
 
 Frame = Chunk | Report | MsrpResponse | OtherRequest | BadRequest

@@ -12,7 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sipstack import ids
-from sipstack.errors import ConnectionClosed, ParseError, RemoteProtocolError, SipstackError, UnexpectedMessage
+from sipstack.errors import (
+    ConnectionClosed,
+    MessageTooLarge,
+    ParseError,
+    RemoteProtocolError,
+    SipstackError,
+    UnexpectedMessage,
+)
 
 from .chunk import REASONS, BadRequest, Chunk, FailureReport, Frame, MsrpResponse, OtherRequest, Report
 from .message import IncomingMessage, MessageState, OutgoingMessage
@@ -52,8 +59,17 @@ class SessionFailed:
     error: SipstackError
 
 
-Event = IncomingMessage | OutgoingMessage | SessionBound | SessionFailed
+@dataclass(slots=True)
+class FaultNoted:
+    """The peer broke a rule and was answered, if at all, by an error: something for logs (C-BAD-11)."""
+
+    reason: str
+
+
+SessionEvent = IncomingMessage | OutgoingMessage | SessionBound | SessionFailed
 """An :class:`OutgoingMessage` is an event when its state has changed: its ``on_done`` is to be called."""
+
+Event = SessionEvent | FaultNoted
 
 
 class MsrpConnection:
@@ -80,6 +96,8 @@ class MsrpConnection:
         """The transport is to be closed when :meth:`data_to_send` has nothing more."""
         self.error: SipstackError | None = None
         """Why, if the peer is to blame."""
+        self.faults = 0
+        """Malformed requests so far, answered or not (C-BAD-11)."""
         self.on_response: Callable[[MsrpResponse], None] | None = None
         """Given the responses to what went out by :meth:`send_frame`."""
         self.is_held = False
@@ -91,7 +109,7 @@ class MsrpConnection:
         self._parser = ChunkParser()
         self._outbox = Outbox(wake)
         self._events: deque[Event] = deque()
-        self._faults = 0
+        self._faults_in_a_row = 0
         # The chunk that is coming in was answered before its end: nothing more is said about it.
         self._answered: str | None = None
         # timers
@@ -115,6 +133,11 @@ class MsrpConnection:
             if isinstance(error.message, BadRequest):
                 self._receive_bad_request(error.message)
             self._give_up(error)
+
+    @property
+    def dropped(self) -> int:
+        """Responses and reports so far that were malformed or too large and, as nobody answers those, ignored."""
+        return self._parser.dropped
 
     def receive_eof(self, error: SipstackError | None = None) -> None:
         """Take notice that the transport is gone: every session on it has failed (C-SET-05)."""
@@ -210,15 +233,19 @@ class MsrpConnection:
         status: int,
         comment: str = "",
     ) -> None:
-        """Send the response to a request whose From-Path was ``from_path``, if the sender wants it (C.4, table)."""
+        """Send the response to a SEND whose From-Path was ``from_path``, if the sender wants it (C.4, table)."""
+        # Responses to SEND go to the previous hop only (:rfc:`4975#section-7.2`, C-RSP-06).
+        self._respond(transaction_id, from_path.partition(" ")[0], local, failure_report, status, comment)
+
+    def _respond(
+        self, transaction_id: str, to_path: str, local: str, failure_report: FailureReport, status: int, comment: str
+    ) -> None:
         if failure_report == "no" or (failure_report == "partial" and status < 300) or self.is_closing:
             return
-        # Responses go to the previous hop only (:rfc:`4975#section-7.2`, C-RSP-06).
-        hop = from_path.partition(" ")[0]
         comment = comment or REASONS.get(status, "")
         self._outbox.add_frame(
             f"MSRP {transaction_id} {status}{' ' if comment else ''}{comment}\r\n"
-            f"To-Path: {hop}\r\nFrom-Path: {local}\r\n-------{transaction_id}$\r\n".encode()
+            f"To-Path: {to_path}\r\nFrom-Path: {local}\r\n-------{transaction_id}$\r\n".encode()
         )
 
     def send_report(self, session: MsrpSession, to_path: str, message_id: str, size: int, status: int = 200) -> None:
@@ -252,7 +279,7 @@ class MsrpConnection:
         session = self._session_of(chunk)
         if session is None:
             return
-        self._faults = 0
+        self._faults_in_a_row = 0
         outcome = session.receive_chunk(chunk, self, now)
         if isinstance(outcome, IncomingMessage):
             self._events.append(outcome)
@@ -275,7 +302,13 @@ class MsrpConnection:
         except ParseError as error:
             self._receive_bad_request(
                 BadRequest(
-                    chunk.transaction_id, "SEND", chunk.to_path, chunk.from_path, chunk.failure_report, str(error)
+                    chunk.transaction_id,
+                    "SEND",
+                    chunk.to_path,
+                    chunk.from_path,
+                    chunk.failure_report,
+                    str(error),
+                    isinstance(error, MessageTooLarge),
                 )
             )
             if not chunk.flag:
@@ -338,14 +371,18 @@ class MsrpConnection:
 
     def _receive_bad_request(self, request: BadRequest) -> None:
         local = (request.to_path or self._local).partition(" ")[0]
-        self.answer(request.transaction_id, request.from_path, local, request.failure_report, 400)
-        self._faults += 1
-        if self._faults >= MAX_FAULTS:
+        self._respond(request.transaction_id, _back_to(request), local, request.failure_report, 400, "")
+        self.faults += 1
+        self._faults_in_a_row += 1
+        self._events.append(FaultNoted(request.reason))
+        if request.over_limit:
+            self._give_up(MessageTooLarge("MSRP request", request.reason, status=400))
+        elif self._faults_in_a_row >= MAX_FAULTS:
             self._give_up(RemoteProtocolError(f"{MAX_FAULTS} malformed MSRP requests in a row: {request.reason}"))
 
     def _receive_other(self, request: OtherRequest) -> None:
         local = request.to_path.partition(" ")[0]
-        self.answer(request.transaction_id, request.from_path, local, request.failure_report, 501)
+        self._respond(request.transaction_id, _back_to(request), local, request.failure_report, 501, "")
 
     # Endings
 
@@ -369,6 +406,11 @@ class MsrpConnection:
         self.error = error
         self.is_closing = True
         self._outbox.wake()
+
+
+def _back_to(request: BadRequest | OtherRequest) -> str:
+    """Return the To-Path of the response (:rfc:`4975#section-7.2`): the previous hop of a SEND, else the whole path."""
+    return request.from_path.partition(" ")[0] if request.method == "SEND" else request.from_path
 
 
 def _refused(status: int, comment: str) -> RemoteProtocolError:

@@ -212,7 +212,7 @@ class ChunkParser:
         except UnicodeDecodeError:
             text = octets.decode(errors="replace")
             fault = fault or "headers are not UTF-8"
-        fields, extra, complaint = _read_fields(text)
+        fields, extra, complaint, over_limit = _read_fields(text)
         fault = fault or complaint
         to_path, from_path = fields.get("To-Path"), fields.get("From-Path")
         method = start_line[4]
@@ -238,7 +238,7 @@ class ChunkParser:
             if isinstance(chunk, Chunk):
                 return chunk
             fault = chunk
-        return BadRequest(transaction_id, method.decode(), to_path, from_path, failure_report, fault)
+        return BadRequest(transaction_id, method.decode(), to_path, from_path, failure_report, fault, over_limit)
 
 
 def _find_end(data: bytes, mark: bytes, start: int) -> tuple[int, Flag]:
@@ -253,13 +253,15 @@ def _find_end(data: bytes, mark: bytes, start: int) -> tuple[int, Flag]:
     return -1, ""
 
 
-def _read_fields(text: str) -> tuple[dict[str, str], list[tuple[str, str]], str]:
-    """Return the known headers by name, the others in order, and what is wrong with them ("" for nothing)."""
+def _read_fields(text: str) -> tuple[dict[str, str], list[tuple[str, str]], str, bool]:
+    """Return the known headers by name, the others in order, what is wrong with them ("" for nothing), and whether
+    that is a limit (C-FRM-12)."""
     fields: dict[str, str] = {}
     extra: list[tuple[str, str]] = []
     fault = ""
     lines = text.split("\r\n") if text else []
-    if len(lines) > MAX_HEADERS:
+    over_limit = len(lines) > MAX_HEADERS
+    if over_limit:
         fault = f"more than {MAX_HEADERS} headers"
     for line in lines[:MAX_HEADERS]:
         name, colon, value = line.partition(":")
@@ -273,10 +275,11 @@ def _read_fields(text: str) -> tuple[dict[str, str], list[tuple[str, str]], str]
         else:
             fields[known] = value.strip(" \t")
     if len(text) > MAX_LINE and max(map(len, lines)) > MAX_LINE:
+        over_limit = True
         fault = fault or f"header line exceeds {MAX_LINE} characters"
     if not fault and (len(lines) < 2 or lines[0][:8].lower() != "to-path:" or lines[1][:10].lower() != "from-path:"):
         fault = "To-Path and From-Path are not the first two headers"
-    return fields, extra, fault
+    return fields, extra, fault, over_limit
 
 
 def _chunk(

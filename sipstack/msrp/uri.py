@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import string
 from dataclasses import dataclass
 
-from sipstack.errors import ParseError
+from sipstack.errors import MessageTooLarge, ParseError
 
 DEFAULT_PORT = 2855
 """The port of a URI that names none (C-URI-03); never relied on in SDP, where a port is mandatory."""
@@ -26,6 +27,9 @@ _URI = re.compile(
         (?P<parameters>(?:;[^;\s]+)*)""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
+# pct-encoded = "%" HEXDIG HEXDIG; unreserved = ALPHA / DIGIT / "-" / "." / "_" / "~" (:rfc:`3986#section-2.3`)
+_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
 # token = 1*(%x21 / %x23-27 / %x2A-2B / %x2D-2E / %x30-39 / %x41-5A / %x5E-7E); URI-parameter = token ["=" token]
 _PARAMETER = re.compile(r"([!#-'*+\-.0-9A-Z^-~]+)(?:=([!#-'*+\-.0-9A-Z^-~]+))?", re.ASCII)
 
@@ -97,21 +101,33 @@ class MsrpUri:
 
 
 def canonical_host(host: str) -> str:
-    """Return what hosts are compared by: a numeric one as an address, a name in lower case."""
-    bare = host.strip("[]").lower()
+    """Return what hosts are compared by: a numeric one as an address, a name in lower case and without the
+    percent-encoding of characters that need none (:rfc:`4975#section-6.1`)."""
+    bare = host.strip("[]")
+    if "%" in bare:
+        bare = _ENCODED.sub(_decode_unreserved, bare)
+    bare = bare.lower()
     try:
         return str(ipaddress.ip_address(bare))
     except ValueError:
         return bare
 
 
+def _decode_unreserved(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if character in _UNRESERVED else match[0]
+
+
 def parse_path(text: str) -> tuple[MsrpUri, ...]:
-    """Return the URIs of To-Path, From-Path or ``a=path``, leftmost (nearest) first, or raise :exc:`ParseError`."""
+    """Return the URIs of To-Path, From-Path or ``a=path``, leftmost (nearest) first, or raise :exc:`ParseError`.
+
+    Of a path that is too long it is a :exc:`MessageTooLarge`.
+    """
     words = text.split()
     if not words:
         raise ParseError("MSRP path", "is empty")
     if len(words) > MAX_PATH:
-        raise ParseError("MSRP path", f"has more than {MAX_PATH} URIs")
+        raise MessageTooLarge("MSRP path", f"has more than {MAX_PATH} URIs", status=400)
     return tuple(MsrpUri.parse(word) for word in words)
 
 

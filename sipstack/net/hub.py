@@ -11,7 +11,7 @@ from typing import Protocol, assert_never
 from sipstack import ids
 from sipstack.errors import ConnectionClosed, LocalProtocolError, SipstackError
 from sipstack.flow import HostPort
-from sipstack.msrp.connection import Event, MsrpConnection, SessionBound, SessionFailed
+from sipstack.msrp.connection import MsrpConnection, SessionBound, SessionEvent, SessionFailed
 from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
@@ -360,14 +360,14 @@ class MsrpHub:
 
     # What links call
 
-    def dispatch(self, event: Event) -> None:
+    def dispatch(self, event: SessionEvent) -> None:
         """Hand an event on; what a handler raises is logged and harms no other session."""
         try:
             self._dispatch(event)
         except Exception:
             logger.exception("MSRP handler failed on %r", event)
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, event: SessionEvent) -> None:
         match event:
             case IncomingMessage():
                 if event.session in self._held:

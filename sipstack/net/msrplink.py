@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -10,13 +11,15 @@ from typing import Protocol, cast
 from sipstack.errors import ConnectionClosed, SipstackError
 from sipstack.flow import HostPort
 from sipstack.msrp.chunk import MsrpResponse
-from sipstack.msrp.connection import Event, MsrpConnection
+from sipstack.msrp.connection import FaultNoted, MsrpConnection, SessionEvent
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
 from sipstack.trace import Trace
 
 from .dial import Hop
 from .tls import is_expected
+
+logger = logging.getLogger(__name__)
 
 WRITE_PER_TICK = 262_144
 """Octets that one connection may hand to the kernel in one turn of the loop; then the others are served."""
@@ -37,7 +40,7 @@ class LinkOwner(Protocol):
 
     trace: Trace | None
 
-    def dispatch(self, event: Event) -> None:
+    def dispatch(self, event: SessionEvent) -> None:
         """Hand an event to the owner of its session."""
 
     def link_up(self, link: MsrpLink) -> None:
@@ -214,7 +217,10 @@ class MsrpLink(asyncio.Protocol):
 
     def _hand_on(self) -> None:
         while (event := self.connection.next_event()) is not None:
-            self._owner.dispatch(event)
+            if isinstance(event, FaultNoted):
+                logger.debug("MSRP from %s: %s", self.remote, event.reason)
+            else:
+                self._owner.dispatch(event)
 
     def _flush(self, transport: asyncio.Transport) -> bool:
         """Write, and tell whether everything is written that the kernel will take now."""
