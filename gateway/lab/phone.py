@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 from gateway.lab.behaviour import Behaviour
@@ -24,12 +25,14 @@ from sipstack.im.cpim import CpimMessage
 from sipstack.im.imdn import Imdn, ImdnRequest, is_notification_type
 from sipstack.im.iscomposing import ComposingSender, IsComposing, is_composing_type
 from sipstack.msrp.message import OutgoingMessage
+from sipstack.msrp.uri import MsrpUri
 from sipstack.net import notices
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage, unwrap
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
+from sipstack.net.tls import Tls
 from sipstack.net.useragent import AgentHandler, Identity, UserAgent
 from sipstack.sip.digest import Credentials
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed, Unregistered
@@ -64,6 +67,10 @@ class PhoneOptions:
     expires: int = 3600
     cutter: bool = False
     """Let peers reach MSRP through a wire that can be cut."""
+    relays: tuple[str, ...] = ()
+    """MSRP relays that chats go by, nearest first; they know the phone by the same password as its core."""
+    authorities: Path | None = None
+    """PEM file of those who sign certificates of relays; None: the system's."""
     behaviour: Behaviour = field(default_factory=Behaviour)
 
 
@@ -110,10 +117,13 @@ class Phone(AgentHandler, ChatHandler):
         self.chats: dict[str, ChatSession] = {}
         self.invitations: dict[str, IncomingInvitation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        relays = tuple(map(MsrpUri.parse, options.relays))
         config = EndpointConfig(
             bind_host=options.host,
             bind_port=options.port,
             msrp_port=options.msrp_port,
+            msrp_relays=relays,
+            msrp_tls=Tls(authorities=options.authorities) if any(relay.secure for relay in relays) else None,
             user_agent="rcsgw lab phone",
             accept_types=notices.ACCEPT_TYPES,
             accept_wrapped_types=notices.ACCEPT_WRAPPED_TYPES,

@@ -31,6 +31,7 @@ from sipstack.net.tracefile import mask
 from sipstack.trace import Record, Trace, WireRecord
 from tests.e2e.client import MESSAGE, PATIENCE, SESSION, Answer, Event, Format, Http, Matches, kind, text_in
 from tests.e2e.cores import EmbeddedCore, KamailioCore
+from tests.sipstack.net.certificates import write_certificate
 
 DOMAIN = "cc.com"
 PASSWORDS = {"a": "alice-pw", "c": "carol-pw"}
@@ -54,6 +55,10 @@ class World:
     phones: dict[str, Phone] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     config_text: str = ""
+    relays: tuple[str, ...] = ()
+    """MSRP relays of gateway and phones."""
+    authorities: Path | None = None
+    """Who signs the relays' certificates."""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _session: aiohttp.ClientSession = field(init=False)
 
@@ -128,6 +133,8 @@ class World:
             password=PASSWORDS[uid],
             proxy=self.proxy,
             display_name=NAMES[uid],
+            relays=self.relays,
+            authorities=self.authorities,
             behaviour=Behaviour(**behaviour),
         )
         phone = await self.enter(Phone(options, trace=self.trace(f"phone {uid}")))
@@ -288,13 +295,24 @@ async def kamailio_world(
     format: Format = "json",
     transport: Literal["tcp", "udp"] = "tcp",
     algorithm: str = "MD5",
+    relay: Literal["", "msrp", "msrps"] = "",
     **sections: str,
 ) -> AsyncIterator[World]:
-    """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio."""
+    """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio; where ``relay`` is a
+    scheme, gateway and phones have Kamailio's MSRP relay between them."""
     async with World(folder, format, transport) as world:
         im_server = await _servers_around(world)
-        core = await world.enter(Kamailio(folder / "kamailio", domain=DOMAIN, im_server=im_server, algorithm=algorithm))
+        options: dict[str, Any] = {"domain": DOMAIN, "im_server": im_server, "algorithm": algorithm}
+        if relay:
+            certificate, key = write_certificate(folder, "relay")
+            options |= {"msrp": True, "certificate": certificate, "key": key}
+        core = await world.enter(Kamailio(folder / "kamailio", **options))
         world.core = KamailioCore(core)
+        if relay:
+            world.relays = (f"{relay}://{core.host}:{core.msrps_port if relay == 'msrps' else core.msrp_port};tcp",)
+            world.authorities = certificate
+            more = f'relays = {list(world.relays)}\nca_file = "{certificate}"'
+            sections = {"more_msrp": more} | sections
         table = f'{{ database = "{core.database}", algorithm = "{algorithm}" }}'
         await _gateway(world, settings, {"provisioning": f'driver = "kamailio"\nkamailio = {table}', **sections})
         yield world
