@@ -304,15 +304,13 @@ async def kamailio_world(
         im_server = await _servers_around(world)
         options: dict[str, Any] = {"domain": DOMAIN, "im_server": im_server, "algorithm": algorithm}
         if relay:
-            certificate, key = write_certificate(folder, "relay")
-            options |= {"msrp": True, "certificate": certificate, "key": key}
+            world.authorities, key = write_certificate(folder, "relay")
+            options |= {"msrp": True, "certificate": world.authorities, "key": key}
         core = await world.enter(Kamailio(folder / "kamailio", **options))
         world.core = KamailioCore(core)
         if relay:
             world.relays = (f"{relay}://{core.host}:{core.msrps_port if relay == 'msrps' else core.msrp_port};tcp",)
-            world.authorities = certificate
-            more = f'relays = {list(world.relays)}\nca_file = "{certificate}"'
-            sections = {"more_msrp": more} | sections
+            sections = {"more_msrp": f'relays = {list(world.relays)}\nca_file = "{world.authorities}"', **sections}
         table = f'{{ database = "{core.database}", algorithm = "{algorithm}" }}'
         await _gateway(world, settings, {"provisioning": f'driver = "kamailio"\nkamailio = {table}', **sections})
         yield world
