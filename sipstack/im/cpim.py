@@ -114,6 +114,25 @@ class CpimMessage:
         Raise :exc:`ParseError` with status 400 when it is malformed (C-BAD-12), :exc:`RemoteProtocolError` with status
         415 when it requires something that is not understood here (D-CPM-07).
         """
+        message, position, fields = cls._parse_head(data)
+        message.content = _content(data[position:], fields)
+        return message
+
+    @classmethod
+    def parse_head(cls, data: bytes) -> tuple[CpimMessage, int]:
+        """Return the wrapper, without content, of a message whose beginning is in ``data``, and where content begins.
+
+        For content that is too large to be in memory. Raise as :meth:`parse`: also when more of the head is to come,
+        and with status 415 for content that would have to be decoded.
+        """
+        message, position, fields = cls._parse_head(data)
+        encoding = fields.get("content-transfer-encoding", "binary").lower()
+        if encoding not in ("binary", "8bit", "7bit"):
+            raise ParseError("CPIM content", f"is in {encoding[:40]}", status=415)
+        return message, position
+
+    @classmethod
+    def _parse_head(cls, data: bytes) -> tuple[CpimMessage, int, dict[str, str]]:
         lines, position = _block(data, 0)
         mime_at = next((index for index, line in enumerate(lines) if line[:8].lower() == "content-"), None)
         headers, namespaces = _parse_headers(lines[:mime_at])
@@ -127,7 +146,6 @@ class CpimMessage:
         content_type = fields.get("content-type", "")
         if "/" not in content_type:
             raise ParseError("CPIM Content-Type", "is missing or malformed")
-        content = _content(data[position:], fields)
         sender: CpimAddress | None = None
         recipients: list[CpimAddress] = []
         for header in headers:
@@ -141,7 +159,7 @@ class CpimMessage:
                 _check_required(header.value, namespaces)
         if sender is None or not recipients:
             raise ParseError("CPIM From" if sender is None else "CPIM To", "is missing")
-        return cls(headers, mime, content, content_type, sender, tuple(recipients), data)
+        return cls(headers, mime, b"", content_type, sender, tuple(recipients), data), position, fields
 
     def __bytes__(self) -> bytes:
         return self.raw
@@ -207,6 +225,27 @@ class CpimTemplate:
         ``datetime`` is RFC 3339 text, ``message_id`` becomes ``imdn.Message-ID``; ``headers`` go to this one only,
         as ``content_headers`` do, which stand behind the Content-Type.
         """
+        head = self.render_head(
+            content_type,
+            len(content),
+            datetime=datetime,
+            message_id=message_id,
+            headers=headers,
+            content_headers=content_headers,
+        )
+        return head + content
+
+    def render_head(
+        self,
+        content_type: str,
+        length: int,
+        *,
+        datetime: str,
+        message_id: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        content_headers: Sequence[tuple[str, str]] = (),
+    ) -> bytes:
+        """Return what stands before a content of ``length`` octets; else as :meth:`render`."""
         if not content_type.isprintable() or "/" not in content_type:
             raise LocalProtocolError(f"not a content type: {content_type!r}")
         own = f"imdn.Message-ID: {escape(message_id)}\r\n" if message_id is not None else ""
@@ -214,8 +253,8 @@ class CpimTemplate:
         about = "".join(_line(name, value) for name, value in content_headers) if content_headers else ""
         return (
             f"{self._head}{own}DateTime: {escape(datetime)}\r\n{self._tail}{more}\r\n"
-            f"Content-Type: {content_type}\r\n{about}Content-Length: {len(content)}\r\n\r\n"
-        ).encode() + content
+            f"Content-Type: {content_type}\r\n{about}Content-Length: {length}\r\n\r\n"
+        ).encode()
 
 
 def escape(text: str) -> str:

@@ -1,14 +1,19 @@
-"""The SDP, and a first chat message, in the body of an INVITE: alone or as parts of multipart/mixed (A-MSG-27)."""
+"""The SDP in the body of an INVITE: alone, beside a first chat message as parts of multipart/mixed (A-MSG-27), or with
+the icon of a file as parts of multipart/related (D-FTM-10)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import binascii
+from dataclasses import dataclass, replace
 
+from sipstack import ids
 from sipstack.errors import RemoteProtocolError
 from sipstack.sip.message import Message
 
 SDP = "application/sdp"
 MULTIPART = "multipart/mixed"
+RELATED = "multipart/related"
 
 PART_LIMIT = 16
 """Parts of one body; an INVITE of this world has two."""
@@ -21,7 +26,9 @@ class Part:
     content_type: str
     body: bytes
     optional: bool = False
-    """``handling=optional``: who doesn't know it, skips it."""
+    """``handling=optional``, or an icon: who doesn't know it, skips it."""
+    content_id: str = ""
+    """Without its brackets."""
 
     @property
     def media_type(self) -> str:
@@ -32,12 +39,13 @@ class Part:
 def body_parts(message: Message) -> list[Part]:
     """Return the parts of a message's body: one for a plain body, none for an empty one.
 
-    Raise RemoteProtocolError with status 400 when a multipart body has no boundary or none of its parts ends.
+    Of multipart/related the root is first and all others are optional (:rfc:`2387`). Raise RemoteProtocolError with
+    status 400 when a multipart body has no boundary or none of its parts ends.
     """
     content_type = message.content_type
     if not message.body or content_type is None:
         return []
-    if content_type.full != MULTIPART:
+    if content_type.full not in (MULTIPART, RELATED):
         return [Part(str(content_type), message.body)]
     boundary = content_type.param("boundary")
     if not boundary:
@@ -47,7 +55,12 @@ def body_parts(message: Message) -> list[Part]:
     pieces = (b"\r\n" + message.body).split(delimiter, PART_LIMIT + 2)
     if len(pieces) < 3 or len(pieces) > PART_LIMIT + 2 or not pieces[-1].startswith(b"--"):
         raise RemoteProtocolError("multipart body is not closed")
-    return [_parse_part(piece) for piece in pieces[1:-1]]
+    parts = [_parse_part(piece) for piece in pieces[1:-1]]
+    if content_type.full == RELATED:
+        start = _bare_id(content_type.param("start") or "")
+        root = next((part for part in parts if start and part.content_id == start), parts[0])
+        parts = [root, *(replace(part, optional=True) for part in parts if part is not root)]
+    return parts
 
 
 def sdp_of(message: Message) -> bytes | None:
@@ -72,15 +85,44 @@ def first_message(message: Message) -> Part | None:
     return None
 
 
+def find_part(message: Message, content_id: str) -> Part | None:
+    """Return the part with that Content-ID, None when there is none. Raise as :func:`body_parts`."""
+    return next((part for part in body_parts(message) if part.content_id == content_id), None)
+
+
+def with_icon(description: bytes, content_id: str, content_type: str, icon: bytes) -> tuple[str, bytes]:
+    """Return type and octets of a body with a session description and the icon that it names (D-FTM-10)."""
+    boundary = ids.token(128)
+    head = f"--{boundary}\r\nContent-Type: {SDP}\r\n\r\n"
+    between = (
+        f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Transfer-Encoding: binary\r\n"
+        f"Content-ID: <{content_id}>\r\nContent-Disposition: icon;handling=optional\r\n\r\n"
+    )
+    body = b"".join((head.encode(), description, between.encode(), icon, f"\r\n--{boundary}--\r\n".encode()))
+    return f'{RELATED};type="{SDP}";boundary="{boundary}"', body
+
+
+def _bare_id(text: str) -> str:
+    return text.strip().removeprefix("<").removesuffix(">")
+
+
 def _parse_part(piece: bytes) -> Part:
     head, separator, body = piece.partition(b"\r\n\r\n")
     if not separator:
         raise RemoteProtocolError("a part of the body has no content")
-    content_type, optional = "text/plain", False
-    for line in head.decode("utf-8", "replace").replace("\r\n ", " ").split("\r\n"):
+    fields = {}
+    for line in head.decode("utf-8", "replace").replace("\r\n ", " ").replace("\r\n\t", " ").split("\r\n"):
         name, _, value = line.partition(":")
-        if name.strip().lower() == "content-type":
-            content_type = value.strip()
-        elif name.strip().lower() == "content-disposition":
-            optional = "handling=optional" in value.replace(" ", "").lower()
-    return Part(content_type, body, optional)
+        fields[name.strip().lower()] = value.strip()
+    disposition = fields.get("content-disposition", "").replace(" ", "").lower()
+    if fields.get("content-transfer-encoding", "").lower() == "base64":
+        try:
+            body = base64.b64decode(body)
+        except binascii.Error:
+            raise RemoteProtocolError("a part of the body is not base64") from None
+    return Part(
+        fields.get("content-type", "text/plain"),
+        body,
+        "handling=optional" in disposition or disposition.partition(";")[0] == "icon",
+        _bare_id(fields.get("content-id", "")),
+    )

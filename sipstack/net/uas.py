@@ -19,7 +19,7 @@ SUPPORTED_OPTIONS = frozenset({"path"})
 
 SUPPORTED = ", ".join(sorted(SUPPORTED_OPTIONS))
 ACCEPT = "application/sdp, message/cpim, text/plain"
-ACCEPT_INVITE = "application/sdp, multipart/mixed"
+ACCEPT_INVITE = "application/sdp, multipart/mixed, multipart/related"
 ACCEPT_LANGUAGE = "en"
 
 CAPABILITIES = (

@@ -202,3 +202,20 @@ def test_folded_content_header() -> None:
 def test_malformed_content_header(line: str) -> None:
     with pytest.raises(ParseError):
         parse(f"{HEAD}\n{line}\nContent-Type: text/plain\n\nhi")
+
+
+def test_the_head_of_a_large_content_is_read_alone() -> None:
+    """D-FTM-13: a wrapped file is never in memory as a whole."""
+    template = CpimTemplate(ANONYMOUS, ANONYMOUS)
+    head = template.render_head("image/png", 10**9, datetime="2026-11-22T10:15:30Z")
+    assert b"Content-Length: 1000000000\r\n\r\n" in head
+    message, position = CpimMessage.parse_head(head + b"\x89PNG")
+    assert (message.content_type, message.content, position) == ("image/png", b"", len(head))
+    for end in (0, 40, len(head) - 1):
+        with pytest.raises(ParseError) as caught:
+            CpimMessage.parse_head(head[:end])
+        assert caught.value.status == 400
+    coded = head.replace(b"Content-Length: 1000000000", b"Content-Transfer-Encoding: base64")
+    with pytest.raises(ParseError) as caught:
+        CpimMessage.parse_head(coded)
+    assert caught.value.status == 415

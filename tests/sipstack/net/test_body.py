@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sipstack.errors import RemoteProtocolError
-from sipstack.net.body import PART_LIMIT, Part, body_parts, first_message, sdp_of
+from sipstack.net.body import PART_LIMIT, Part, body_parts, find_part, first_message, sdp_of, with_icon
 from sipstack.sip.message import Request
 
 
@@ -61,3 +61,46 @@ def test_broken_multipart(request_: Request) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         body_parts(request_)
     assert caught.value.status == 400
+
+
+ICON = b"Content-Type: image/png\r\nContent-ID: <i@h>\r\nContent-Disposition: icon\r\n\r\n\x89PNG\r\n"
+
+
+def related(*parts: bytes, start: str = "") -> Request:
+    body = b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n"
+    return message(body, f'Multipart/Related;type="application/sdp";boundary=b{start}')
+
+
+def test_a_description_and_its_icon_are_written_and_read() -> None:
+    """D-FTM-10: multipart/related, the SDP is the root, the icon has its Content-ID."""
+    content_type, body = with_icon(b"v=0\r\n", "i@h", "image/png", b"\x89PNG\r\n--")
+    assert content_type.startswith('multipart/related;type="application/sdp";boundary=')
+    request = message(body, content_type)
+    assert sdp_of(request) == b"v=0\r\n"
+    icon = find_part(request, "i@h")
+    assert icon == Part("image/png", b"\x89PNG\r\n--", True, "i@h")
+    assert find_part(request, "other@h") is None
+
+
+def test_the_root_is_the_first_part_or_the_one_that_start_names() -> None:
+    """D-FTM-10: :rfc:`2387`."""
+    sdp = b"Content-ID:<s@h>\r\n" + SDP
+    plain = b"Content-Type: text/plain\r\n\r\nx"
+    assert sdp_of(related(sdp, plain, ICON)) == b"v=0\r\n"
+    assert [part.content_id for part in body_parts(related(ICON, sdp, start=';start="<s@h>"'))] == ["s@h", "i@h"]
+    assert [part.content_id for part in body_parts(related(ICON, sdp, start=";start=none"))] == ["i@h", "s@h"]
+    with pytest.raises(RemoteProtocolError) as caught:
+        sdp_of(related(plain, sdp))
+    assert caught.value.status == 415
+
+
+def test_an_icon_may_come_in_multipart_mixed_and_in_base64() -> None:
+    """D-FTM-10: as several clients send it."""
+    icon = ICON.replace(b"Content-ID", b"Content-Transfer-Encoding: Base64\r\nContent-ID").replace(
+        b"\x89PNG", b"iVBORw=="
+    )
+    request = multipart(SDP, icon)
+    assert sdp_of(request) == b"v=0\r\n"
+    assert find_part(request, "i@h") == Part("image/png", b"\x89PNG", True, "i@h")
+    with pytest.raises(RemoteProtocolError, match="not base64"):
+        body_parts(multipart(icon.replace(b"iVBORw==", b"iVBOR")))
