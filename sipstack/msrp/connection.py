@@ -26,7 +26,9 @@ from .message import IncomingMessage, MessageState, OutgoingMessage
 from .outbox import Outbox
 from .parser import ChunkParser
 from .reassembly import Ranges
-from .session import PARTIAL_TIMEOUT, MsrpSession
+from .reception import PARTIAL_TIMEOUT, Reception
+from .session import MsrpSession
+from .stream import IncomingStream
 from .table import SessionTable
 from .uri import parse_path
 
@@ -66,7 +68,23 @@ class FaultNoted:
     reason: str
 
 
-SessionEvent = IncomingMessage | OutgoingMessage | SessionBound | SessionFailed
+@dataclass(slots=True)
+class ChunkConfirmed:
+    """A chunk of a message got its 200: its ``on_progress`` is to be called."""
+
+    message: OutgoingMessage
+
+
+@dataclass(slots=True)
+class StreamEnded:
+    """A message that was going to a sink will never be complete: its ``on_end`` is to be called."""
+
+    stream: IncomingStream
+    error: Exception | None
+    """None when its sender gave it up."""
+
+
+SessionEvent = IncomingMessage | OutgoingMessage | SessionBound | SessionFailed | ChunkConfirmed | StreamEnded
 """An :class:`OutgoingMessage` is an event when its state has changed: its ``on_done`` is to be called."""
 
 Event = SessionEvent | FaultNoted
@@ -113,7 +131,7 @@ class MsrpConnection:
         # The chunk that is coming in was answered before its end: nothing more is said about it.
         self._answered: str | None = None
         # timers
-        self._partials: deque[tuple[float, MsrpSession, str]] = deque()
+        self._partials: deque[tuple[float, Reception, str]] = deque()
         self._idle_deadline: float | None = now + UNCLAIMED_TIMEOUT
 
     # What drives it
@@ -170,12 +188,12 @@ class MsrpConnection:
             # A 408 from a relay and our own timeout are the same thing (:rfc:`4975#section-10.4`).
             self._fail_message(message, 408)
         while self._partials and self._partials[0][0] <= now:
-            _, session, message_id = self._partials.popleft()
-            touched = session.partial_touched(message_id)
+            _, reception, message_id = self._partials.popleft()
+            touched = reception.touched(message_id)
             if touched is not None and touched + PARTIAL_TIMEOUT > now:
-                self._partials.append((touched + PARTIAL_TIMEOUT, session, message_id))
+                self._partials.append((touched + PARTIAL_TIMEOUT, reception, message_id))
             elif touched is not None:
-                session.drop_partial(message_id)
+                reception.expire(message_id, self)
         if self._idle_deadline is not None and self._idle_deadline <= now:
             self._idle_deadline = None
             self.is_closing = not self.is_held
@@ -187,6 +205,7 @@ class MsrpConnection:
         session.connection = self
         self.bound[session.local] = session
         self._idle_deadline = None
+        self.watch_partials(session)
         if session.opened and session.queue:
             # What was sent while the peer had not connected yet.
             self.add_ready(session)
@@ -220,9 +239,22 @@ class MsrpConnection:
             self._events.append(message)
             self._outbox.wake()
 
-    def watch_partial(self, session: MsrpSession, message_id: str, now: float) -> None:
+    def tell_end(self, stream: IncomingStream, error: Exception | None) -> None:
+        """Make the end of ``stream`` an event."""
+        if stream.on_end is not None:
+            self._events.append(StreamEnded(stream, error))
+            self._outbox.wake()
+
+    def watch_partial(self, reception: Reception, message_id: str, touched: float) -> None:
         """Drop an unfinished message when nothing more of it comes."""
-        self._partials.append((now + PARTIAL_TIMEOUT, session, message_id))
+        self._partials.append((touched + PARTIAL_TIMEOUT, reception, message_id))
+
+    def watch_partials(self, session: MsrpSession) -> None:
+        """Drop the unfinished messages that ``session`` has of a former one when nothing more of them comes."""
+        reception = session.reception
+        for message_id in reception or ():
+            assert reception is not None
+            self.watch_partial(reception, message_id, reception.touched(message_id) or 0.0)
 
     def answer(
         self,
@@ -342,7 +374,12 @@ class MsrpConnection:
             self._fail_message(message, response.status)
             if response.status in _SESSION_GONE:
                 self._fail_session(session, _refused(response.status, response.comment))
-        elif message.state is MessageState.PENDING and message.written == message.size and not message.outstanding:
+            return
+        if message.unanswered is not None:
+            message.unanswered.pop(response.transaction_id, None)
+            if message.on_progress is not None:
+                self._events.append(ChunkConfirmed(message))
+        if message.state is MessageState.PENDING and message.written == message.size and not message.outstanding:
             # Behind relays a 200 is from the next hop only.
             if message.reported or not (session.relayed and message.success_report):
                 session.settle(message, MessageState.SENT, response.status)
@@ -362,7 +399,7 @@ class MsrpConnection:
         message.ranges.add(
             (report.start or 1) - 1, message.size if report.end is None else min(report.end, message.size)
         )
-        if not message.reported and message.ranges.cover(message.size):
+        if not message.reported and message.written == message.size and message.ranges.cover(message.size):
             message.reported = True
             if message.outstanding and message.state is MessageState.PENDING:
                 self.tell(message)

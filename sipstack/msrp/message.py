@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from sipstack.errors import LocalProtocolError
 
-from .chunk import FailureReport
-from .reassembly import Ranges
+from .chunk import Chunk, FailureReport
+from .reassembly import Assembly, Ranges
 
 if TYPE_CHECKING:
     from .connection import MsrpConnection
+    from .reception import Reception
     from .session import MsrpSession
+    from .stream import IncomingStream, Source
 
 
 class MessageState(Enum):
@@ -30,23 +32,28 @@ class MessageState(Enum):
 
 
 class OutgoingMessage:
-    """A message on its way out. Made by :meth:`MsrpSession.send`."""
+    """A message on its way out. Made by :meth:`MsrpSession.send` and :meth:`MsrpSession.send_stream`."""
 
     __slots__ = (
         "body",
         "content_type",
+        "error",
         "failure_report",
+        "is_stalled",
         "message_id",
         "on_done",
+        "on_progress",
         "outstanding",
         "ranges",
         "reported",
         "session",
         "size",
+        "source",
         "state",
         "status",
         "success_report",
         "tag",
+        "unanswered",
         "written",
     )
 
@@ -57,9 +64,12 @@ class OutgoingMessage:
         content_type: str | None,
         body: bytes,
         *,
+        source: Source | None = None,
+        start: int = 1,
         success_report: bool = False,
         failure_report: FailureReport = "yes",
         on_done: Callable[[OutgoingMessage], None] | None = None,
+        on_progress: Callable[[OutgoingMessage], None] | None = None,
         tag: Any = None,
     ) -> None:
         self.session = session
@@ -68,29 +78,64 @@ class OutgoingMessage:
         """None for a SEND without content, which only shows that we are there."""
         self.body = body
         """Given up as soon as the last octet is written."""
-        self.size = len(body)
+        self.source = source
+        """Where the octets come from when they are not in ``body``."""
+        self.size = len(body) if source is None else source.size
         self.success_report = success_report
         self.failure_report: FailureReport = failure_report
         self.state = MessageState.PENDING
         self.status: int | None = None
         """MSRP code that decided the state; None while pending and where no peer decided anything."""
+        self.error: Exception | None = None
+        """Why the source had no more octets, if it hadn't."""
         self.reported = False
         """A success report that covers every octet has come."""
         self.on_done = on_done
         """Called at each change of ``state``, and when ``reported`` becomes true."""
+        self.on_progress = on_progress
+        """Called when a chunk is answered with success; see ``confirmed``."""
         self.tag = tag
         """For the owner's own use."""
         # how far the connection got
-        self.written = 0
+        self.written = start - 1
+        """Octets that are written, counted from the first of the message."""
         self.outstanding = 0
+        self.unanswered: dict[str, int] | None = None
+        """Transaction id → position of its first octet, for chunks of large messages that are not confirmed."""
+        self.is_stalled = False
+        """The source has nothing now."""
         self.ranges: Ranges | None = None
 
     def __repr__(self) -> str:
         return f"<OutgoingMessage {self.message_id} {self.state.value} {self.written}/{self.size}>"
 
+    @property
+    def confirmed(self) -> int:
+        """Octets, from the first on, that were answered for: where to go on after a lost connection (C-SET-05)."""
+        return next(iter(self.unanswered.values())) if self.unanswered else self.written
+
     def cancel(self) -> None:
         """Stop sending (C-BR-08). Without effect when the last octet is written already."""
         self.session.cancel(self)
+
+    def read(self, limit: int) -> bytes | None:
+        """Return the octets to be written next, ``limit`` at most; None when the source has none yet.
+
+        Raise what the source raises, and :exc:`LocalProtocolError` when it breaks its contract.
+        """
+        if self.source is None:
+            return self.body[self.written : self.written + limit]
+        octets = self.source.read(self.written, limit)
+        if octets is None:
+            return None
+        if not 0 < len(octets) <= limit:
+            raise LocalProtocolError(f"the source gave {len(octets)} octets where 1 to {limit} were asked for")
+        return octets if isinstance(octets, bytes) else bytes(octets)
+
+    def release(self) -> None:
+        """Let go of the octets: none of them will be written any more."""
+        self.body = b""
+        self.source = None
 
 
 class IncomingMessage:
@@ -98,55 +143,56 @@ class IncomingMessage:
 
     __slots__ = (
         "_answered",
-        "_connection",
+        "_reception",
         "_transactions",
         "body",
         "content_type",
         "failure_report",
-        "from_path",
         "headers",
         "message_id",
         "session",
+        "size",
+        "stream",
         "success_report",
     )
 
     def __init__(
         self,
-        session: MsrpSession,
-        message_id: str,
-        content_type: str,
+        reception: Reception,
+        last: Chunk,
+        source: Chunk | Assembly,
         body: bytes,
-        *,
-        success_report: bool,
-        failure_report: FailureReport,
-        headers: tuple[tuple[str, str], ...],
-        transaction_id: str,
-        from_path: str,
         connection: MsrpConnection,
+        stream: IncomingStream | None = None,
     ) -> None:
-        self.session = session
-        self.message_id = message_id
-        self.content_type = content_type
+        self.session = reception.session
+        self.message_id = last.message_id
+        self.content_type = source.content_type or ""
         """As on the wire, with its parameters."""
         self.body = body
-        self.success_report = success_report
-        self.failure_report: FailureReport = failure_report
-        self.headers = headers
+        """Empty when the octets went to a sink."""
+        self.stream = stream
+        """By which the octets came if they went to a sink."""
+        self.size = len(body) if stream is None else stream.total or 0
+        """Octets of the message."""
+        self.success_report = source.success_report
+        self.failure_report: FailureReport = source.failure_report
+        self.headers = source.headers
         """Headers of the first chunk that this stack doesn't interpret."""
-        self.from_path = from_path
         self._answered = False
-        self._connection = connection
-        # Of the chunk that completed the message, and of repetitions that came before our answer.
-        self._transactions = [transaction_id]
+        self._reception = reception
+        # The chunk that completed the message, and repetitions that came before our answer, maybe by another session.
+        self._transactions = [(last, self.session, connection)]
 
     def __repr__(self) -> str:
-        return f"<IncomingMessage {self.message_id} {self.content_type} {len(self.body)} octets>"
+        return f"<IncomingMessage {self.message_id} {self.content_type} {self.size} octets>"
 
     def accept(self) -> None:
         """Answer 200 and send the success report, each if it is wanted (:rfc:`4975#section-7.1.3`)."""
         self._answer(200, "")
         if self.success_report:
-            self._connection.send_report(self.session, self.from_path, self.message_id, len(self.body))
+            chunk, session, connection = self._transactions[-1]
+            connection.send_report(session, chunk.from_path, self.message_id, self.size)
 
     def reject(self, code: int, comment: str = "") -> None:
         """Answer with the error ``code`` unless the sender wants to hear nothing (H-12)."""
@@ -154,16 +200,14 @@ class IncomingMessage:
             raise LocalProtocolError(f"{code} is not an error code")
         self._answer(code, comment)
 
-    def repeated(self, transaction_id: str) -> None:
+    def repeated(self, chunk: Chunk, session: MsrpSession, connection: MsrpConnection) -> None:
         """Note that the same message came again; its answer is to be the same."""
-        self._transactions.append(transaction_id)
+        self._transactions.append((chunk, session, connection))
 
     def _answer(self, code: int, comment: str) -> None:
         if self._answered:
             raise LocalProtocolError(f"message {self.message_id} is answered already")
         self._answered = True
-        self.session.answered(self, code)
-        for transaction_id in self._transactions:
-            self._connection.answer(
-                transaction_id, self.from_path, self.session.local, self.failure_report, code, comment
-            )
+        self._reception.answered(self, code)
+        for chunk, session, connection in self._transactions:
+            connection.answer(chunk.transaction_id, chunk.from_path, session.local, self.failure_report, code, comment)

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 from sipstack import ids
+from sipstack.errors import SipstackError
 
-from .chunk import report_headers, send_head
+from .chunk import Flag, report_headers, send_head
 from .message import MessageState, OutgoingMessage
 from .session import MsrpSession
 
 SMALL = 2048
 """Octets of body that may go out in one chunk that can't be interrupted (C-BR-02)."""
 TURN = 8192
-"""Octets that a session writes before another one that waits gets its turn (C-BR-04); never fewer than SMALL."""
+"""Octets that a session writes while another one waits for its turn (C-BR-04); never fewer than SMALL."""
 MAX_CHUNK = 65_536
 """Octets of body of one chunk: each chunk is answered, which shows that the peer is alive long before the end."""
 RELAY_CHUNK = 8192
@@ -24,6 +25,8 @@ MAX_WRITE = 32_768
 """Octets after which a call of :meth:`Outbox.data_to_send` ends, so that the transport can push back."""
 WINDOW = 32
 """Chunks of a session that may wait for their answers (C-RSP-08)."""
+MARK_SIZE = 7 + 32
+"""Octets of a chunk that are remembered in case an end-line begins in them: dashes and the longest transaction id."""
 RESPONSE_TIMEOUT = 30.0
 """Seconds from the last octet of a chunk to its answer (C-RSP-01)."""
 
@@ -41,10 +44,11 @@ class Outbox:
         # things to send
         self._frames: list[bytes] = []
         self._ready: deque[MsrpSession] = deque()
-        # the chunk that is being written: its message, transaction id and octets so far
+        # the chunk that is being written: its message, transaction id, octets so far and the last of them
         self._message: OutgoingMessage | None = None
         self._transaction_id = ""
         self._chunk_size = 0
+        self._tail = b""
         # transactions
         self._waiting: dict[str, OutgoingMessage] = {}
         # All wait equally long: a queue in order of writing is a queue in order of deadlines.
@@ -64,8 +68,9 @@ class Outbox:
             self.wake()
 
     def add_ready(self, session: MsrpSession) -> None:
-        """Queue a session that has messages, unless it has too many unanswered."""
-        if not session.is_ready and session.outstanding < WINDOW:
+        """Queue a session that has messages, unless it has too many unanswered or waits for a source."""
+        queue = cast("deque[OutgoingMessage]", session.queue)
+        if not session.is_ready and session.outstanding < WINDOW and not queue[0].is_stalled:
             session.is_ready = True
             self._ready.append(session)
             if not self._is_awake:
@@ -74,7 +79,8 @@ class Outbox:
     def remove(self, session: MsrpSession) -> None:
         """Forget a session: nothing of it is sent any more, its transactions are nobody's."""
         if self._message is not None and self._message.session is session:
-            self._abort_chunk()
+            self._frames.insert(0, self._abort(self._message))
+            self.wake()
         self._leave(session)
         if session.outstanding:
             for transaction_id in [key for key, message in self._waiting.items() if message.session is session]:
@@ -94,14 +100,16 @@ class Outbox:
         """
         session = message.session
         if message is self._message:
-            self._abort_chunk()
+            self._frames.insert(0, self._abort(message))
+            self.wake()
         elif announce and message.written:
-            transaction_id = self._new_transaction_id(message)
-            self.add_frame(_head(message, transaction_id) + _end_line(transaction_id, "#"))
+            self.add_frame(self._abort(message))
         queue = cast("deque[OutgoingMessage]", session.queue)
         queue.remove(message)
         if not queue:
             self._leave(session)
+        elif session.opened:
+            self.add_ready(session)
 
     def _leave(self, session: MsrpSession) -> None:
         if session.is_ready:
@@ -142,9 +150,15 @@ class Outbox:
         if session.queue and not session.is_ready and session.opened:
             self.add_ready(session)
 
-    def _open_transaction(self, message: OutgoingMessage) -> str:
-        """Begin a transaction; a message that wants no failure reports has none."""
-        transaction_id = self._new_transaction_id(message)
+    def _open_transaction(self, message: OutgoingMessage, octets: bytes) -> str:
+        """Begin a transaction that writes ``octets`` first; a message that wants no failure reports has none.
+
+        Its id is none that a live transaction has, or whose end-line is in the octets (C-FRM-03).
+        """
+        while True:
+            transaction_id = ids.msrp_transaction_id()
+            if transaction_id not in self._waiting and _mark(transaction_id) not in octets:
+                break
         if message.failure_report != "no":
             self._waiting[transaction_id] = message
         if message.failure_report == "yes":
@@ -152,26 +166,14 @@ class Outbox:
             message.session.outstanding += 1
         return transaction_id
 
-    def _new_transaction_id(self, message: OutgoingMessage) -> str:
-        """Return an id that no live transaction has and whose end-line is not in the octets to come (C-FRM-03)."""
-        stop = message.written + MAX_CHUNK
-        while True:
-            transaction_id = ids.msrp_transaction_id()
-            mark = b"-------" + transaction_id.encode()
-            if transaction_id not in self._waiting and message.body.find(mark, message.written, stop) < 0:
-                return transaction_id
-
     # Writing
 
     def data_to_send(self, now: float) -> bytes:
         """Return the next octets for the wire, ``b""`` when there are none. ``now`` starts their timers."""
+        out: list[bytes] = []
         if self._message is not None and (self._frames or len(self._ready) > 1):
             # Somebody waits: end the chunk here, go on in another one later (C-BR-04).
-            self._frames.insert(0, _end_line(self._transaction_id, "+"))
-            message = self._message
-            self._close_chunk(now)
-            self._end_turn(message)
-        out: list[bytes | memoryview] = []
+            self._close_chunk(self._message, "+", out, now)
         out += self._frames
         self._frames.clear()
         size = 0
@@ -181,32 +183,78 @@ class Outbox:
             self._is_awake = False
         return b"".join(out)
 
-    def _write_turn(self, session: MsrpSession, out: list[bytes | memoryview], now: float) -> int:
+    def _write_turn(self, session: MsrpSession, out: list[bytes], now: float) -> int:
         """Write a small message, or a part of a large one, and return how many octets that took."""
         message = self._message
         if message is None:
             message = cast("deque[OutgoingMessage]", session.queue)[0]
-            if message.size <= SMALL:
+            if message.source is None and message.size <= SMALL:
                 return self._write_small(message, out, now)
-            self._message = message
             self._chunk_size = 0
-            self._transaction_id = self._open_transaction(message)
-            out.append(_head(message, self._transaction_id))
         limit = RELAY_CHUNK if session.relayed else MAX_CHUNK
-        size = min(TURN, message.size - message.written, limit - self._chunk_size)
-        out.append(memoryview(message.body)[message.written : message.written + size])
-        message.written += size
-        self._chunk_size += size
+        turn = TURN if len(self._ready) > 1 else MAX_WRITE
+        wanted = min(turn, limit - self._chunk_size, message.size - message.written)
+        try:
+            octets = message.read(wanted) if wanted else b""
+        except (SipstackError, OSError) as error:
+            self._fail(message, error, out)
+            return 0
+        if octets is None:
+            self._stall(message, out, now)
+            return 0
+        octets, is_cut = self._extend_chunk(message, octets, out)
         is_last = message.written == message.size
-        if is_last or self._chunk_size == limit or len(self._ready) > 1:
-            out.append(_end_line(self._transaction_id, "$" if is_last else "+"))
-            self._close_chunk(now)
-            self._end_turn(message)
-        return size
+        if is_last or is_cut or self._chunk_size == limit or len(self._ready) > 1:
+            self._close_chunk(message, "$" if is_last else "+", out, now)
+        return len(octets)
 
-    def _write_small(self, message: OutgoingMessage, out: list[bytes | memoryview], now: float) -> int:
+    def _extend_chunk(self, message: OutgoingMessage, octets: bytes, out: list[bytes]) -> tuple[bytes, bool]:
+        """Write ``octets`` into the chunk under way, or into a new one; return what was written, and if that is less.
+
+        Then what follows would be taken for the end-line: the chunk has to end before it (C-FRM-03).
+        """
+        is_cut = False
+        if self._message is None:
+            self._message = message
+            self._transaction_id = self._open_transaction(message, octets)
+            if message.failure_report == "yes":
+                if message.unanswered is None:
+                    message.unanswered = {}
+                message.unanswered[self._transaction_id] = message.written
+            out.append(_head(message, self._transaction_id))
+            self._tail = b""
+        else:
+            mark = _mark(self._transaction_id)
+            end = 0 if mark in self._tail + octets[: len(mark)] else octets.find(mark)
+            if end >= 0:
+                octets, is_cut = octets[:end], True
+        out.append(octets)
+        message.written += len(octets)
+        self._chunk_size += len(octets)
+        self._tail = (self._tail + octets[-MARK_SIZE:])[-MARK_SIZE:]
+        return octets, is_cut
+
+    def _stall(self, message: OutgoingMessage, out: list[bytes], now: float) -> None:
+        """Wait for the source of ``message``, which has nothing: others may write, and the peer may answer."""
+        message.is_stalled = True
+        if self._message is None:
+            self._end_turn(message)
+        else:
+            self._close_chunk(message, "+", out, now)
+
+    def _fail(self, message: OutgoingMessage, error: Exception, out: list[bytes]) -> None:
+        """Give up ``message``, whose source has no more octets; the peer is told."""
+        if message.written:
+            out.append(self._abort(message))
+        message.error = error
+        session = message.session
+        cast("deque[OutgoingMessage]", session.queue).popleft()
+        self._next(session)
+        session.settle(message, MessageState.FAILED, None)
+
+    def _write_small(self, message: OutgoingMessage, out: list[bytes], now: float) -> int:
         session, size = message.session, message.size
-        transaction_id = self._open_transaction(message)
+        transaction_id = self._open_transaction(message, message.body)
         if message.content_type is None:
             tail = ""
             end = f"-------{transaction_id}$\r\n".encode()
@@ -226,38 +274,53 @@ class Outbox:
     def _end_turn(self, message: OutgoingMessage) -> None:
         """Let the next session write; this one stands in line again if it has more and may send it."""
         session = message.session
-        queue = cast("deque[OutgoingMessage]", session.queue)
-        if message.written == message.size:
-            queue.popleft()
-            message.body = b""
+        if message.written == message.size and not message.is_stalled:
+            cast("deque[OutgoingMessage]", session.queue).popleft()
+            message.release()
             if message.failure_report != "yes":
                 session.settle(message, MessageState.SENT, None)
+        self._next(session)
+
+    def _next(self, session: MsrpSession) -> None:
         self._ready.popleft()
         session.is_ready = False
-        if queue:
+        if session.queue:
             self.add_ready(session)
 
-    def _close_chunk(self, now: float) -> None:
+    def _close_chunk(self, message: OutgoingMessage, flag: Flag, out: list[bytes], now: float) -> None:
+        out.append(_end_line(self._transaction_id, flag))
         self._message = None
         if self._transaction_id in self._waiting:
             self._deadlines.append((now + RESPONSE_TIMEOUT, self._transaction_id))
+        self._end_turn(message)
 
-    def _abort_chunk(self) -> None:
-        """End the chunk under way; its answer matters to nobody any more."""
-        self._frames.insert(0, _end_line(self._transaction_id, "#"))
+    def _abort(self, message: OutgoingMessage) -> bytes:
+        """Return what has the peer drop ``message``: the end of the chunk under way, else a chunk without octets.
+
+        Its answer matters to nobody any more.
+        """
+        transaction_id = self._transaction_id
+        if message is not self._message:
+            transaction_id = ids.msrp_transaction_id()
+            return _head(message, transaction_id) + _end_line(transaction_id, "#")
         self._message = None
-        waited = self._waiting.pop(self._transaction_id, None)
+        waited = self._waiting.pop(transaction_id, None)
         if waited is not None and waited.failure_report == "yes":
             waited.outstanding -= 1
             waited.session.outstanding -= 1
-        self.wake()
+        return _end_line(transaction_id, "#")
+
+
+def _mark(transaction_id: str) -> bytes:
+    """Return what must not occur in the octets of a chunk."""
+    return b"-------" + transaction_id.encode()
 
 
 def _head(message: OutgoingMessage, transaction_id: str) -> bytes:
     """Return the head of an interruptible chunk that begins where the last one stopped (C-BR-02)."""
     wishes = report_headers(message.success_report, message.failure_report)
     tail = f"{wishes}Content-Type: {message.content_type}\r\n\r\n"
-    byte_range = f"{message.written + 1}-*/{message.size}"
+    byte_range = f"{message.written + 1}-*/{message.size}" if message.size else "1-0/0"
     return send_head(transaction_id, message.session.route, message.message_id, byte_range, tail)
 
 

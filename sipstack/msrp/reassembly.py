@@ -24,6 +24,16 @@ class Ranges:
     def __len__(self) -> int:
         return len(self._bounds) // 2
 
+    @property
+    def size(self) -> int:
+        """How many positions are in."""
+        return sum(self._bounds[1::2]) - sum(self._bounds[::2])
+
+    @property
+    def prefix(self) -> int:
+        """How many positions are in before the first that is not."""
+        return self._bounds[1] if self._bounds[:1] == [0] else 0
+
     def add(self, start: int, end: int) -> None:
         """Add the positions from ``start`` up to but without ``end``."""
         if end <= start:
@@ -35,20 +45,20 @@ class Ranges:
 
     def cover(self, end: int) -> bool:
         """Tell whether all positions from 0 up to but without ``end`` are in."""
-        return end == 0 or (self._bounds[:1] == [0] and self._bounds[1] >= end)
+        return self.prefix >= end
 
 
 class Assembly:
-    """A message of which some chunks have come."""
+    """A message of which some chunks have come, kept in memory."""
 
     __slots__ = (
         "_buffer",
-        "_ranges",
         "content_type",
         "failure_report",
         "headers",
+        "length",
+        "ranges",
         "success_report",
-        "total",
         "touched",
     )
 
@@ -57,15 +67,16 @@ class Assembly:
         self.success_report = first.success_report
         self.failure_report = first.failure_report
         self.headers = first.headers
-        self.total: int | None = None
-        """Length of the message, told by the chunk that ends in ``$`` (C-BR-06)."""
+        self.length: int | None = None
+        """Octets of the message, told by the chunk that ends in ``$`` (C-BR-06)."""
         self.touched = now
         """When octets came last: a sender that stops for too long has given up."""
+        self.ranges = Ranges()
+        """Which octets are there."""
         self._buffer = bytearray()
-        self._ranges = Ranges()
 
     @property
-    def size(self) -> int:
+    def held(self) -> int:
         """Octets of memory held."""
         return len(self._buffer)
 
@@ -74,30 +85,34 @@ class Assembly:
 
         Raise :exc:`MessageTooLarge` when the message is in more pieces than a sane peer makes.
         """
-        buffer, start, body = self._buffer, chunk.start - 1, chunk.body
+        start, body = chunk.start - 1, chunk.body
         end = start + len(body)
-        if start == len(buffer):
-            buffer += body
-        else:
-            if start > len(buffer):
-                buffer.extend(bytes(start - len(buffer)))
-            buffer[start:end] = body
-        self._ranges.add(start, end)
-        if len(self._ranges) > MAX_RANGES:
+        self._store(start, body)
+        self.ranges.add(start, end)
+        if len(self.ranges) > MAX_RANGES:
             raise MessageTooLarge("MSRP message", f"is in more than {MAX_RANGES} pieces", status=413)
         if chunk.flag == "$":
-            self.total = end
+            self.length = end
         if self.content_type is None:
             self.content_type = chunk.content_type
         self.touched = now
 
+    def _store(self, start: int, body: bytes) -> None:
+        buffer = self._buffer
+        if start == len(buffer):
+            buffer += body
+            return
+        if start > len(buffer):
+            buffer.extend(bytes(start - len(buffer)))
+        buffer[start : start + len(body)] = body
+
     @property
     def is_complete(self) -> bool:
-        """Tell whether every octet up to the total is there, in whatever order they came."""
-        return self.total is not None and self._ranges.cover(self.total)
+        """Tell whether every octet up to the length is there, in whatever order they came."""
+        return self.length is not None and self.ranges.cover(self.length)
 
     def take(self) -> bytes:
         """Return the whole message; the assembly is of no use afterwards."""
         buffer, self._buffer = self._buffer, bytearray()
-        del buffer[self.total :]
+        del buffer[self.length :]
         return bytes(buffer)

@@ -7,24 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sipstack import ids
-from sipstack.errors import LocalProtocolError, MessageTooLarge
+from sipstack.errors import LocalProtocolError
 
 from .chunk import IDENT, Chunk, FailureReport, route_headers
 from .mediatype import accepts, bare_type
 from .message import IncomingMessage, MessageState, OutgoingMessage
-from .reassembly import Assembly
+from .reception import RECENT, Reception
 from .relay import sdp_path
+from .stream import IncomingStream, Sink, Source
 from .uri import MsrpUri
 
 if TYPE_CHECKING:
     from .connection import MsrpConnection
-
-MAX_PARTIALS = 8
-"""Messages of which only some chunks are there, a session: nobody mixes more, and each holds memory."""
-PARTIAL_TIMEOUT = 60.0
-"""Seconds without a chunk after which an unfinished message is dropped (C-BR-11, C-BAD-13)."""
-RECENT = 8
-"""Messages, each way, whose ids are remembered after they are done: repetitions and late reports refer to them."""
 
 
 class MsrpSession:
@@ -35,8 +29,7 @@ class MsrpSession:
 
     __slots__ = (
         "_messages",
-        "_partials",
-        "_recent",
+        "_reception",
         "_refused_types",
         "_welcome",
         "closed",
@@ -46,6 +39,7 @@ class MsrpSession:
         "local",
         "local_uri",
         "max_size",
+        "on_stream",
         "opened",
         "outstanding",
         "owner",
@@ -68,6 +62,9 @@ class MsrpSession:
         self.local = str(local_uri)
         self.max_size = max_size
         """Octets of the largest message that we take (C-BR-13)."""
+        self.on_stream: Callable[[IncomingStream], Sink | int] | None = None
+        """Asked at the first octets of each message: a sink takes it, a code (413, 415) refuses it. None: messages are
+        kept in memory until they are whole."""
         # learnt from the peer's SDP
         self.remote: str | None = None
         self.route = ""
@@ -88,8 +85,7 @@ class MsrpSession:
         self._welcome = ""
         """Content type that the peer takes, as the last message showed."""
         # things received
-        self._partials: dict[str, Assembly] | None = None
-        self._recent: dict[str, IncomingMessage | int] | None = None
+        self._reception: Reception | None = None
 
     def __repr__(self) -> str:
         return f"<MsrpSession {self.local}>"
@@ -132,11 +128,6 @@ class MsrpSession:
                 self.settle(message, MessageState.FAILED, status)
         self._offer_output()
 
-    def adopt(self, former: MsrpSession) -> None:
-        """Go on where a lost session stopped: its partial messages may be resumed here (C-BAD-13, C-BR-11)."""
-        self._partials, former._partials = former._partials, None
-        self._recent, former._recent = former._recent, None
-
     def close(self) -> list[OutgoingMessage]:
         """End the session and return the messages that it leaves undecided, now failed or unknown (C-RSP-11)."""
         self.closed = True
@@ -145,7 +136,7 @@ class MsrpSession:
         undecided = [message for message in messages.values() if message.state is MessageState.PENDING]
         for message in undecided:
             message.state = MessageState.UNKNOWN if message.written else MessageState.FAILED
-            message.body = b""
+            message.release()
         return undecided
 
     # Sending
@@ -168,17 +159,9 @@ class MsrpSession:
         Behind relays a report of success is asked for in any case.
         Raise :exc:`LocalProtocolError` when the session is closed or an argument can't be written.
         """
-        if self.closed:
-            raise LocalProtocolError("the MSRP session is closed")
-        if message_id is None:
-            message_id = ids.message_id()
-        elif IDENT.fullmatch(message_id) is None:
-            raise LocalProtocolError(f"not a Message-ID: {message_id!r}")
-        if "/" not in content_type or not content_type.isprintable():
-            raise LocalProtocolError(f"not a content type: {content_type!r}")
         message = OutgoingMessage(
             self,
-            message_id,
+            self._checked_id(content_type, message_id),
             content_type,
             body,
             success_report=success_report,
@@ -186,15 +169,73 @@ class MsrpSession:
             on_done=on_done,
             tag=tag,
         )
+        self._submit(message)
+        return message
+
+    def send_stream(
+        self,
+        source: Source,
+        content_type: str,
+        *,
+        message_id: str | None = None,
+        start: int = 1,
+        success_report: bool = False,
+        failure_report: FailureReport = "yes",
+        on_done: Callable[[OutgoingMessage], None] | None = None,
+        on_progress: Callable[[OutgoingMessage], None] | None = None,
+        tag: Any = None,
+    ) -> OutgoingMessage:
+        """Queue a message whose octets are read from ``source`` when there is room on the wire; else like :meth:`send`.
+
+        ``start``, counted from 1, resumes a message that the session adopted by the peer has the beginning of: give
+        its ``message_id`` too, and go on behind its ``confirmed`` octets (C-SET-05).
+        ``on_progress`` is called when a chunk has got its 200, if ``failure_report`` asks for them.
+        """
+        message = OutgoingMessage(
+            self,
+            self._checked_id(content_type, message_id),
+            content_type,
+            b"",
+            source=source,
+            start=start,
+            success_report=success_report,
+            failure_report=failure_report,
+            on_done=on_done,
+            on_progress=on_progress,
+            tag=tag,
+        )
+        if not 1 <= start <= max(message.size, 1):
+            raise LocalProtocolError(f"a message of {message.size} octets cannot begin at {start}")
+        self._submit(message)
+        return message
+
+    def source_ready(self, message: OutgoingMessage) -> None:
+        """Ask the source of ``message`` again, after it had nothing."""
+        message.is_stalled = False
+        self._offer_output()
+
+    def _checked_id(self, content_type: str, message_id: str | None) -> str:
+        if self.closed:
+            raise LocalProtocolError("the MSRP session is closed")
+        if "/" not in content_type or not content_type.isprintable():
+            raise LocalProtocolError(f"not a content type: {content_type!r}")
+        if message_id is None:
+            return ids.message_id()
+        if IDENT.fullmatch(message_id) is None:
+            raise LocalProtocolError(f"not a Message-ID: {message_id!r}")
+        return message_id
+
+    def _submit(self, message: OutgoingMessage) -> None:
+        """Queue ``message``, or fail it at once when the peer would refuse it."""
         message.success_report |= self._needs_report(message)
         status = self._refusal(message)
-        if status is not None:
-            message.state, message.status, message.body = MessageState.FAILED, status, b""
-            if on_done is not None:
-                on_done(message)
-            return message
-        self._enqueue(message)
-        return message
+        if status is None:
+            self._enqueue(message)
+            return
+        message.state, message.status = MessageState.FAILED, status
+        message.release()
+        if message.on_done is not None:
+            message.on_done(message)
 
     def _needs_report(self, message: OutgoingMessage) -> bool:
         """Tell whether nothing but a REPORT shows that the peer has a message: a relay answers for itself only."""
@@ -250,7 +291,7 @@ class MsrpSession:
         """Note what became of ``message`` and have its owner told."""
         message.state = state
         message.status = status
-        message.body = b""
+        message.release()
         if status == 415 and message.content_type is not None:
             self._bar(bare_type(message.content_type))
         self._forget_oldest()
@@ -283,106 +324,38 @@ class MsrpSession:
     # Receiving
 
     def receive_chunk(self, chunk: Chunk, connection: MsrpConnection, now: float) -> IncomingMessage | int:
-        """Take a chunk or a piece of one; return the message that it completes, else the code to answer with.
+        """Take a chunk or a piece of one; return the message that it completes, else the code to answer with, or 0."""
+        reception = self._reception
+        if reception is None:
+            reception = self._reception = Reception(self)
+        return reception.receive(chunk, connection, now)
 
-        0 means that there is nothing to answer yet.
-        """
-        message_id, flag = chunk.message_id, chunk.flag
-        if self._recent is not None and message_id in self._recent:
-            known = self._recent[message_id]
-            if isinstance(known, int):
-                return known if flag or known >= 300 else 0
-            if flag:
-                known.repeated(chunk.transaction_id)
-            return 0
-        size = chunk.start - 1 + len(chunk.body)
-        if size > self.max_size or (chunk.total or 0) > self.max_size:
-            return self._refuse(message_id)
-        partial = None if self._partials is None else self._partials.get(message_id)
-        if partial is None and chunk.start == 1 and flag == "$":
-            if chunk.content_type is None:
-                return 400 if chunk.body else 200
-            return self._complete(chunk, chunk, chunk.content_type, chunk.body, connection)
-        return self._reassemble(chunk, partial, connection, now)
-
-    def _reassemble(
-        self, chunk: Chunk, partial: Assembly | None, connection: MsrpConnection, now: float
-    ) -> IncomingMessage | int:
-        message_id, flag = chunk.message_id, chunk.flag
-        if flag == "#":
-            # The sender has given up: so do we, and the transaction is a success nevertheless (C-BR-08).
-            self.drop_partial(message_id)
-            return 200
-        if partial is not None and now - partial.touched > PARTIAL_TIMEOUT:
-            self.drop_partial(message_id)
-            partial = None
-        partials = self._partials
-        if partials is None:
-            partials = self._partials = {}
-        if partial is None:
-            if len(partials) >= MAX_PARTIALS:
-                return self._refuse(message_id)
-            partial = partials[message_id] = Assembly(chunk, now)
-            connection.watch_partial(self, message_id, now)
-        try:
-            partial.add(chunk, now)
-        except MessageTooLarge:
-            return self._refuse(message_id)
-        if sum(other.size for other in partials.values()) > 2 * self.max_size:
-            # Two of the largest messages may be under way at a time, not eight.
-            return self._refuse(message_id)
-        if not flag or not partial.is_complete:
-            return 200 if flag else 0
-        self.drop_partial(message_id)
-        if partial.content_type is None:
-            return 400
-        return self._complete(chunk, partial, partial.content_type, partial.take(), connection)
-
-    def _complete(
-        self, chunk: Chunk, source: Chunk | Assembly, content_type: str, body: bytes, connection: MsrpConnection
-    ) -> IncomingMessage:
-        message = IncomingMessage(
-            self,
-            chunk.message_id,
-            content_type,
-            body,
-            success_report=source.success_report,
-            failure_report=source.failure_report,
-            headers=source.headers,
-            transaction_id=chunk.transaction_id,
-            from_path=chunk.from_path,
-            connection=connection,
-        )
-        self._remember(chunk.message_id, message)
-        return message
-
-    def answered(self, message: IncomingMessage, code: int) -> None:
-        """Remember an accepted message by its id only; a refused one may be tried again."""
-        if self._recent is not None and self._recent.get(message.message_id) is message:
-            if code < 300:
-                self._recent[message.message_id] = code
-            else:
-                del self._recent[message.message_id]
-
-    def _refuse(self, message_id: str) -> int:
-        self.drop_partial(message_id)
-        self._remember(message_id, 413)
-        return 413
-
-    def _remember(self, message_id: str, outcome: IncomingMessage | int) -> None:
-        if self._recent is None:
-            self._recent = {}
-        self._recent[message_id] = outcome
-        if len(self._recent) > RECENT:
-            del self._recent[next(iter(self._recent))]
-
-    def drop_partial(self, message_id: str) -> None:
-        """Forget what came of an unfinished message."""
-        if self._partials is not None:
-            self._partials.pop(message_id, None)
-            self._partials = self._partials or None
+    @property
+    def reception(self) -> Reception | None:
+        """What has come in, if anything has."""
+        return self._reception
 
     def partial_touched(self, message_id: str) -> float | None:
         """Return when a chunk of an unfinished message came last, None when there is no such message."""
-        partial = None if self._partials is None else self._partials.get(message_id)
-        return None if partial is None else partial.touched
+        return None if self._reception is None else self._reception.touched(message_id)
+
+    def adopt(self, former: MsrpSession) -> None:
+        """Go on where a lost session stopped: its partial messages may be resumed here (C-BAD-13, C-BR-11).
+
+        To be called before anything is received here.
+        """
+        self._reception, former._reception = former._reception, None
+        if self._reception is not None:
+            self._reception.session = self
+            if self.connection is not None:
+                self.connection.watch_partials(self)
+
+    @property
+    def has_partials(self) -> bool:
+        """Tell whether there are unfinished messages of the peer."""
+        return any(self._reception or ())
+
+    def drop_partials(self, error: Exception) -> None:
+        """Forget the unfinished messages of a session that is over and that no other one has adopted."""
+        if self._reception is not None:
+            self._reception.clear(error)

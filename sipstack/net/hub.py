@@ -11,8 +11,16 @@ from typing import Protocol, assert_never
 from sipstack import ids
 from sipstack.errors import ConnectionClosed, LocalProtocolError, SipstackError
 from sipstack.flow import HostPort
-from sipstack.msrp.connection import MsrpConnection, SessionBound, SessionEvent, SessionFailed
+from sipstack.msrp.connection import (
+    ChunkConfirmed,
+    MsrpConnection,
+    SessionBound,
+    SessionEvent,
+    SessionFailed,
+    StreamEnded,
+)
 from sipstack.msrp.message import IncomingMessage, OutgoingMessage
+from sipstack.msrp.reception import PARTIAL_TIMEOUT
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
 from sipstack.msrp.uri import MsrpUri
@@ -263,6 +271,7 @@ class MsrpHub:
         for message in session.close():
             if message.on_done is not None:
                 message.on_done(message)
+        session.drop_partials(ConnectionClosed("the MSRP session is closed"))
 
     def _forget(self, session: MsrpSession) -> None:
         self.sessions.discard(session)
@@ -377,13 +386,25 @@ class MsrpHub:
             case OutgoingMessage():
                 if event.on_done is not None:
                     event.on_done(event)
+            case ChunkConfirmed():
+                if event.message.on_progress is not None:
+                    event.message.on_progress(event.message)
+            case StreamEnded():
+                if event.stream.on_end is not None:
+                    event.stream.on_end(event.error)
             case SessionBound():
                 self._bound(event.session)
             case SessionFailed():
-                self._forget(event.session)
-                event.session.owner.session_closed(event.session, event.error)
+                self._failed(event.session, event.error)
             case _:
                 assert_never(event)
+
+    def _failed(self, session: MsrpSession, error: SipstackError) -> None:
+        self._forget(session)
+        session.owner.session_closed(session, error)
+        if session.has_partials:
+            # Another session may adopt what came of unfinished messages (C-BAD-13).
+            self.schedule(self._clock() + PARTIAL_TIMEOUT, partial(session.drop_partials, error))
 
     def _hold(self, message: IncomingMessage) -> None:
         held = self._held[message.session]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sipstack.msrp.chunk import Frame
-from sipstack.msrp.connection import Event, MsrpConnection, SessionFailed
+from collections.abc import Sequence
+
+from sipstack.msrp.chunk import Chunk, Frame, MsrpResponse
+from sipstack.msrp.connection import ChunkConfirmed, Event, MsrpConnection, SessionFailed, StreamEnded
 from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.parser import ChunkParser
 from sipstack.msrp.session import MsrpSession
@@ -70,6 +72,11 @@ def frames_of(data: bytes) -> list[Frame]:
     return found
 
 
+def chunks_of(data: bytes) -> list[Chunk]:
+    """Return the SEND requests in ``data``; one that has no end yet is the last."""
+    return [one for one in frames_of(data) if isinstance(one, Chunk)]
+
+
 class End:
     """One end: a connection, its table of sessions, what has happened."""
 
@@ -122,6 +129,10 @@ class End:
         while (event := self.connection.next_event()) is not None:
             if isinstance(event, OutgoingMessage) and event.on_done is not None:
                 event.on_done(event)
+            elif isinstance(event, ChunkConfirmed) and event.message.on_progress is not None:
+                event.message.on_progress(event.message)
+            elif isinstance(event, StreamEnded) and event.stream.on_end is not None:
+                event.stream.on_end(event.error)
             found.append(event)
         return found
 
@@ -143,6 +154,18 @@ class End:
         if due is not None and due <= now:
             self.connection.handle_timer(now)
         return self.events()
+
+
+def acknowledge(end: End, frames: Sequence[Frame]) -> None:
+    """Answer each SEND with 200."""
+    for one in frames:
+        if isinstance(one, Chunk) and one.flag:
+            end.receive(answer(one.transaction_id))
+
+
+def statuses_of(end: End) -> list[int]:
+    """Return the codes of the responses that are to be sent."""
+    return [one.status for one in end.output_frames() if isinstance(one, MsrpResponse)]
 
 
 def messages(events: list[Event]) -> list[IncomingMessage]:

@@ -12,7 +12,8 @@ from sipstack.errors import ConnectionClosed, LocalProtocolError, ParseError, Re
 from sipstack.msrp.chunk import MsrpResponse, Report
 from sipstack.msrp.connection import LINGER, MAX_FAULTS, UNCLAIMED_TIMEOUT, MsrpConnection, SessionBound
 from sipstack.msrp.message import MessageState
-from sipstack.msrp.session import MAX_PARTIALS, PARTIAL_TIMEOUT, RECENT, MsrpSession
+from sipstack.msrp.reception import MAX_PARTIALS, PARTIAL_TIMEOUT, RECENT
+from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.uri import MsrpUri, parse_path
 from tests.sipstack.msrp.helpers import (
     OURS,

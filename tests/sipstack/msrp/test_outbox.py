@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from sipstack import ids
 from sipstack.errors import LocalProtocolError
-from sipstack.msrp.chunk import Chunk, FailureReport, Frame
+from sipstack.msrp.chunk import Chunk, FailureReport
 from sipstack.msrp.connection import SessionFailed
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.outbox import MAX_CHUNK, MAX_WRITE, RESPONSE_TIMEOUT, SMALL, TURN, WINDOW
-from sipstack.msrp.session import RECENT
+from sipstack.msrp.reception import RECENT
 from sipstack.msrp.uri import MsrpUri
-from tests.sipstack.msrp.helpers import OURS, THEIRS, End, answer, frame, frames_of, messages, report, send
+from tests.sipstack.msrp.helpers import (
+    OURS,
+    THEIRS,
+    End,
+    acknowledge,
+    answer,
+    chunks_of,
+    frame,
+    frames_of,
+    messages,
+    report,
+    send,
+)
 
 
 @pytest.fixture
 def end() -> End:
     return End()
-
-
-def chunks_of(data: bytes) -> list[Chunk]:
-    """Return the SEND requests in ``data``, pieces joined."""
-    return [one for one in frames_of(data) if isinstance(one, Chunk)]
-
-
-def acknowledge(end: End, frames: Sequence[Frame]) -> None:
-    """Answer each SEND with 200."""
-    for one in frames:
-        if isinstance(one, Chunk) and one.flag:
-            end.receive(answer(one.transaction_id))
 
 
 def test_small_message_on_the_wire(end: End, monkeypatch: pytest.MonkeyPatch) -> None:

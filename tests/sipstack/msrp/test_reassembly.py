@@ -53,7 +53,7 @@ def test_any_order(body: bytes, cuts: list[int], order: random.Random) -> None:
         assembly.add(one, 0.0)
         assert assembly.is_complete == (number == len(chunks))
     assert assembly.take() == body
-    assert assembly.size == 0
+    assert assembly.held == 0
 
 
 def test_last_received_wins() -> None:
@@ -71,7 +71,7 @@ def test_last_chunk_decides_the_length() -> None:
 
 def test_hole() -> None:
     assembly = assemble(chunk(1, b"ab"), chunk(5, b"ef", "$"))
-    assert not assembly.is_complete and assembly.size == 6
+    assert not assembly.is_complete and assembly.held == 6
     assembly.add(chunk(3, b"cd"), 2.0)
     assert assembly.is_complete and assembly.touched == 2.0
     assert assembly.take() == b"abcdef"

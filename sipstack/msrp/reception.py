@@ -1,0 +1,179 @@
+"""The receiving half of a session: unfinished messages, and those that were done lately (:rfc:`4975#section-7.3.1`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sipstack.errors import MessageTooLarge, SipstackError, TransactionTimeout
+
+from .chunk import Chunk
+from .message import IncomingMessage
+from .reassembly import Assembly
+from .stream import IncomingStream
+
+if TYPE_CHECKING:
+    from .connection import MsrpConnection
+    from .session import MsrpSession
+
+MAX_PARTIALS = 8
+"""Messages of which only some chunks are there, a session: nobody mixes more, and each holds memory."""
+PARTIAL_TIMEOUT = 60.0
+"""Seconds without a chunk after which an unfinished message is dropped (C-BR-11, C-BAD-13)."""
+RECENT = 8
+"""Messages, each way, whose ids are remembered after they are done: repetitions and late reports refer to them."""
+
+
+class Reception:
+    """What has come in on a session; made with its first chunk, as most sessions are idle."""
+
+    __slots__ = ("_partials", "_recent", "session")
+
+    def __init__(self, session: MsrpSession) -> None:
+        self.session = session
+        self._partials: dict[str, Assembly] = {}
+        self._recent: dict[str, IncomingMessage | int] = {}
+
+    def receive(self, chunk: Chunk, connection: MsrpConnection, now: float) -> IncomingMessage | int:
+        """Take a chunk or a piece of one; return the message that it completes, else the code to answer with.
+
+        0 means that there is nothing to answer yet.
+        """
+        message_id, flag = chunk.message_id, chunk.flag
+        known = self._recent.get(message_id)
+        if known is not None:
+            if isinstance(known, int):
+                return known if flag or known >= 300 else 0
+            if flag:
+                known.repeated(chunk, self.session, connection)
+            return 0
+        limit = self.session.max_size
+        if chunk.start - 1 + len(chunk.body) > limit or (chunk.total or 0) > limit:
+            return self._refuse(message_id, connection, MessageTooLarge("MSRP message", f"exceeds {limit} octets"))
+        partial = self._partials.get(message_id)
+        if partial is None and chunk.start == 1 and flag == "$":
+            if chunk.content_type is None:
+                return 400 if chunk.body else 200
+            if self.session.on_stream is None:
+                return self._complete(chunk, chunk, chunk.body, connection)
+        return self._reassemble(chunk, partial, connection, now)
+
+    def _reassemble(
+        self, chunk: Chunk, partial: Assembly | None, connection: MsrpConnection, now: float
+    ) -> IncomingMessage | int:
+        message_id, flag = chunk.message_id, chunk.flag
+        if flag == "#":
+            # The sender has given up: so do we, and the transaction is a success nevertheless (C-BR-08).
+            self._drop(message_id, connection, None)
+            return 200
+        if partial is not None and now - partial.touched > PARTIAL_TIMEOUT:
+            self.expire(message_id, connection)
+            partial = None
+        if partial is None:
+            begun = self._begin(chunk, connection, now)
+            if isinstance(begun, int):
+                self._remember(message_id, begun)
+                return begun
+            partial = begun
+        try:
+            partial.add(chunk, now)
+        except (SipstackError, OSError) as error:
+            return self._refuse(message_id, connection, error)
+        if self._partials.get(message_id) is not partial:
+            # Its owner has just stopped it.
+            return self.receive(chunk, connection, now)
+        if sum(other.held for other in self._partials.values()) > 2 * self.session.max_size:
+            # Two of the largest messages may be under way at a time, not eight.
+            return self._refuse(message_id, connection, MessageTooLarge("MSRP messages", "fill the memory"))
+        if not flag or not partial.is_complete:
+            return 200 if flag else 0
+        del self._partials[message_id]
+        if partial.content_type is None:
+            return 400
+        # The message may wait long for its answer, which needs the chunk's headers only.
+        chunk.body = b""
+        stream = partial if isinstance(partial, IncomingStream) else None
+        return self._complete(chunk, partial, partial.take(), connection, stream)
+
+    def _begin(self, chunk: Chunk, connection: MsrpConnection, now: float) -> Assembly | int:
+        """Return where the octets of a new message go, or the code that refuses it."""
+        if len(self._partials) >= MAX_PARTIALS:
+            return 413
+        partial: Assembly
+        if self.session.on_stream is None:
+            partial = Assembly(chunk, now)
+        elif chunk.content_type is None:
+            # Nobody can tell what it is, and it begins (:rfc:`4975#section-7.1`: a body has its Content-Type).
+            return 400
+        else:
+            partial = stream = IncomingStream(self, chunk, now)
+            sink = self.session.on_stream(stream)
+            if isinstance(sink, int):
+                return sink
+            stream.sink = sink
+        self._partials[chunk.message_id] = partial
+        connection.watch_partial(self, chunk.message_id, now)
+        return partial
+
+    def _complete(
+        self,
+        last: Chunk,
+        source: Chunk | Assembly,
+        body: bytes,
+        connection: MsrpConnection,
+        stream: IncomingStream | None = None,
+    ) -> IncomingMessage:
+        message = IncomingMessage(self, last, source, body, connection, stream)
+        self._remember(last.message_id, message)
+        return message
+
+    def answered(self, message: IncomingMessage, code: int) -> None:
+        """Remember an accepted message by its id only; a refused one may be tried again."""
+        if self._recent.get(message.message_id) is message:
+            if code < 300:
+                self._recent[message.message_id] = code
+            else:
+                del self._recent[message.message_id]
+
+    def stop(self, stream: IncomingStream, code: int) -> None:
+        """Take no more of ``stream``: the answer to what comes of it is ``code``."""
+        if self._partials.get(stream.message_id) is stream:
+            del self._partials[stream.message_id]
+            self._remember(stream.message_id, code)
+
+    def _refuse(self, message_id: str, connection: MsrpConnection, error: Exception) -> int:
+        self._drop(message_id, connection, error)
+        self._remember(message_id, 413)
+        return 413
+
+    def _remember(self, message_id: str, outcome: IncomingMessage | int) -> None:
+        self._recent[message_id] = outcome
+        if len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]
+
+    # Unfinished messages
+
+    def touched(self, message_id: str) -> float | None:
+        """Return when a chunk of an unfinished message came last, None when there is no such message."""
+        partial = self._partials.get(message_id)
+        return None if partial is None else partial.touched
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the Message-IDs of unfinished messages."""
+        return iter(tuple(self._partials))
+
+    def expire(self, message_id: str, connection: MsrpConnection) -> None:
+        """Forget an unfinished message of which nothing came for too long."""
+        self._drop(message_id, connection, TransactionTimeout("the peer has stopped in the middle of a message"))
+
+    def _drop(self, message_id: str, connection: MsrpConnection, error: Exception | None) -> None:
+        partial = self._partials.pop(message_id, None)
+        if isinstance(partial, IncomingStream):
+            connection.tell_end(partial, error)
+
+    def clear(self, error: Exception) -> None:
+        """Forget all unfinished messages: the session is over, and nobody goes on with it."""
+        partials, self._partials = self._partials, {}
+        for partial in partials.values():
+            if isinstance(partial, IncomingStream) and partial.on_end is not None:
+                partial.on_end(error)
