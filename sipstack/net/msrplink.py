@@ -17,6 +17,7 @@ from sipstack.msrp.table import SessionTable
 from sipstack.trace import Trace
 
 from .dial import Hop
+from .keepalive import keep_alive
 from .tls import is_expected
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class MsrpLink(asyncio.Protocol):
         self.remote = (transport.get_extra_info("peername") or ("", 0))[:2]
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(raw)
         if self.key is not None and not is_expected(transport, self.key.fingerprints):
             self._refusal = ConnectionClosed("the certificate of the MSRP peer has another fingerprint", certain=True)
             self.abort()
