@@ -135,11 +135,11 @@ def _check_sip_uri(text: str) -> None:
 
 def _check_msrp_uri(text: str) -> None:
     try:
-        valid = MsrpUri.parse(text).transport.lower() == "tcp"
+        valid = MsrpUri.parse(text).transport.lower() in ("tcp", "ws")
     except ParseError:
         valid = False
     if not valid:
-        raise ValueError("is not an MSRP URI such as msrps://relay.example:2855;tcp")
+        raise ValueError("is not an MSRP URI such as msrps://relay.example:2855;tcp or msrps://relay.example:443;ws")
 
 
 def _check_http_url(text: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from gateway.settings import Config, split_host_port
+from sipstack.msrp.relay import chain_fault
+from sipstack.msrp.uri import MsrpUri
 from translators.identifiers import TemplateError, check_template
 
 Problem = tuple[str, str]
@@ -158,6 +160,9 @@ def _listeners(config: Config) -> Iterator[Problem]:
         yield "msrp.certificate", "and msrp.key go together"
     if msrp.security != "answer" and not msrp.certificate:
         yield "msrp.security", "needs msrp.certificate"
+    fault = chain_fault([MsrpUri.parse(uri) for uri in msrp.relays])
+    if fault is not None:
+        yield "msrp.relays", f"cannot be used: {fault}"
     if msrp.relays and msrp.security != "answer":
         yield "msrp.security", "is decided by the relays: msrps:// in msrp.relays means TLS"
     if http.operator_listen and http.operator_listen == http.listen:

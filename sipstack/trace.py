@@ -23,7 +23,7 @@ class WireRecord:
     protocol: str
     """``SIP``, ``MSRP``, ``HTTP`` or ``SMTP``."""
     transport: str
-    """``UDP``, ``TCP``, ``TLS``."""
+    """``UDP``, ``TCP``, ``TLS``, ``WSS``."""
     direction: str
     """``in`` or ``out``."""
     local: HostPort | None

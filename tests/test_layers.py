@@ -107,7 +107,7 @@ RULES = [
 ]
 
 THIRD_PARTY = {
-    "sipstack": {"sipstack.net": {"dns", "uvloop"}},
+    "sipstack": {"sipstack.net": {"dns", "uvloop"}, "sipstack.net.websocket": {"websockets"}},
     "translators": {"translators": {"msgspec"}},
 }
 """Package → part of it → what the part may import beside the standard library."""

@@ -49,7 +49,12 @@ class KamailioError(Exception):
 
 def is_available() -> bool:
     """Tell whether the program and its SQLite module are installed."""
-    return shutil.which("kamailio") is not None and any(Path("/usr/lib").glob("*/kamailio/modules/db_sqlite.so"))
+    return shutil.which("kamailio") is not None and has_module("db_sqlite")
+
+
+def has_module(name: str) -> bool:
+    """Tell whether a module of Kamailio is installed."""
+    return any(Path("/usr/lib").glob(f"*/kamailio/modules/{name}.so"))
 
 
 class Kamailio:
@@ -72,7 +77,8 @@ class Kamailio:
     ) -> None:
         """``host`` is numeric; a port 0 means a free one; without ``im_server`` chats go straight to the user.
 
-        ``msrp``: be an MSRP relay too, by TLS as well when there are PEM files of a certificate and its key.
+        ``msrp``: be an MSRP relay too, by TLS as well when there are PEM files of a certificate and its key, and then
+        over WebSocket too where the module for it is installed.
         """
         self.folder = folder.resolve()
         self.domain = domain
@@ -83,6 +89,7 @@ class Kamailio:
         self.algorithm = algorithm
         self.msrp_port = free_port(host) if msrp else 0
         self.msrps_port = free_port(host) if msrp and certificate is not None else 0
+        self.msrpws_port = free_port(host) if self.msrps_port and has_module("websocket") else 0
         self._certificate = certificate
         self._key = key
         self._config_folder = config_folder
@@ -133,6 +140,9 @@ class Kamailio:
             tls.write_text(f"[server:default]\n{method}[client:default]\n{method}verify_certificate = no\n")
             lines += [f'#!substdef "!MSRPS_ADDRESS!{self.host}:{self.msrps_port}!g"', "#!define WITH_MSRPS"]
             lines.append(f'#!substdef "!TLS_CONFIG!{tls}!g"')
+        if self.msrpws_port:
+            lines += [f'#!substdef "!MSRPWS_ADDRESS!{self.host}:{self.msrpws_port}!g"', "#!define WITH_MSRPWS"]
+            lines.append(f'#!substdef "!MSRPWS_PORT!{self.msrpws_port}!g"')
         if self.algorithm == "SHA-256":
             lines.append("#!define WITH_SHA256")
         return "\n".join(lines) + "\n"

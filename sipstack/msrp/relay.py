@@ -61,6 +61,19 @@ class RelayFailed:
     reason: str
 
 
+def chain_fault(relays: Sequence[MsrpUri]) -> str | None:
+    """Return why ``relays``, nearest first, are no chain that we can use; None when they are."""
+    for place, relay in enumerate(relays):
+        transport = relay.transport.lower()
+        if transport not in ("tcp", "ws"):
+            return f"{relay} has a transport that is neither tcp nor ws"
+        if transport == "ws" and not relay.secure:
+            return f"{relay} has to be msrps: MSRP over WebSocket goes by TLS only (RFC 7977)"
+        if transport == "ws" and place:
+            return f"{relay} is not the nearest relay: relays speak TCP with each other, not WebSocket"
+    return None
+
+
 def sdp_path(use_path: Sequence[MsrpUri], local: MsrpUri) -> tuple[MsrpUri, ...]:
     """Return what ``a=path`` says of an endpoint behind relays: the outermost first, itself last (C-RLY-02)."""
     return (*reversed(use_path), local)

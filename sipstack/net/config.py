@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sipstack.flow import Flow
+from sipstack.msrp.relay import chain_fault
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net.tls import Tls
 from sipstack.sdp_msrp import TCP_MSRP, TLS_MSRP
@@ -69,7 +70,9 @@ class EndpointConfig:
     msrp_security: Literal["answer", "offer", "require"] = "answer"
     """With a certificate: take TLS where it is offered, offer it, or take nothing else."""
     msrp_relays: tuple[MsrpUri, ...] = ()
-    """Relays that our MSRP goes by (:rfc:`4976`), nearest first; each user agent shows them its own credentials."""
+    """Relays that our MSRP goes by (:rfc:`4976`), nearest first; each user agent shows them its own credentials.
+
+    The nearest may have the transport ``ws``: MSRP over WebSocket (:rfc:`7977`)."""
     max_message_size: int = MAX_MESSAGE_SIZE
     max_page_size: int = MAX_PAGE_SIZE
     """More only where it is known that no hop of the network speaks UDP."""
@@ -89,6 +92,9 @@ class EndpointConfig:
     def __post_init__(self) -> None:
         if self.msrp_security != "answer" and (self.msrp_tls is None or self.msrp_tls.server is None):
             raise ValueError(f"msrp_security {self.msrp_security} needs a certificate")
+        fault = chain_fault(self.msrp_relays)
+        if fault is not None:
+            raise ValueError(f"msrp_relays: {fault}")
 
     @property
     def transports(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.reception import PARTIAL_TIMEOUT
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
-from sipstack.msrp.uri import MsrpUri
+from sipstack.msrp.uri import DEFAULT_PORT, MsrpUri
 from sipstack.sdp_msrp import DISCARD_PORT
 from sipstack.trace import Trace
 
@@ -104,6 +104,7 @@ class MsrpHub:
         self._held: dict[MsrpSession, list[IncomingMessage]] = {}
         self._relayed: dict[MsrpSession, MsrpLink] = {}
         self._dials: dict[asyncio.Task[None], MsrpLink] = {}
+        self._nowhere = f"{ids.token(80)}.invalid"  # host of our URIs on WebSockets (:rfc:`7977#appendix-A`)
 
     # Life
 
@@ -218,7 +219,7 @@ class MsrpHub:
             if relay.link is None or not relay.link.is_usable or not relay.use_path:
                 raise ConnectionClosed("there is no path by the MSRP relay", certain=True)
             session = MsrpSession(
-                self._local_uri(relay.link.secure, ids.msrp_session_id()),
+                self.relay_uri(relay.nearest),
                 max_size=max_size,
                 owner=handler,
                 use_path=relay.use_path,
@@ -324,12 +325,14 @@ class MsrpHub:
         key = Hop.of(relay)
         link = self._outgoing.get(key)
         if link is None or not link.is_usable:
-            link = self._new_link(key, relay, None)
+            link = self._new_link(key, None)
         link.hold()
         return link
 
     def relay_uri(self, relay: MsrpUri) -> MsrpUri:
-        """Return a URI of our own to speak to ``relay`` with."""
+        """Return a new URI of our own to speak to ``relay`` with. Nobody connects to what we are on a WebSocket."""
+        if relay.transport.lower() == "ws":
+            return MsrpUri("msrps", self._nowhere, DEFAULT_PORT, ids.msrp_session_id(), "ws")
         return self._local_uri(relay.secure, ids.msrp_session_id())
 
     def _connect(self, session: MsrpSession, uri: MsrpUri, fingerprints: tuple[str, ...]) -> None:
@@ -341,21 +344,21 @@ class MsrpHub:
                 link.begin(session)
                 self._need_loop().call_soon(self._announce, session)
             return
-        self._new_link(key, uri, self._allowed).connection.attach(session)
+        self._new_link(key, self._allowed).connection.attach(session)
 
-    def _new_link(self, key: Hop, uri: MsrpUri, allowed: Callable[[str, int], bool] | None) -> MsrpLink:
-        link = self._make_link(key, uri.secure)
+    def _new_link(self, key: Hop, allowed: Callable[[str, int], bool] | None) -> MsrpLink:
+        link = self._make_link(key, key.scheme == "msrps")
         self._links[link.connection] = self._outgoing[key] = link
-        task = self._need_loop().create_task(self._dial(link, key, uri, allowed))
+        task = self._need_loop().create_task(self._dial(link, key, allowed))
         self._dials[task] = link
         task.add_done_callback(self._dials.pop)
         return link
 
-    async def _dial(self, link: MsrpLink, hop: Hop, uri: MsrpUri, allowed: Callable[[str, int], bool] | None) -> None:
+    async def _dial(self, link: MsrpLink, hop: Hop, allowed: Callable[[str, int], bool] | None) -> None:
         """Connect ``link``; on failure its sessions surely have sent nothing."""
         try:
             async with asyncio.timeout(self._connect_timeout):
-                await dial(lambda: link, uri, hop, self.tls, allowed)
+                await dial(lambda: link, hop, self.tls, allowed)
         except (OSError, asyncio.CancelledError) as error:
             reason = str(error) or type(error).__name__
             link.fail(ConnectionClosed(f"no MSRP connection to {hop.host}:{hop.port}: {reason}", certain=True))

@@ -72,7 +72,7 @@ class MsrpLink(asyncio.Protocol):
         self.local: HostPort | None = None
         self.remote: HostPort | None = None
         self.secure = secure
-        self._transport_name = "TLS" if secure else "TCP"
+        self._transport_name = "WSS" if key is not None and key.transport == "ws" else "TLS" if secure else "TCP"
         self._refusal: ConnectionClosed | None = None
         # of user agents that use this connection to a relay
         self._up: dict[Callable[[], None], Callable[[SipstackError], None]] = {}

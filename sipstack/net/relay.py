@@ -58,6 +58,11 @@ class RelayAccess:
         self._waiting: list[Done] = []
 
     @property
+    def nearest(self) -> MsrpUri:
+        """The relay that we connect to."""
+        return self._relays[0]
+
+    @property
     def use_path(self) -> tuple[MsrpUri, ...]:
         """Nearest relay first; empty while there is no path."""
         return self._use_path if self._now() < self._expires_at else ()

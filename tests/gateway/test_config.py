@@ -201,7 +201,8 @@ listen = "here"
         (MINIMAL + '[msrp]\nkey = "k"\n', "msrp.certificate: and msrp.key go together"),
         (MINIMAL + '[msrp]\nsecurity = "require"\n', "msrp.security: needs msrp.certificate"),
         (MINIMAL + '[msrp]\nrelays = ["sip:relay"]\n', "msrp.relays: is not an MSRP URI"),
-        (MINIMAL + '[msrp]\nrelays = ["msrp://relay;ws"]\n', "msrp.relays: is not an MSRP URI"),
+        (MINIMAL + '[msrp]\nrelays = ["msrp://relay;udp"]\n', "msrp.relays: is not an MSRP URI"),
+        (MINIMAL + '[msrp]\nrelays = ["msrp://relay;ws"]\n', "msrp.relays: cannot be used: msrp://relay;ws has"),
         (MINIMAL + '[msrp]\nrelays = ["msrp://r;tcp"]\nsecurity = "offer"\n', "is decided by the relays"),
         (MINIMAL + '[msrp]\nca_file = "none.pem"\n', "msrp.ca_file: there is no file"),
         (MINIMAL + '[http]\nlisten = ""\n', "http.listen: is missing"),
@@ -309,3 +310,5 @@ def test_certificate_of_msrp(tmp_path: Path) -> None:
     settings = endpoint_config(load(path))
     assert settings.msrp_relays[0].host == "relay.example"
     assert settings.msrp_tls is not None and settings.msrp_tls.server is None
+    path.write_text(MINIMAL + '[msrp]\nrelays = ["msrps://relay.example:443;ws"]\n')
+    assert endpoint_config(load(path)).msrp_relays[0].transport == "ws"

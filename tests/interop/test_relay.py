@@ -1,4 +1,7 @@
-"""Chats through Kamailio as MSRP relay, over TCP and TLS: C-RLY-01, C-RLY-02, C-RLY-06, C-RLY-07."""
+"""Chats through Kamailio as MSRP relay, over TCP, TLS and WebSocket.
+
+Of the rules: C-RLY-01, C-RLY-02, C-RLY-06, C-RLY-07, C-WS-01, C-WS-02.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from sipstack.msrp.message import MessageState
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net.tls import Tls
 from sipstack.trace import Record, Trace, WireRecord
-from tests.sipstack.net.certificates import write_certificate
+from tests.sipstack.net.certificates import make_tls, write_certificate
 from tests.sipstack.net.helpers import REALM, B, Chats, Phone, until, world
 
 pytestmark = [
@@ -25,9 +28,29 @@ pytestmark = [
 ]
 
 
+TRANSPORT_NAMES = {"tcp": "TCP", "tls": "TLS", "ws": "WSS"}
+
+by_each_transport = pytest.mark.parametrize(
+    "transport",
+    [
+        "tcp",
+        "tls",
+        pytest.param(
+            "ws",
+            marks=pytest.mark.skipif(
+                not kamailio.has_module("websocket"), reason="Kamailio's websocket module is not installed"
+            ),
+        ),
+    ],
+)
+
+
 @asynccontextmanager
-async def relay(folder: Path, secure: bool, *, count: int = 1) -> AsyncIterator[dict[str, Any]]:
-    """Start a chain of relays that know a and b; yield what an endpoint has to be told to use it."""
+async def relay(folder: Path, transport: str, *, count: int = 1) -> AsyncIterator[dict[str, Any]]:
+    """Start a chain of relays that know a and b; yield what an endpoint has to be told to use it.
+
+    ``transport``: how to reach the first.
+    """
     certificate, key = write_certificate(folder, "relay")
     uris = []
     async with AsyncExitStack() as stack:
@@ -37,19 +60,24 @@ async def relay(folder: Path, secure: bool, *, count: int = 1) -> AsyncIterator[
             await stack.enter_async_context(core)
             for name in ("a", "b"):
                 core.add_subscriber(name, f"secret of {name}")
-            scheme, port = ("msrps", core.msrps_port) if secure else ("msrp", core.msrp_port)
-            uris.append(MsrpUri.parse(f"{scheme}://127.0.0.1:{port};tcp"))
+            if transport == "tcp":
+                uri = f"msrp://127.0.0.1:{core.msrp_port};tcp"
+            elif transport == "ws" and not number:
+                uri = f"msrps://127.0.0.1:{core.msrpws_port};ws"
+            else:
+                uri = f"msrps://127.0.0.1:{core.msrps_port};tcp"
+            uris.append(MsrpUri.parse(uri))
         yield {
             "msrp_relays": tuple(uris),
-            "msrp_tls": Tls(authorities=certificate) if secure else None,
+            "msrp_tls": None if transport == "tcp" else Tls(authorities=certificate),
             # what SDP chooses: nothing but the relay is reached from here
             "msrp_allowed": lambda host, port: False,
         }
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
-async def test_text_both_ways(tmp_path: Path, secure: bool) -> None:
-    async with relay(tmp_path, secure) as options, world(a=options, b=options) as around:
+@by_each_transport
+async def test_text_both_ways(tmp_path: Path, transport: str) -> None:
+    async with relay(tmp_path, transport) as options, world(a=options, b=options) as around:
         records: list[Record] = []
         phone, chats = Phone(), Chats()
         a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
@@ -58,7 +86,7 @@ async def test_text_both_ways(tmp_path: Path, secure: bool) -> None:
         await b.register()
         chat = await a.invite(B, chats)
         other = phone.open[0]
-        assert len(chat.msrp.local_path) == 2 and chat.msrp.local_path[0].secure is secure
+        assert len(chat.msrp.local_path) == 2 and chat.msrp.local_path[0].secure is (transport != "tcp")
         done = await chat.deliver("hello")
         assert done.state is MessageState.SENT and done.reported
         assert (await other.deliver("answer")).state is MessageState.SENT
@@ -77,14 +105,36 @@ async def test_text_both_ways(tmp_path: Path, secure: bool) -> None:
         await chat.close()
         assert (await second.deliver("still")).state is MessageState.SENT
         sent = [record for record in records if isinstance(record, WireRecord)]
-        assert {record.transport for record in sent} == {"TLS" if secure else "TCP"}
+        assert {record.transport for record in sent} == {TRANSPORT_NAMES[transport]}
         assert sum(record.data.count(b" AUTH\r\n") for record in sent) == 2
         await a.close()
         await b.close()
 
 
+@pytest.mark.skipif(not kamailio.has_module("websocket"), reason="Kamailio's websocket module is not installed")
+async def test_one_side_by_websocket(tmp_path: Path) -> None:
+    # C-WS-01: to the other side it is a session by TLS, whose last URI is of a transport that it need not know.
+    phones = make_tls(tmp_path, "phone", believe=True)
+    async with relay(tmp_path, "ws") as options, world(a=options, b={"msrp_tls": phones}) as around:
+        phone, chats = Phone(), Chats()
+        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
+        await a.register()
+        await b.register()
+        chat = await a.invite(B, chats)
+        outer, own = chat.msrp.local_path
+        assert (outer.scheme, outer.transport) == ("msrps", "tcp") and own.transport == "ws"
+        assert own.scheme == "msrps" and own.host.endswith(".invalid")
+        offer = next(request for request in around.core.requests if request.method == "INVITE").body.decode()
+        assert f"m=message {outer.port} TCP/TLS/MSRP *" in offer and f"a=path:{outer} {own}" in offer
+        assert (await chat.deliver("hello")).state is MessageState.SENT
+        assert (await phone.open[0].deliver("answer" * 5000)).state is MessageState.SENT
+        assert phone.chats.texts == ["hello"] and chats.texts == ["answer" * 5000]
+        await a.close()
+        await b.close()
+
+
 async def test_one_side_behind_the_relay(tmp_path: Path) -> None:
-    async with relay(tmp_path, False) as options, world(a=options) as around:
+    async with relay(tmp_path, "tcp") as options, world(a=options) as around:
         phone, chats = Phone(), Chats()
         a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
         await a.register()
@@ -98,7 +148,7 @@ async def test_one_side_behind_the_relay(tmp_path: Path) -> None:
 
 
 async def test_wrong_password(tmp_path: Path) -> None:
-    async with relay(tmp_path, False) as options, world(a=options, b=options) as around:
+    async with relay(tmp_path, "tcp") as options, world(a=options, b=options) as around:
         stranger = around.agent(around.a, "c")
         with pytest.raises(RemoteProtocolError) as refusal:
             await stranger.invite(B, Chats())
@@ -106,19 +156,19 @@ async def test_wrong_password(tmp_path: Path) -> None:
         await stranger.close()
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
-async def test_chain_of_two_relays(tmp_path: Path, secure: bool) -> None:
+@by_each_transport
+async def test_chain_of_two_relays(tmp_path: Path, transport: str) -> None:
     # C-RLY-07, C-RLY-02: Use-Path is B C, so our path is C B A, and To-Path begins with B C.
-    async with relay(tmp_path, secure, count=2) as options, world(a=options, b=options) as around:
+    async with relay(tmp_path, transport, count=2) as options, world(a=options, b=options) as around:
         phone, chats = Phone(), Chats()
         a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
         await a.register()
         await b.register()
         chat = await a.invite(B, chats)
         other = phone.open[0]
-        nearest, outer = options["msrp_relays"]
-        for side in (chat, other):
-            assert [uri.port for uri in side.msrp.local_path[:2]] == [outer.port, nearest.port]
+        outer, nearest = chat.msrp.local_path[:2]
+        assert outer.port == options["msrp_relays"][1].port and nearest.port != outer.port
+        assert len(chat.msrp.local_path) == len(other.msrp.local_path) == 3
         # four relays between the two, and REPORTs by all of them (C-RLY-06)
         done = await chat.deliver("hello")
         assert done.state is MessageState.SENT and done.reported

@@ -16,6 +16,7 @@ from sipstack.msrp.relay import (
     RelayClient,
     RelayFailed,
     RelayReady,
+    chain_fault,
     sdp_path,
 )
 from sipstack.msrp.uri import MsrpUri, parse_path
@@ -230,3 +231,20 @@ def test_other_refusal_and_silence() -> None:
 def test_no_relay() -> None:
     with pytest.raises(LocalProtocolError):
         RelayClient([], MsrpUri.parse(OURS), Digest())
+
+
+@pytest.mark.parametrize(
+    ("relays", "fault"),
+    [
+        ("", None),
+        ("msrp://r:1;tcp", None),
+        # C-WS-01: by TLS only, and only from us to the nearest
+        ("msrps://r:443;WS msrps://s:2855;tcp", None),
+        ("msrps://r:1;udp", "neither tcp nor ws"),
+        ("msrp://r:80;ws", "has to be msrps"),
+        ("msrps://s:2855;tcp msrps://r:443;ws", "is not the nearest"),
+    ],
+)
+def test_chains_that_can_be_used(relays: str, fault: str | None) -> None:
+    found = chain_fault([MsrpUri.parse(uri) for uri in relays.split()])
+    assert found is None if fault is None else fault in (found or "")
