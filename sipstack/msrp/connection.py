@@ -239,6 +239,10 @@ class MsrpConnection:
             self._events.append(message)
             self._outbox.wake()
 
+    def note(self, reason: str) -> None:
+        """Make it an event that the peer broke a rule of which it needs no answer (C-BAD-05)."""
+        self._events.append(FaultNoted(reason))
+
     def tell_end(self, stream: IncomingStream, error: Exception | None) -> None:
         """Make the end of ``stream`` an event."""
         if stream.on_end is not None:
@@ -284,9 +288,8 @@ class MsrpConnection:
         """Send one REPORT about a whole message of ``size`` octets to all hops it came by (C-RSP-03)."""
         if self.is_closing or session.connection is not self:
             return
-        report = Report(
-            ids.msrp_transaction_id(), to_path, session.local, message_id, 1, size, size, "000", status, REASONS[status]
-        )
+        transaction_id, comment = ids.msrp_transaction_id(), REASONS.get(status, "")
+        report = Report(transaction_id, to_path, session.local, message_id, 1, size, size, "000", status, comment)
         self._outbox.add_frame(bytes(report))
 
     # Frames

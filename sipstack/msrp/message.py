@@ -39,6 +39,7 @@ class OutgoingMessage:
         "content_type",
         "error",
         "failure_report",
+        "is_control",
         "is_stalled",
         "message_id",
         "on_done",
@@ -68,6 +69,7 @@ class OutgoingMessage:
         start: int = 1,
         success_report: bool = False,
         failure_report: FailureReport = "yes",
+        is_control: bool = False,
         on_done: Callable[[OutgoingMessage], None] | None = None,
         on_progress: Callable[[OutgoingMessage], None] | None = None,
         tag: Any = None,
@@ -83,6 +85,8 @@ class OutgoingMessage:
         self.size = len(body) if source is None else source.size
         self.success_report = success_report
         self.failure_report: FailureReport = failure_report
+        self.is_control = is_control
+        """It is no payload: the direction of the medium does not concern it (C-SES-05)."""
         self.state = MessageState.PENDING
         self.status: int | None = None
         """MSRP code that decided the state; None while pending and where no peer decided anything."""
@@ -199,6 +203,18 @@ class IncomingMessage:
         if code < 300:
             raise LocalProtocolError(f"{code} is not an error code")
         self._answer(code, comment)
+
+    def report_failure(self, code: int) -> None:
+        """Take back an :meth:`accept`: what came behind it failed. The sender may try the message again.
+
+        Report the error ``code`` unless the sender wants no reports of failure (:rfc:`4975#section-7.1.4`).
+        """
+        if code < 300:
+            raise LocalProtocolError(f"{code} is not an error code")
+        self._reception.failed(self)
+        if self.failure_report != "no":
+            chunk, session, connection = self._transactions[-1]
+            connection.send_report(session, chunk.from_path, self.message_id, self.size, code)
 
     def repeated(self, chunk: Chunk, session: MsrpSession, connection: MsrpConnection) -> None:
         """Note that the same message came again; its answer is to be the same."""

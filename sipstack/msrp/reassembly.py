@@ -53,6 +53,7 @@ class Assembly:
 
     __slots__ = (
         "_buffer",
+        "announced",
         "content_type",
         "failure_report",
         "headers",
@@ -67,6 +68,8 @@ class Assembly:
         self.success_report = first.success_report
         self.failure_report = first.failure_report
         self.headers = first.headers
+        self.announced = first.total
+        """Octets of the message as the sender said last; None when it did not."""
         self.length: int | None = None
         """Octets of the message, told by the chunk that ends in ``$`` (C-BR-06)."""
         self.touched = now

@@ -23,6 +23,9 @@ PARTIAL_TIMEOUT = 60.0
 RECENT = 8
 """Messages, each way, whose ids are remembered after they are done: repetitions and late reports refer to them."""
 
+_EXPIRED = 0
+"""Outcome of a message whose sender had stopped for too long: it may only begin again."""
+
 
 class Reception:
     """What has come in on a session; made with its first chunk, as most sessions are idle."""
@@ -42,11 +45,18 @@ class Reception:
         message_id, flag = chunk.message_id, chunk.flag
         known = self._recent.get(message_id)
         if known is not None:
-            if isinstance(known, int):
+            if not isinstance(known, int):
+                if flag:
+                    known.repeated(chunk, self.session, connection)
+                return 0
+            if flag == "#":
+                return 200
+            if known != _EXPIRED:
                 return known if flag or known >= 300 else 0
-            if flag:
-                known.repeated(chunk, self.session, connection)
-            return 0
+            if chunk.start > 1:
+                # What came before is gone: the sender has to learn that it sends in vain (C-BR-11).
+                return 413
+            del self._recent[message_id]
         limit = self.session.max_size
         if chunk.start - 1 + len(chunk.body) > limit or (chunk.total or 0) > limit:
             return self._refuse(message_id, connection, MessageTooLarge("MSRP message", f"exceeds {limit} octets"))
@@ -68,7 +78,7 @@ class Reception:
             return 200
         if partial is not None and now - partial.touched > PARTIAL_TIMEOUT:
             self.expire(message_id, connection)
-            partial = None
+            return self.receive(chunk, connection, now)
         if partial is None:
             begun = self._begin(chunk, connection, now)
             if isinstance(begun, int):
@@ -79,6 +89,10 @@ class Reception:
             partial.add(chunk, now)
         except (SipstackError, OSError) as error:
             return self._refuse(message_id, connection, error)
+        if chunk.total is not None and chunk.total != partial.announced:
+            if partial.announced is not None:
+                connection.note(f"message {message_id} has {chunk.total} octets now, {partial.announced} before")
+            partial.announced = chunk.total
         if self._partials.get(message_id) is not partial:
             # Its owner has just stopped it.
             return self.receive(chunk, connection, now)
@@ -135,6 +149,10 @@ class Reception:
             else:
                 del self._recent[message.message_id]
 
+    def failed(self, message: IncomingMessage) -> None:
+        """Forget that a message was accepted: it may be tried again."""
+        self._recent.pop(message.message_id, None)
+
     def stop(self, stream: IncomingStream, code: int) -> None:
         """Take no more of ``stream``: the answer to what comes of it is ``code``."""
         if self._partials.get(stream.message_id) is stream:
@@ -165,6 +183,7 @@ class Reception:
     def expire(self, message_id: str, connection: MsrpConnection) -> None:
         """Forget an unfinished message of which nothing came for too long."""
         self._drop(message_id, connection, TransactionTimeout("the peer has stopped in the middle of a message"))
+        self._remember(message_id, _EXPIRED)
 
     def _drop(self, message_id: str, connection: MsrpConnection, error: Exception | None) -> None:
         partial = self._partials.pop(message_id, None)

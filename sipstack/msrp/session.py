@@ -39,6 +39,7 @@ class MsrpSession:
         "local",
         "local_uri",
         "max_size",
+        "may_send",
         "on_stream",
         "opened",
         "outstanding",
@@ -71,6 +72,8 @@ class MsrpSession:
         self.relayed = False
         self.remote_max_size: int | None = None
         self.remote_types: tuple[str, ...] | None = None
+        self.may_send = True
+        """The direction of the medium lets us send payload (C-SES-05)."""
         # state
         self.opened = False
         self.closed = False
@@ -149,13 +152,15 @@ class MsrpSession:
         message_id: str | None = None,
         success_report: bool = False,
         failure_report: FailureReport = "yes",
+        is_control: bool = False,
         on_done: Callable[[OutgoingMessage], None] | None = None,
         tag: Any = None,
     ) -> OutgoingMessage:
         """Queue a message and return it; ``on_done`` is called when its state is decided, and again if that changes.
 
         ``content_type`` may have parameters. A message that the peer said it would not take (``max-size``,
-        ``accept-types``, an earlier 415) fails at once with 413 or 415: then ``on_done`` is called in here.
+        ``accept-types``, an earlier 415, a direction of the medium) fails at once with 413, 415 or 403: then
+        ``on_done`` is called in here. ``is_control``: it is a notification or typing status, which no direction stops.
         Behind relays a report of success is asked for in any case.
         Raise :exc:`LocalProtocolError` when the session is closed or an argument can't be written.
         """
@@ -166,6 +171,7 @@ class MsrpSession:
             body,
             success_report=success_report,
             failure_report=failure_report,
+            is_control=is_control,
             on_done=on_done,
             tag=tag,
         )
@@ -268,9 +274,11 @@ class MsrpSession:
         self.settle(message, MessageState.FAILED, None)
 
     def _refusal(self, message: OutgoingMessage) -> int | None:
-        """Return the code with which the peer would answer, as far as it told us (C-BR-13, C-SES-04, C-RSP-09)."""
+        """Return the code with which the peer would answer, as far as it told us (C-BR-13, C-SES-04, -05, C-RSP-09)."""
         if message.content_type is None:
             return None
+        if not self.may_send and not message.is_control:
+            return 403
         if self.remote_max_size is not None and message.size > self.remote_max_size:
             return 413
         if message.content_type == self._welcome or (self.remote_types is None and self._refused_types is None):

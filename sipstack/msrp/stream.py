@@ -53,7 +53,7 @@ class IncomingStream(Assembly):
     ``stream``; its ``size`` says how many octets count, should the sink have got more. Else ``on_end`` is called.
     """
 
-    __slots__ = ("_announced", "_reception", "message_id", "on_end", "sink")
+    __slots__ = ("_reception", "message_id", "on_end", "sink")
 
     def __init__(self, reception: Reception, first: Chunk, now: float) -> None:
         super().__init__(first, now)
@@ -64,7 +64,6 @@ class IncomingStream(Assembly):
         """Called when the message will never be complete: with None if its sender gave it up (``#``), else with the
         reason. Not after :meth:`stop`."""
         self._reception = reception
-        self._announced = first.total
 
     def __repr__(self) -> str:
         return f"<IncomingStream {self.message_id} {self.content_type} {self.received}/{self.total or '*'}>"
@@ -77,7 +76,7 @@ class IncomingStream(Assembly):
     @property
     def total(self) -> int | None:
         """Octets of the whole message: as it ended, before as the sender announced it. None: not known."""
-        return self._announced if self.length is None else self.length
+        return self.announced if self.length is None else self.length
 
     @property
     def received(self) -> int:

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
-from sipstack.errors import MessageTooLarge
+from sipstack.errors import LocalProtocolError, MessageTooLarge
 from sipstack.msrp.chunk import BadRequest, Chunk, MsrpResponse
 from sipstack.msrp.connection import MAX_FAULTS, FaultNoted
+from sipstack.msrp.head import MAX_HEADERS
 from sipstack.msrp.message import MessageState
-from sipstack.msrp.parser import MAX_HEADERS
+from sipstack.msrp.reception import PARTIAL_TIMEOUT
 from sipstack.msrp.uri import MAX_PATH, MsrpUri
 from tests.sipstack.msrp.helpers import OURS, THEIRS, End, answer, frame, frames_of, messages, report, send
 
@@ -204,6 +205,49 @@ def test_200_for_the_peers_message_leaves_amid_an_upload(end: End) -> None:
     assert answers > 10
 
 
+def test_unfinished_message_that_stood_still(end: End) -> None:
+    # C-BR-11: what goes on behind the gap is told so; from its beginning on the message is welcome again.
+    session = end.session()
+    end.receive(send("tid00001", b"abc", byte_range="1-*/9", flag="+"))
+    end.advance(PARTIAL_TIMEOUT + 1)
+    assert session.partial_touched("87652491kzp") is None
+    end.receive(send("tid00002", b"def", byte_range="4-*/9", flag="+"))
+    end.receive(send("tid00003", b"ghi", byte_range="7-9/9"))
+    assert statuses(end) == [200, 413, 413]
+    end.receive(send("tid00004", b"abc", byte_range="1-*/6", flag="+"))
+    (message,) = messages(end.receive(send("tid00005", b"xyz", byte_range="4-6/6")))
+    assert message.body == b"abcxyz"
+
+
+def test_unfinished_message_that_stood_still_goes_on_before_our_timer(end: End) -> None:
+    # C-BR-11
+    end.session()
+    end.receive(send("tid00001", b"abc", byte_range="1-*/6", flag="+"))
+    end.clock.advance(PARTIAL_TIMEOUT + 1)
+    assert end.receive(send("tid00002", b"def", byte_range="4-*/6")) == []
+    assert statuses(end) == [200, 413]
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_abort_of_what_is_gone_already(end: End, refused: bool) -> None:
+    # C-BR-08: "#" is a success whatever it ends.
+    end.session(max_size=100)
+    end.receive(send("tid00001", b"abc", byte_range="1-*/101" if refused else "1-*/9", flag="+"))
+    end.advance(PARTIAL_TIMEOUT + 1)
+    end.receive(send("tid00002", b"d", byte_range="4-*/9", flag="#"))
+    assert statuses(end) == [413 if refused else 200, 200]
+
+
+def test_message_whose_length_changes_is_noted(end: End) -> None:
+    # C-BAD-05
+    end.session()
+    end.receive(send("tid00001", b"abc", byte_range="1-3/*", flag="+"))
+    assert end.receive(send("tid00002", b"def", byte_range="4-6/9", flag="+")) == []
+    noted, message = end.receive(send("tid00003", b"ghij", byte_range="7-10/10"))
+    assert isinstance(noted, FaultNoted) and "10 octets now, 9 before" in noted.reason
+    assert messages([message])[0].body == b"abcdefghij"
+
+
 # Responses
 
 
@@ -300,6 +344,59 @@ def test_session_that_ends_before_the_report(end: End) -> None:
     end.connection.detach(session, end.clock())
     assert session.close() == [message]
     assert message.state is MessageState.UNKNOWN
+
+
+@pytest.mark.parametrize("wish", ["yes", "partial", "no"])
+def test_failure_that_shows_after_the_200(end: End, monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
+    # C-RSP-04: the report names the octets that there really were, and the sender may try again.
+    monkeypatch.setattr("sipstack.ids.msrp_transaction_id", lambda: "k2p0Zq7x")
+    end.session()
+    relayed = f"msrp://relay:1/x;tcp {THEIRS}"
+    wishes = f"Failure-Report: {wish}\n"
+    end.receive(send("tid00001", b"abc", byte_range="1-*/*", by=relayed, extra=wishes, flag="+"))
+    (message,) = messages(end.receive(send("tid00002", b"def", byte_range="4-*/*", by=relayed, extra=wishes)))
+    message.accept()
+    end.output()
+    message.report_failure(408)
+    expected = frame(
+        f"MSRP k2p0Zq7x REPORT\nTo-Path: {relayed}\nFrom-Path: {OURS}\nMessage-ID: 87652491kzp\n"
+        "Byte-Range: 1-6/6\nStatus: 000 408 Request Timeout\n-------k2p0Zq7x$\n"
+    )
+    assert end.output() == (b"" if wish == "no" else expected)
+    assert len(messages(end.receive(send("tid00003", by=relayed)))) == 1
+    with pytest.raises(LocalProtocolError):
+        message.report_failure(200)
+
+
+@pytest.mark.parametrize("status", ["000 413", "000 413 Stop", "000 500", "001 200", "001 413", "999 500"])
+def test_reports_count_like_responses_in_namespace_zero_only(end: End, status: str) -> None:
+    # C-RSP-05: a range that did not arrive ends the session; a refusal of the message does not.
+    session = end.session()
+    session.send(b"x", "text/plain", message_id="reported", on_done=end.on_done)
+    end.output()
+    end.receive(report(status, message_id="reported", byte_range="1-1/1"))
+    code = int(status[4:7])
+    assert end.done == ([("reported", "failed", code)] if status.startswith("000") else [])
+    assert session.closed is (status == "000 500")
+
+
+def test_direction_stops_payload_only(end: End) -> None:
+    # C-SES-05: notifications, typing and reports flow on, and so does a SEND without content.
+    session = end.session(attach=False, remote=None)
+    session.may_send = False
+    early = session.send(b"x", "text/plain", on_done=end.on_done)
+    assert (early.state, early.status) == (MessageState.FAILED, 403)
+    session.may_send = True
+    queued = session.send(b"x", "text/plain", on_done=end.on_done)
+    session.may_send = False
+    session.open((MsrpUri.parse(THEIRS),))
+    assert queued.status == 403
+    end.connection.attach(session)
+    session.send(b"<imdn/>", "message/imdn+xml", is_control=True)
+    session.send_empty()
+    (message,) = messages(end.receive(send(extra="Success-Report: yes\n")))
+    message.accept()
+    assert [type(one).__name__ for one in end.output_frames()] == ["MsrpResponse", "Report", "Chunk", "Chunk"]
 
 
 # Faults
