@@ -11,14 +11,21 @@ from typing import cast
 
 from sipstack.errors import ParseError
 
-from .chunk import IDENT, BadRequest, Chunk, FailureReport, Flag, Frame, MsrpResponse, OtherRequest, Report
+from .chunk import BadRequest, Chunk, FailureReport, Flag, Frame, MsrpResponse, OtherRequest, Report
+from .head import (
+    PLAIN_RESPONSE,
+    PLAIN_SEND,
+    REPORT_WISHES,
+    START,
+    make_chunk,
+    make_report,
+    plain_chunk,
+    plain_response,
+    read_fields,
+)
 
 MAX_START_LINE = 256
 """Octets of a start line (C-FRM-12): two words, an identifier of 32 and a short comment."""
-MAX_LINE = 4096
-"""Characters of a header line (C-FRM-12): ten URIs of 200 with room to spare."""
-MAX_HEADERS = 64
-"""Header lines of a request (C-FRM-12)."""
 MAX_HEAD = 32_768
 """Octets from the start line to the blank line: what is kept in memory for a head that doesn't end."""
 MAX_REPORT_BODY = 10_240
@@ -26,36 +33,7 @@ MAX_REPORT_BODY = 10_240
 MAX_SKIPPED = 1_048_576
 """Octets of the body of a faulty request that are skipped in search of its end-line (C-BAD-04)."""
 
-# req-start = "MSRP" SP transact-id SP method CRLF; resp-start = "MSRP" SP transact-id SP 3DIGIT [SP comment] CRLF
-_START = re.compile(
-    rb"MSRP ([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}) (?:([0-9]{3})(?: ([^\r\n\0]{0,208}))?|([A-Z]{1,64}))\r\n"
-)
-# A whole response as everybody writes it: these two headers, visible ASCII, no body. One expression reads it three
-# times as fast as the general way, which takes whatever does not look like this.
-_PLAIN_RESPONSE = re.compile(
-    rb"MSRP ([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}) ([0-9]{3})(?: ([ -~]{0,208}))?\r\n"
-    rb"To-Path: ([!-~](?:[ -~]{0,4000}[!-~])?)\r\nFrom-Path: ([!-~](?:[ -~]{0,4000}[!-~])?)\r\n-------\1\$\r\n"
-)
-# Byte-Range = range-start "-" range-end "/" total. Eighteen digits: 10^18 octets are enough and fit a machine word.
-_BYTE_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
-# Status = namespace SP status-code [SP comment]; namespace = 3DIGIT
-_STATUS = re.compile(r"([0-9]{3}) ([0-9]{3})(?: (.*))?")
-# hname = ALPHA *token
-_NAME = re.compile(r"[A-Za-z][!#-'*+\-.0-9A-Z^-~]*")
-
-_KNOWN = (
-    "To-Path",
-    "From-Path",
-    "Message-ID",
-    "Byte-Range",
-    "Success-Report",
-    "Failure-Report",
-    "Status",
-    "Content-Type",
-)
-_CANONICAL = {name: name for name in _KNOWN} | {name.lower(): name for name in _KNOWN}
 _FLAGS: dict[bytes, Flag] = {b"$\r\n": "$", b"+\r\n": "+", b"#\r\n": "#"}
-_REPORT_WISHES = {"yes", "no", "partial"}
 
 
 class ChunkParser:
@@ -93,7 +71,9 @@ class ChunkParser:
         while self._position < len(self._data):
             position, mark = self._position, self._mark
             if mark is None:
-                frame = self._read_plain_response() or self._read_head()
+                frame = self._read_plain_response()
+                if frame is None and not self._begin_plain_send():
+                    frame = self._read_head()
             else:
                 frame = self._read_body(mark)
             if frame is not None:
@@ -103,18 +83,27 @@ class ChunkParser:
         return None
 
     def _read_plain_response(self) -> Frame | None:
-        match = _PLAIN_RESPONSE.match(self._data, self._position)
+        match = PLAIN_RESPONSE.match(self._data, self._position)
         if match is None:
             return None
         self._position = match.end()
-        transaction_id, status, comment, to_path, from_path = match.groups()
-        return MsrpResponse(
-            transaction_id.decode(), int(status), (comment or b"").decode(), to_path.decode(), from_path.decode()
-        )
+        return plain_response(match)
+
+    def _begin_plain_send(self) -> bool:
+        """Read the head of a SEND if it is all there and nothing about it is special."""
+        if self._searched > self._position:
+            # The general way has begun with it.
+            return False
+        match = PLAIN_SEND.match(self._data, self._position)
+        frame = None if match is None else plain_chunk(match)
+        if match is None or frame is None or match.end() - self._position > MAX_HEAD:
+            return False
+        self._open_body(frame, b"\r\n-------" + match[1], match.end() - 4)
+        return True
 
     def _read_head(self) -> Frame | None:
         data, position = self._data, self._position
-        start_line = _START.match(data, position)
+        start_line = START.match(data, position)
         if start_line is None:
             self._check_start_line()
             return None
@@ -212,7 +201,7 @@ class ChunkParser:
         except UnicodeDecodeError:
             text = octets.decode(errors="replace")
             fault = fault or "headers are not UTF-8"
-        fields, extra, complaint, over_limit = _read_fields(text)
+        fields, extra, complaint, over_limit = read_fields(text)
         fault = fault or complaint
         to_path, from_path = fields.get("To-Path"), fields.get("From-Path")
         method = start_line[4]
@@ -222,11 +211,11 @@ class ChunkParser:
                 if method is None:
                     comment = (start_line[3] or b"").decode(errors="replace")
                     return MsrpResponse(transaction_id, int(start_line[2]), comment, to_path, from_path, tuple(extra))
-                frame = _report(transaction_id, to_path, from_path, fields)
+                frame = make_report(transaction_id, to_path, from_path, fields)
             self.dropped += frame is None
             return frame
         wish = fields.get("Failure-Report", "yes").lower()
-        failure_report = cast(FailureReport, wish if wish in _REPORT_WISHES else "yes")
+        failure_report = cast(FailureReport, wish if wish in REPORT_WISHES else "yes")
         if not from_path:
             raise ParseError("From-Path", "is missing")
         if to_path is None:
@@ -234,7 +223,7 @@ class ChunkParser:
         elif not fault:
             if method != b"SEND":
                 return OtherRequest(transaction_id, method.decode(), to_path, from_path, failure_report)
-            chunk = _chunk(transaction_id, to_path, from_path, failure_report, fields, extra)
+            chunk = make_chunk(transaction_id, to_path, from_path, failure_report, fields, extra)
             if isinstance(chunk, Chunk):
                 return chunk
             fault = chunk
@@ -251,102 +240,3 @@ def _find_end(data: bytes, mark: bytes, start: int) -> tuple[int, Flag]:
             return end, flag
         end = data.find(mark, end + 1)
     return -1, ""
-
-
-def _read_fields(text: str) -> tuple[dict[str, str], list[tuple[str, str]], str, bool]:
-    """Return the known headers by name, the others in order, what is wrong with them ("" for nothing), and whether
-    that is a limit (C-FRM-12)."""
-    fields: dict[str, str] = {}
-    extra: list[tuple[str, str]] = []
-    fault = ""
-    lines = text.split("\r\n") if text else []
-    over_limit = len(lines) > MAX_HEADERS
-    if over_limit:
-        fault = f"more than {MAX_HEADERS} headers"
-    for line in lines[:MAX_HEADERS]:
-        name, colon, value = line.partition(":")
-        known = _CANONICAL.get(name) or _CANONICAL.get(name.lower())
-        if known is None:
-            if not colon or _NAME.fullmatch(name) is None:
-                fault = fault or f"header {name[:40]!r} is malformed"
-            extra.append((name, value.strip(" \t")))
-        elif known in fields:
-            fault = fault or f"{known} is repeated"
-        else:
-            fields[known] = value.strip(" \t")
-    if len(text) > MAX_LINE and max(map(len, lines)) > MAX_LINE:
-        over_limit = True
-        fault = fault or f"header line exceeds {MAX_LINE} characters"
-    if not fault and (len(lines) < 2 or lines[0][:8].lower() != "to-path:" or lines[1][:10].lower() != "from-path:"):
-        fault = "To-Path and From-Path are not the first two headers"
-    return fields, extra, fault, over_limit
-
-
-def _chunk(
-    transaction_id: str,
-    to_path: str,
-    from_path: str,
-    failure_report: FailureReport,
-    fields: dict[str, str],
-    extra: list[tuple[str, str]],
-) -> Chunk | str:
-    """Return the SEND that these headers make, or what is wrong with it."""
-    message_id = fields.get("Message-ID")
-    if message_id is None or IDENT.fullmatch(message_id) is None:
-        return "Message-ID is missing or malformed"
-    start, end, total = 1, None, None
-    byte_range = fields.get("Byte-Range")
-    if byte_range is not None:
-        parsed = parse_byte_range(byte_range)
-        if parsed is None:
-            return "Byte-Range is malformed"
-        start, end, total = parsed
-    if fields.get("Failure-Report", "yes").lower() not in _REPORT_WISHES:
-        return "Failure-Report is malformed"
-    success_report = fields.get("Success-Report", "no").lower() == "yes"
-    content_type = fields.get("Content-Type")
-    return Chunk(
-        transaction_id,
-        to_path,
-        from_path,
-        message_id,
-        start,
-        end,
-        total,
-        success_report,
-        failure_report,
-        content_type,
-        b"",
-        "$",
-        tuple(extra),
-    )
-
-
-def _report(transaction_id: str, to_path: str, from_path: str, fields: dict[str, str]) -> Report | None:
-    status = _STATUS.fullmatch(fields.get("Status", ""))
-    message_id = fields.get("Message-ID", "")
-    if status is None or IDENT.fullmatch(message_id) is None:
-        return None
-    start = end = total = None
-    if "Byte-Range" in fields:
-        parsed = parse_byte_range(fields["Byte-Range"])
-        if parsed is None:
-            return None
-        start, end, total = parsed
-    comment = status[3] or ""
-    return Report(transaction_id, to_path, from_path, message_id, start, end, total, status[1], int(status[2]), comment)
-
-
-def parse_byte_range(text: str) -> tuple[int, int | None, int | None] | None:
-    """Return start, end and total of a Byte-Range (None for ``*``); None when it is malformed (C-BAD-05)."""
-    match = _BYTE_RANGE.fullmatch(text)
-    if match is None:
-        return None
-    start = int(match[1])
-    end = None if match[2] == "*" else int(match[2])
-    total = None if match[3] == "*" else int(match[3])
-    if start == 0 or (end is not None and end < start and (start, end) != (1, 0)):
-        return None
-    if end is not None and total is not None and end > total:
-        return None
-    return start, end, total

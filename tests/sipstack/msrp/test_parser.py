@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sipstack.errors import ParseError
 from sipstack.msrp.chunk import BadRequest, Chunk, Frame, MsrpResponse, OtherRequest, Report
-from sipstack.msrp.parser import MAX_HEAD, MAX_HEADERS, MAX_SKIPPED, ChunkParser, parse_byte_range
+from sipstack.msrp.head import MAX_HEADERS, parse_byte_range
+from sipstack.msrp.parser import MAX_HEAD, MAX_SKIPPED, ChunkParser
 from tests.sipstack.msrp.helpers import OURS, THEIRS, answer, frame, frames_of, report, send
 from tests.utils import every_chunking
 
@@ -345,3 +346,10 @@ def test_other_methods() -> None:
     octets = send(body=b"x" * 20).replace(b" SEND", b" NICKNAME")
     (other,) = parse(octets)
     assert isinstance(other, OtherRequest) and other.method == "NICKNAME"
+
+
+@given(CHUNKS)
+def test_the_quick_and_the_general_way_read_the_same(chunk: Chunk) -> None:
+    # Header names are compared without regard to case (C-FRM-05): written otherwise, the general way reads them.
+    octets = bytes(chunk)
+    assert frames_of(octets) == frames_of(octets.replace(b"\r\nMessage-ID: ", b"\r\nmessage-id: "))

@@ -1,0 +1,176 @@
+"""What stands above the blank line of a frame: start line and headers (:rfc:`4975#section-9`)."""
+
+from __future__ import annotations
+
+import re
+from typing import cast
+
+from .chunk import IDENT, Chunk, FailureReport, MsrpResponse, Report
+
+MAX_LINE = 4096
+"""Characters of a header line (C-FRM-12): ten URIs of 200 with room to spare."""
+MAX_HEADERS = 64
+"""Header lines of a request (C-FRM-12)."""
+
+# req-start = "MSRP" SP transact-id SP method CRLF; resp-start = "MSRP" SP transact-id SP 3DIGIT [SP comment] CRLF
+START = re.compile(
+    rb"MSRP ([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}) (?:([0-9]{3})(?: ([^\r\n\0]{0,208}))?|([A-Z]{1,64}))\r\n"
+)
+# A whole response and the head of a SEND as everybody writes them: these headers in this order, visible ASCII. One
+# expression reads them several times as fast as the general way, which takes whatever does not look like this.
+_IDENT = rb"([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31})"
+_VALUE = rb"([!-~](?:[ -~]{0,4000}[!-~])?)"
+PLAIN_RESPONSE = re.compile(
+    rb"MSRP " + _IDENT + rb" ([0-9]{3})(?: ([ -~]{0,208}))?\r\n"
+    rb"To-Path: " + _VALUE + rb"\r\nFrom-Path: " + _VALUE + rb"\r\n-------\1\$\r\n"
+)
+PLAIN_SEND = re.compile(
+    rb"MSRP " + _IDENT + rb" SEND\r\nTo-Path: " + _VALUE + rb"\r\nFrom-Path: " + _VALUE + rb"\r\n"
+    rb"Message-ID: " + _IDENT + rb"\r\nByte-Range: ([0-9]{1,18}-(?:[0-9]{1,18}|\*)/(?:[0-9]{1,18}|\*))\r\n"
+    rb"(?:Success-Report: (yes|no)\r\n)?(?:Failure-Report: (yes|no|partial)\r\n)?"
+    rb"Content-Type: " + _VALUE + rb"\r\n\r\n"
+)
+# Byte-Range = range-start "-" range-end "/" total. Eighteen digits: 10^18 octets are enough and fit a machine word.
+_BYTE_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
+# Status = namespace SP status-code [SP comment]; namespace = 3DIGIT
+_STATUS = re.compile(r"([0-9]{3}) ([0-9]{3})(?: (.*))?")
+# hname = ALPHA *token
+_NAME = re.compile(r"[A-Za-z][!#-'*+\-.0-9A-Z^-~]*")
+
+_KNOWN = (
+    "To-Path",
+    "From-Path",
+    "Message-ID",
+    "Byte-Range",
+    "Success-Report",
+    "Failure-Report",
+    "Status",
+    "Content-Type",
+)
+_CANONICAL = {name: name for name in _KNOWN} | {name.lower(): name for name in _KNOWN}
+REPORT_WISHES = {"yes", "no", "partial"}
+
+
+def plain_response(match: re.Match[bytes]) -> MsrpResponse:
+    """Return the response that :data:`PLAIN_RESPONSE` has matched."""
+    transaction_id, status, comment, to_path, from_path = match.groups()
+    return MsrpResponse(
+        transaction_id.decode(), int(status), (comment or b"").decode(), to_path.decode(), from_path.decode()
+    )
+
+
+def plain_chunk(match: re.Match[bytes]) -> Chunk | None:
+    """Return the SEND, without its body, whose head :data:`PLAIN_SEND` has matched; None when its range is wrong."""
+    transaction_id, to_path, from_path, message_id, byte_range, success, failure, content_type = match.groups()
+    parsed = parse_byte_range(byte_range.decode())
+    if parsed is None:
+        return None
+    return Chunk(
+        transaction_id.decode(),
+        to_path.decode(),
+        from_path.decode(),
+        message_id.decode(),
+        *parsed,
+        success == b"yes",
+        "yes" if failure is None else cast(FailureReport, failure.decode()),
+        content_type.decode(),
+    )
+
+
+def read_fields(text: str) -> tuple[dict[str, str], list[tuple[str, str]], str, bool]:
+    """Return the known headers by name, the others in order, what is wrong with them ("" for nothing), and whether
+    that is a limit (C-FRM-12)."""
+    fields: dict[str, str] = {}
+    extra: list[tuple[str, str]] = []
+    fault = ""
+    lines = text.split("\r\n") if text else []
+    over_limit = len(lines) > MAX_HEADERS
+    if over_limit:
+        fault = f"more than {MAX_HEADERS} headers"
+    for line in lines[:MAX_HEADERS]:
+        name, colon, value = line.partition(":")
+        known = _CANONICAL.get(name) or _CANONICAL.get(name.lower())
+        if known is None:
+            if not colon or _NAME.fullmatch(name) is None:
+                fault = fault or f"header {name[:40]!r} is malformed"
+            extra.append((name, value.strip(" \t")))
+        elif known in fields:
+            fault = fault or f"{known} is repeated"
+        else:
+            fields[known] = value.strip(" \t")
+    if len(text) > MAX_LINE and max(map(len, lines)) > MAX_LINE:
+        over_limit = True
+        fault = fault or f"header line exceeds {MAX_LINE} characters"
+    if not fault and (len(lines) < 2 or lines[0][:8].lower() != "to-path:" or lines[1][:10].lower() != "from-path:"):
+        fault = "To-Path and From-Path are not the first two headers"
+    return fields, extra, fault, over_limit
+
+
+def make_chunk(
+    transaction_id: str,
+    to_path: str,
+    from_path: str,
+    failure_report: FailureReport,
+    fields: dict[str, str],
+    extra: list[tuple[str, str]],
+) -> Chunk | str:
+    """Return the SEND that these headers make, or what is wrong with it."""
+    message_id = fields.get("Message-ID")
+    if message_id is None or IDENT.fullmatch(message_id) is None:
+        return "Message-ID is missing or malformed"
+    start, end, total = 1, None, None
+    byte_range = fields.get("Byte-Range")
+    if byte_range is not None:
+        parsed = parse_byte_range(byte_range)
+        if parsed is None:
+            return "Byte-Range is malformed"
+        start, end, total = parsed
+    if fields.get("Failure-Report", "yes").lower() not in REPORT_WISHES:
+        return "Failure-Report is malformed"
+    success_report = fields.get("Success-Report", "no").lower() == "yes"
+    content_type = fields.get("Content-Type")
+    return Chunk(
+        transaction_id,
+        to_path,
+        from_path,
+        message_id,
+        start,
+        end,
+        total,
+        success_report,
+        failure_report,
+        content_type,
+        b"",
+        "$",
+        tuple(extra),
+    )
+
+
+def make_report(transaction_id: str, to_path: str, from_path: str, fields: dict[str, str]) -> Report | None:
+    status = _STATUS.fullmatch(fields.get("Status", ""))
+    message_id = fields.get("Message-ID", "")
+    if status is None or IDENT.fullmatch(message_id) is None:
+        return None
+    start = end = total = None
+    if "Byte-Range" in fields:
+        parsed = parse_byte_range(fields["Byte-Range"])
+        if parsed is None:
+            return None
+        start, end, total = parsed
+    comment = status[3] or ""
+    return Report(transaction_id, to_path, from_path, message_id, start, end, total, status[1], int(status[2]), comment)
+
+
+def parse_byte_range(text: str) -> tuple[int, int | None, int | None] | None:
+    """Return start, end and total of a Byte-Range (None for ``*``); None when it is malformed (C-BAD-05)."""
+    match = _BYTE_RANGE.fullmatch(text)
+    if match is None:
+        return None
+    start = int(match[1])
+    end = None if match[2] == "*" else int(match[2])
+    total = None if match[3] == "*" else int(match[3])
+    if start == 0 or (end is not None and end < start and (start, end) != (1, 0)):
+        return None
+    if end is not None and total is not None and end > total:
+        return None
+    return start, end, total
