@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import correlation
 from gateway.arrivals import Arrival
+from gateway.asked import Asked
 from gateway.composing import Composing
 from gateway.outgoing import Outgoing
+from gateway.pager import Pager, pages_only
 from gateway.receipts import Receipts
 from gateway.services import Conflict, ServiceError, TooLarge
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception
 from sipstack.errors import LocalProtocolError, RemoteProtocolError, SipstackError
-from sipstack.im.imdn import Imdn, ImdnRequest, is_notification_type
+from sipstack.im.imdn import Imdn, is_notification_type
 from sipstack.im.iscomposing import IsComposing, is_composing_type
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
@@ -46,6 +48,7 @@ class Conversation(ChatHandler):
         "_composing",
         "_opening",
         "_others",
+        "_pager",
         "_receipts",
         "_seen",
         "_storing",
@@ -69,6 +72,7 @@ class Conversation(ChatHandler):
         """Messages whose commit is awaited, by Message-ID, with those that repeat them."""
         self._composing: Composing | None = None
         self._receipts: Receipts | None = None
+        self._pager: Pager | None = None
 
     @property
     def open_chats(self) -> int:
@@ -78,12 +82,18 @@ class Conversation(ChatHandler):
     # outgoing
 
     def send(self, outgoing: Outgoing) -> None:
-        """Send on the open chat, or queue and open one."""
+        """Send on the open chat; else as a page where that is the way to this inviter, or queue and open a chat."""
         if self._composing is not None:
             self._composing.content_sent()
         if self.chat is not None and not self._waiting:
             self._transmit(self.chat, outgoing)
-            return
+        elif self._opening is None and (self._pager.is_first_choice if self._pager is not None else pages_only(self)):
+            self.pager.send(outgoing)
+        else:
+            self.open_for(outgoing)
+
+    def open_for(self, outgoing: Outgoing) -> None:
+        """Queue a message and open a chat for it."""
         if self._waiting is None:
             self._waiting = deque()
         if len(self._waiting) >= WAITING_LIMIT:
@@ -118,6 +128,11 @@ class Conversation(ChatHandler):
         except ServiceError as error:
             self._fail(error)
         except (SipstackError, OSError, TimeoutError) as error:
+            if self.pager.takes_over(error):
+                waiting, self._waiting = self._waiting, None
+                for outgoing in waiting or ():
+                    self.pager.send(outgoing)
+                return
             log.info("%s: no chat with %s: %s", self.guest.account, self.relation.sip, error)
             self._fail(from_exception(error))
         else:
@@ -132,6 +147,8 @@ class Conversation(ChatHandler):
 
     def adopt(self, chat: ChatSession) -> None:
         """Use a chat that was opened by either side, and send what waits for one."""
+        if self._pager is not None:
+            self._pager.chat_is_up()
         if self.chat is not None:
             self._others = [*(self._others or ()), self.chat]
         self.chat = chat
@@ -150,11 +167,20 @@ class Conversation(ChatHandler):
         for waiting in self._waiting or ():
             if waiting.entry.id == message_id:
                 return waiting
+        if self._pager is not None and (paged := self._pager.find(message_id)) is not None:
+            return paged
         for chat in (self.chat, *(self._others or ())):
             message = chat.find_message(message_id) if chat is not None else None
             if message is not None and isinstance(message.tag, Outgoing):
                 return message.tag
         return None
+
+    @property
+    def pager(self) -> Pager:
+        """Return what sends messages where there are no chats, made on first use."""
+        if self._pager is None:
+            self._pager = Pager(self)
+        return self._pager
 
     # typing and receipts
 
@@ -178,7 +204,7 @@ class Conversation(ChatHandler):
         """Take what the inviter wrote."""
         self.take(message)
 
-    def take(self, message: Arrival) -> None:
+    def take(self, message: Arrival, conversation_id: str = "") -> None:
         """Store a message of the inviter; the answer follows the commit."""
         if message.content_type != PLAIN_TEXT and self._take_status(message):
             return
@@ -195,7 +221,7 @@ class Conversation(ChatHandler):
         if self._storing is None:
             self._storing = {}
         self._storing[message.message_id] = [message]
-        asked = ImdnRequest.of(message.cpim)
+        asked = Asked.in_(message.cpim, conversation_id)
         if self._composing is not None:
             self._composing.content_received()
 
@@ -212,9 +238,10 @@ class Conversation(ChatHandler):
                 self.remember(message.message_id)
                 self.guest.feed.publish(entry)
                 if asked is not None:
-                    self.receipts.stored(asked)
+                    self.receipts.stored(entry, asked)
 
-        self.guest.store_incoming(self.relation, message.message_id, message.content_type, message.body, stored)
+        wanted = asked.text() if asked is not None else ""
+        self.guest.store_incoming(self.relation, message.message_id, message.content_type, message.body, wanted, stored)
 
     def _take_status(self, message: Arrival) -> bool:
         """Take what is no message of the conversation but tells of one; return False where it is none of these."""
@@ -260,6 +287,10 @@ class Conversation(ChatHandler):
             await asyncio.gather(self._opening, return_exceptions=True)
             self._opening = None
         self._fail(_ended())  # for a task that was cancelled before it had begun
+        if self._pager is not None:
+            await self._pager.close(over=over)
+        if self._receipts is not None and over:
+            await self._receipts.end()
         chats: list[Any] = [*(self._others or ()), *([self.chat] if self.chat else ())]
         self.chat = self._others = None
         await asyncio.gather(*(chat.close(reason) for chat in chats), return_exceptions=True)

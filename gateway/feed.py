@@ -35,6 +35,7 @@ class GuestFeed:
         "_shown",
         "_store",
         "cursor",
+        "fetched",
         "last_seen",
         "unread_bytes",
         "unread_count",
@@ -51,6 +52,8 @@ class GuestFeed:
         self.cursor = cursor
         """Cursor of the newest event, stored or about to be."""
         self._committed = cursor
+        self.fetched = cursor
+        """Cursor of the newest event that a client was handed; of earlier processes nothing is known."""
         self.last_seen = time.monotonic()
         """When the guest's client was last heard of, monotonic seconds."""
         self._listeners: tuple[Listener, ...] = ()
@@ -114,6 +117,7 @@ class GuestFeed:
         """Hand a committed entry to the open streams, made once for all of them."""
         self._committed = entry.cursor
         if self._listeners:
+            self.fetched = entry.cursor
             event = self._event(entry)
             for listener in self._listeners:
                 listener(event)
@@ -141,6 +145,7 @@ class GuestFeed:
             if entries is None:
                 return None
             self.showing(entries)
+        self.fetched = max(self.fetched, entries[-1].cursor if entries else after)
         if len(entries) < limit:
             self.unread_count = self.unread_bytes = 0
         return [self._event(entry) for entry in entries]

@@ -195,8 +195,8 @@ class GuestSession(AgentHandler):
         if changed:
             self.feed.announce("receipt", entry.uid, receipt_body(entry.id, "displayed", entry.uid, None))
         relation = self.relations.get(entry.uid)
-        if relation is not None and relation.conversation is not None:
-            relation.conversation.receipts.displayed(entry.id)
+        if changed and entry.asked and relation is not None:
+            self.conversation(relation).receipts.displayed(entry)
 
     # incoming messages
 
@@ -217,10 +217,12 @@ class GuestSession(AgentHandler):
         message_id: str,
         content_type: str,
         body: bytes,
+        asked: str,
         done: Callable[[Entry, Exception | None], None],
     ) -> None:
-        """Store a message of an inviter; ``done`` is called after the commit."""
+        """Store a message of an inviter, with what they want to be told of it; ``done`` is called after the commit."""
         entry = self.feed.incoming(relation.uid, message_id, text_of(body), content_type)
+        entry.asked = asked
         self.feed.store_incoming(entry, len(body), done)
 
     # sipstack.net.useragent.AgentHandler
@@ -285,7 +287,7 @@ class GuestSession(AgentHandler):
         except RemoteProtocolError as error:
             page.reject(error.status)
         else:
-            self.conversation(relation).take(arrival)
+            self.conversation(relation).take(arrival, page.conversation_id)
 
     # the core
 
@@ -343,6 +345,8 @@ class GuestSession(AgentHandler):
         with self.feed.reading(), refusals():
             entries = await self.guests.store.conversation(self.account_id, uid, before, limit)
             self.feed.showing(entries)
+        if entries:
+            self.feed.fetched = max(self.feed.fetched, entries[-1].cursor)
         views = [
             message_view(entry, self.account, relation.sip)
             for entry in entries

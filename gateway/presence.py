@@ -65,6 +65,12 @@ class Presence:
             self._arm(watch)  # the last one who watched had left while we asked
         return status
 
+    def known(self, sip: str) -> PeerStatus | None:
+        """Return what an inviter's device said last, as long as somebody watches; None where nothing is known."""
+        watch = self._watches.get(sip)
+        status = watch.status if watch is not None else None
+        return status if status is not None and status.is_knowledge else None
+
     def leave(self, guest: GuestSession, sip: str) -> None:
         """Stop watching an inviter for this guest; the last one ends the probes."""
         watch = self._watches.get(sip)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
-from gateway.storage.store import StoreError
+from gateway.asked import Asked
+from gateway.storage.store import Entry, StoreError
 from gateway.views import receipt_body
-from sipstack.errors import SipstackError
-from sipstack.im.cpim import CpimTemplate
-from sipstack.im.imdn import Imdn, ImdnRequest
+from sipstack.errors import ParseError, SipstackError
+from sipstack.im.cpim import CpimAddress, CpimTemplate
+from sipstack.im.imdn import Imdn
 from sipstack.net.notices import CPIM, send_notification, wrap_notification
 from sipstack.sip.uri import Uri
 from translators.from_msrp import state_of
@@ -19,8 +23,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rcsgw.chat")
 
-ASKED_LIMIT = 256
-"""Messages of one inviter of which the guest's reading is still to be told; of older ones it is not."""
+END_TIMEOUT = 2.0
+"""Seconds that the end of a relation waits until its inviter has heard what was not delivered."""
+
+UNFETCHED_LIMIT = 256
+"""Messages of one inviter whose sender wants to hear of a failure alone, until the guest's client has fetched them."""
 
 EARLIER = {
     "delivered": ("pending", "sent", "unknown"),
@@ -33,12 +40,12 @@ EARLIER = {
 class Receipts:
     """The notifications of one conversation, both ways."""
 
-    __slots__ = ("_asked", "_conversation")
+    __slots__ = ("_conversation", "_unfetched")
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._asked: dict[str, ImdnRequest] = {}
-        """Stored messages whose sender wants to know when the guest sees them."""
+        self._unfetched: deque[tuple[int, Asked]] | None = None
+        """Cursors of messages that were acknowledged, and whose failure would still be news."""
 
     # about the guest's messages
 
@@ -46,6 +53,7 @@ class Receipts:
         """Take what the inviter's device says; it counts for messages to this inviter only (D-IMD-10)."""
         state = state_of(notification)
         if state is None:
+            log.debug("%s says %s", self._conversation.relation.sip, notification)
             return
         outgoing = self._conversation.find_outgoing(notification.message_id)
         if outgoing is not None:
@@ -69,38 +77,73 @@ class Receipts:
 
     # about the inviter's messages
 
-    def stored(self, asked: ImdnRequest) -> None:
+    def stored(self, entry: Entry, asked: Asked) -> None:
         """Answer that a message is delivered: it is committed. Its display is told later, if that was asked for."""
-        if asked.displayed() is not None:
-            self._asked[asked.message_id] = asked
-            if len(self._asked) > ASKED_LIMIT:
-                del self._asked[next(iter(self._asked))]
-        delivered = asked.delivered()
+        request = asked.request
+        delivered = request.delivered()
         if delivered is not None:
             self._send(delivered, asked)
+        elif request.failed() is not None and entry.cursor > self._conversation.guest.feed.fetched:
+            if self._unfetched is None:
+                self._unfetched = deque(maxlen=UNFETCHED_LIMIT)
+            self._unfetched.append((entry.cursor, asked))
 
-    def displayed(self, message_id: str) -> None:
-        """Tell, once, that the guest has seen a message."""
-        asked = self._asked.pop(message_id, None)
-        displayed = asked.displayed() if asked is not None else None
+    def displayed(self, entry: Entry) -> None:
+        """Tell that the guest has seen a message; the caller sees to it that this is said once."""
+        asked = Asked.of(entry)
+        displayed = asked.request.displayed() if asked is not None else None
         if asked is not None and displayed is not None:
             self._send(displayed, asked)
 
-    def _send(self, notification: Imdn, asked: ImdnRequest) -> None:
+    async def end(self) -> None:
+        """Tell, before the relation ends, what the guest will never get although it was acknowledged (D-IMD-07).
+
+        Whoever asked for positive-delivery was told at the commit: a second word of the same kind is not allowed
+        (D-IMD-06). What was fetched is not known from before a restart, so of older messages nothing is said.
+        """
+        unfetched, self._unfetched = self._unfetched, None
+        fetched = self._conversation.guest.feed.fetched
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_TIMEOUT):
+                for cursor, asked in unfetched or ():
+                    failed = asked.request.failed()
+                    if cursor > fetched and failed is not None and not self._on_chat(failed, asked):
+                        await self._page(failed, asked)
+
+    def _send(self, notification: Imdn, asked: Asked) -> None:
         """Send on the chat, by SIP MESSAGE where none is open (D-IMD-11)."""
-        chat = self._conversation.chat
-        if chat is None or send_notification(chat, notification, asked.headers) is None:
+        if not self._on_chat(notification, asked):
             _ = self._conversation.guest.guests.spawn(self._page(notification, asked))
 
-    async def _page(self, notification: Imdn, asked: ImdnRequest) -> None:
+    def _on_chat(self, notification: Imdn, asked: Asked) -> bool:
+        chat = self._conversation.chat
+        return chat is not None and send_notification(chat, notification, asked.request.headers) is not None
+
+    async def _page(self, notification: Imdn, asked: Asked) -> None:
         guest, peer = self._conversation.guest, self._conversation.relation.sip
         agent = guest.agent
         template = CpimTemplate(guest.account, peer)
+        headers = [("Conversation-ID", asked.conversation_id)] if asked.conversation_id else []
         try:
-            body = wrap_notification(template, notification, agent.endpoint.date(), asked.headers)
-            response = await agent.message(Uri.parse(peer), body, CPIM)
+            body = wrap_notification(template, notification, agent.endpoint.date(), asked.request.headers)
+            response = await agent.message(way_back(asked, Uri.parse(peer)), body, CPIM, headers=headers)
         except (SipstackError, OSError) as error:
             log.info("%s: notification to %s is lost: %s", guest.account, peer, error)
         else:
             if not response.is_success:
                 log.info("%s: notification to %s is refused: %s", guest.account, peer, response.status)
+
+
+def way_back(asked: Asked, sender: Uri) -> Uri:
+    """Return where a notification goes by SIP: the top IMDN-Route, else whoever sent the message (D-IMD-09).
+
+    A route that SIP cannot follow is passed over; the headers still tell it to who comes next.
+    """
+    if asked.request.routes:
+        try:
+            top = Uri.parse(CpimAddress.parse(asked.request.routes[0]).uri)
+        except ParseError:
+            return sender
+        if top.is_sip:
+            return top
+    return sender

@@ -14,8 +14,13 @@ _STATES: dict[tuple[str, Disposition], MessageState] = {
     ("delivery", Disposition.FAILED): "failed",
     ("delivery", Disposition.ERROR): "failed",
     ("display", Disposition.DISPLAYED): "displayed",
+    ("display", Disposition.FORBIDDEN): "delivered",
+    ("display", Disposition.ERROR): "delivered",
 }
-"""D-IMD-14. What is forbidden, stored or processed on its way leaves the state as it is."""
+"""D-IMD-14. Only the recipient can say something about display, so whoever refuses or fails to do so has the message
+(:rfc:`5438#section-5.3`). A delivery notification that is forbidden may be an intermediary's word (§5.1), as all of
+processing is (D-IMD-08): both leave the state as it is.
+"""
 
 _REASONS = {
     200: "OK",

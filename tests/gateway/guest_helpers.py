@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 from gateway.guest import GuestSession
@@ -58,6 +59,13 @@ def refusal(status: int) -> RequestFailed:
     headers = [("Via", "SIP/2.0/TCP x"), ("From", "<sip:b@cc.com>;tag=1"), ("To", "<sip:a@cc.com>")]
     request = Request("INVITE", "sip:a@cc.com", [*headers, ("Call-ID", "1"), ("CSeq", "1 INVITE")])
     return RequestFailed(Response.for_request(request, status, to_tag="2"))
+
+
+def answer(status: int) -> Response:
+    """Return a final response."""
+    response = refusal(status).response
+    assert isinstance(response, Response)
+    return response
 
 
 class FakeStore:
@@ -216,6 +224,17 @@ class FakeChat:
         await asyncio.sleep(0)
 
 
+@dataclass
+class SentPage:
+    """A SIP MESSAGE of the guest; set ``answer`` to let it go on."""
+
+    target: str
+    body: bytes
+    content_type: str
+    headers: dict[str, str]
+    answer: asyncio.Future[Response]
+
+
 class FakeAgent:
     """A user agent: ``registering`` and ``inviting`` hold back what comes of it, ``failure`` lets it fail."""
 
@@ -234,6 +253,21 @@ class FakeAgent:
         self.chat_answer: tuple[MessageState, int | None] | None = (MessageState.SENT, 200)
         self.closed: list[float] = []
         self.leaving: asyncio.Event | None = None
+        self.endpoint = SimpleNamespace(date=lambda: "2026-11-22T10:15:31Z")
+        self.pages: list[SentPage] = []
+        self.answer_page: Callable[[SentPage], int | Exception | None] = lambda page: 200
+        """Returns the status of the answer to a SIP MESSAGE, what it fails with, or None: the test answers it."""
+
+    async def message(
+        self, uri: Uri, body: bytes, content_type: str, *, headers: Iterable[tuple[str, str]] = ()
+    ) -> Response:
+        page = SentPage(str(uri), body, content_type, dict(headers), asyncio.get_running_loop().create_future())
+        self.pages.append(page)
+        await asyncio.sleep(0)
+        outcome = self.answer_page(page)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return await page.answer if outcome is None else answer(outcome)
 
     async def register(self) -> None:
         self.registers += 1

@@ -451,6 +451,7 @@ class FakePage:
 
     content_type = "text/plain"
     body = b"hello"
+    conversation_id = ""
 
     def __init__(self, *asserted: str) -> None:
         self.asserted = tuple(map(Uri.parse, asserted))

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from gateway.asked import Asked
 from gateway.composing import Composing
 from gateway.guest import GuestSession
+from gateway.receipts import way_back
 from gateway.services import NotFound
-from sipstack.im.cpim import CpimMessage, CpimTemplate
-from sipstack.im.imdn import CONTENT_TYPE, RCS_REQUEST, Disposition, Imdn
+from gateway.storage.store import Store
+from sipstack.im.cpim import IMDN, CpimMessage, CpimTemplate
+from sipstack.im.imdn import CONTENT_TYPE, RCS_REQUEST, Disposition, Imdn, ImdnRequest
 from sipstack.im.iscomposing import CONTENT_TYPE as COMPOSING
 from sipstack.im.iscomposing import ComposingState, IsComposing
-from sipstack.msrp.message import MessageState
+from sipstack.msrp.message import IncomingMessage, MessageState
+from sipstack.net.chatmessage import ChatMessage
+from sipstack.sip.uri import Uri
 from tests.gateway.guest_helpers import (
+    FakeAgent,
     FakeIncoming,
     House,
+    SentPage,
     deliver,
     listen,
     relation,
@@ -51,10 +57,10 @@ def told(id: str, state: str) -> FakeIncoming:
     return FakeIncoming(body.decode(), "n1", CONTENT_TYPE)
 
 
-def asking(text: str = "hello", id: str = "m1") -> FakeIncoming:
+def asking(*headers: tuple[str, str], id: str = "m1") -> FakeIncoming:
     """Return a message of an inviter who wants to know what becomes of it."""
-    template = CpimTemplate("sip:a@cc.com", "sip:b@cc.com", headers=[RCS_REQUEST])
-    octets = template.render("text/plain", text.encode(), datetime="2026-11-22T10:15:30Z", message_id=id)
+    template = CpimTemplate("sip:a@cc.com", "sip:b@cc.com", headers=headers or [RCS_REQUEST])
+    octets = template.render("text/plain", b"hello", datetime="2026-11-22T10:15:30Z", message_id=id)
     return FakeIncoming(octets.decode(), "msrp1", "message/cpim")
 
 
@@ -72,16 +78,23 @@ class Paging:
     """Takes the SIP MESSAGEs of a guest's user agent."""
 
     def __init__(self, guest: GuestSession) -> None:
-        self.sent: list[CpimMessage] = []
-        agent = cast(Any, guest.agent)
-        agent.endpoint = SimpleNamespace(date=lambda: "2026-11-22T10:15:31Z")
-        agent.message = self.message
+        self._agent = cast(FakeAgent, guest.agent)
+        self._agent.answer_page = self._answer
         self.status = 200
 
-    async def message(self, uri: object, body: bytes, content_type: str) -> object:
-        assert (str(uri), content_type) == ("sip:a@cc.com", "message/cpim")
-        self.sent.append(CpimMessage.parse(body))
-        return SimpleNamespace(is_success=self.status == 200, status=self.status)
+    def _answer(self, page: SentPage) -> int:
+        assert page.content_type == "message/cpim"
+        return self.status
+
+    @property
+    def sent(self) -> list[CpimMessage]:
+        """What was sent, out of its SIP."""
+        return [CpimMessage.parse(page.body) for page in self._agent.pages]
+
+    @property
+    def pages(self) -> list[SentPage]:
+        """What was sent, as it was."""
+        return self._agent.pages
 
     def said(self) -> list[tuple[str, str]]:
         """Return id and disposition of each notification."""
@@ -96,7 +109,7 @@ async def test_states_go_up_only(house: House, guest: GuestSession) -> None:
     heard = listen(guest)
     id = (await send(guest, "hello")).id
     assert house.agent.chats[0].sent[0].notify
-    for state in ("delivered", "displayed", "delivered", "failed", "forbidden"):
+    for state in ("forbidden", "delivered", "displayed", "delivered", "failed", "error", "forbidden"):
         assert deliver(guest, told(id, state)).answer == 200
         await turns()
     assert reported(heard) == [(id, "delivered"), (id, "displayed")]
@@ -241,16 +254,83 @@ async def test_a_notification_that_is_refused_is_no_error(house: House, guest: G
     assert len(paging.sent) == 1
 
 
-async def test_only_so_many_wait_to_be_seen(guest: GuestSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.receipts.ASKED_LIMIT", 2)
+async def test_displayed_is_told_after_a_restart(house: House, guest: GuestSession) -> None:
+    """What senders asked for is kept beside their messages; the process that stored them told of the delivery."""
+    deliver(guest, asking())
+    await turns()
+    await house.guests.close(1)
+    again = House()
+    again.store, again.guests.store = house.store, cast(Store, house.store)
+    again.lifecycle.cursor = max(house.store.rows)
+    guest = await again.login()
+    paging = Paging(guest)
+    for _ in range(2):
+        await guest.receipt(ReceiptRequest(id="m1"))
+    await turns()
+    assert paging.said() == [("m1", "displayed")]
+    assert paging.sent[0].datetime == "2026-11-22T10:15:31Z"
+    assert Imdn.parse(paging.sent[0].content).datetime == "2026-11-22T10:15:30Z"
+
+
+NEGATIVE = ("imdn.Disposition-Notification", "negative-delivery")
+
+
+async def test_what_is_never_fetched_has_failed(house: House, guest: GuestSession) -> None:
+    # D-IMD-07: a 2xx was given earlier, and the delivery failed later
     paging = Paging(guest)
     for number in range(3):
-        deliver(guest, asking(id=f"m{number}"))
+        deliver(guest, asking(NEGATIVE, id=f"m{number}"))
+        if number == 0:
+            await turns()
+            assert len(await guest.feed.read(0) or ()) == 1
+    deliver(guest, asking(id="m3"))
     await turns()
-    for number in range(3):
-        await guest.receipt(ReceiptRequest(id=f"m{number}"))
+    assert paging.said() == [("m3", "delivered")], "success was not asked for"
+    await guest.receipt(ReceiptRequest(id="m1"))
+    await guest.end_relation("a", "expired")
     await turns()
-    assert [item for item in paging.said() if item[1] == "displayed"] == [("m1", "displayed"), ("m2", "displayed")]
+    # D-IMD-06: nothing more about m3, which was delivered; m0 was fetched
+    assert paging.said() == [("m3", "delivered"), ("m1", "failed"), ("m2", "failed")]
+
+
+async def test_what_somebody_listens_to_is_fetched(house: House, guest: GuestSession) -> None:
+    paging = Paging(guest)
+    listen(guest)
+    deliver(guest, asking(NEGATIVE))
+    await turns()
+    await guest.close("logout", final=True)
+    assert paging.sent == []
+
+
+async def test_a_page_gives_its_conversation_back(house: House, guest: GuestSession) -> None:
+    # B-PGR-04, D-IMD-09: the same Conversation-ID, by the top of the recorded route
+    paging = Paging(guest)
+    routes = [("imdn.IMDN-Record-Route", "<sip:store@cc.com>"), ("imdn.IMDN-Record-Route", "<im:far@x>")]
+    message = asking(RCS_REQUEST, *routes, ("imdn.Original-To", "<tel:+15550101>"))
+    arrival = ChatMessage(cast(IncomingMessage, message))
+    guest.conversation(guest.relations["a"]).take(arrival, "conversation-1")
+    await turns()
+    (page,) = paging.pages
+    assert (page.target, page.headers) == ("sip:store@cc.com", {"Conversation-ID": "conversation-1"})
+    (sent,) = paging.sent
+    assert [header.value for header in sent.headers if header.name == "IMDN-Route"] == [
+        "<sip:store@cc.com>",
+        "<im:far@x>",
+    ]
+    assert sent.get("IMDN-Record-Route", IMDN) is None and sent.get("Disposition-Notification", IMDN) is None
+    assert Imdn.parse(sent.content).original_recipient_uri == "tel:+15550101"
+    await guest.receipt(ReceiptRequest(id="m1"))
+    await turns()
+    assert paging.pages[1].headers == {"Conversation-ID": "conversation-1"} and len(paging.sent[1].headers) == 7
+
+
+@pytest.mark.parametrize(
+    ("route", "target"), [("<im:far@x>", "sip:a@cc.com"), ("nonsense", "sip:a@cc.com"), ("Proxy <sip:p@x>", "sip:p@x")]
+)
+def test_the_way_back(route: str, target: str) -> None:
+    # D-IMD-09
+    request = ImdnRequest("m1", frozenset({"display"}), routes=(route,))
+    assert str(way_back(Asked(request), Uri.parse("sip:a@cc.com"))) == target
 
 
 # typing

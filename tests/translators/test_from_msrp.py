@@ -22,8 +22,14 @@ def test_cause() -> None:
         (Imdn("m", "delivery", Disposition.ERROR), "failed"),
         (Imdn("m", "delivery", Disposition.FORBIDDEN), None),
         (Imdn("m", "display", Disposition.DISPLAYED), "displayed"),
-        (Imdn("m", "display", Disposition.ERROR), None),
+        (Imdn("m", "display", Disposition.FORBIDDEN), "delivered"),
+        (Imdn("m", "display", Disposition.ERROR), "delivered"),
+        (Imdn("m", "display", Disposition.UNKNOWN), None),
+        # D-IMD-08: what intermediaries say of their processing is no state of ours
+        (Imdn("m", "processing", Disposition.PROCESSED), None),
         (Imdn("m", "processing", Disposition.STORED), None),
+        (Imdn("m", "processing", Disposition.FORBIDDEN), None),
+        (Imdn("m", "processing", Disposition.ERROR), None),
     ],
 )
 def test_states_of_notifications(notification: Imdn, state: str | None) -> None:
