@@ -1,4 +1,4 @@
-"""The embedded IMS core: registrar, proxy between registered users, and the way of chats through the IM server.
+"""The embedded IMS core: registrar, proxy between registered users, the way of chats and files through their servers.
 
 For labs and tests only. It plays all CSCFs in one process, keeps bindings in memory, believes every source address,
 encrypts nothing and charges nobody. Of several devices of a user only the one that registered last rings.
@@ -9,22 +9,19 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import click
+from aiohttp import web
 
-from gateway.lab.admin import AdminServer
 from gateway.lab.coreadmin import build_app
-from gateway.lab.faults import Faults
-from gateway.lab.proxy import Proxy
+from gateway.lab.interaction import interaction_type
+from gateway.lab.node import Node
 from gateway.lab.registrar import Change, Registrar
 from gateway.lab.run import parse_host_port, ready, serve_until_signal, trace_option
 from gateway.lab.subscribers import COLUMNS, Subscriber, SubscriberTable
 from sipstack import ids
 from sipstack.errors import SipstackError
 from sipstack.flow import HostPort
-from sipstack.net.config import EndpointConfig
-from sipstack.net.endpoint import Endpoint
 from sipstack.net.uas import CAPABILITIES
 from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestServer, Stale, Verified
@@ -54,66 +51,50 @@ class CoreOptions:
     database: Path | str = ":memory:"
     im_server: HostPort | None = None
     """Chats go through it, and it is told who is online; None: chats go straight to the user."""
+    file_server: HostPort | None = None
+    """The same for files; None: they go where chats go."""
     algorithms: tuple[str, ...] = ("SHA-256", "MD5")
     """Digest algorithms, most preferred first."""
 
 
-class Core:
+class Core(Node):
     """The core in one object. Its subscribers may change at any time, here or over the admin HTTP."""
 
     def __init__(self, options: CoreOptions | None = None, *, trace: Trace | None = None) -> None:
         # configuration
-        self.options = options or CoreOptions()
-        self.domain = self.options.domain.lower()
-        self.im_server = self.options.im_server
+        self.options = options = options or CoreOptions()
+        self.domain = options.domain.lower()
+        servers = {"im": options.im_server, "file": options.file_server}
+        self._servers = {kind: address for kind, address in servers.items() if address is not None}
         # what it owns; the rest exists from start() on
-        self.faults = Faults()
-        self.subscribers = SubscriberTable(self.options.database)
-        realm = self.options.realm or self.options.domain
-        self._digest = DigestServer(realm, self.options.algorithms, secret=ids.token(256).encode())
-        config = EndpointConfig(
-            bind_host=self.options.host, bind_port=self.options.port, msrp=False, user_agent="rcsgw lab core"
-        )
-        self.endpoint = Endpoint(config, trace=trace)
-        self._proxy = Proxy(self.endpoint)
-        # The "original dialog identifier" (TS 24.229 §5.4.3.2): who sends it back to us is the IM server.
+        super().__init__("core", options.host, options.port, options.http_port, trace)
+        self.subscribers = SubscriberTable(options.database)
+        realm = options.realm or options.domain
+        self._digest = DigestServer(realm, options.algorithms, secret=ids.token(256).encode())
+        # The "original dialog identifier" (TS 24.229 §5.4.3.2): who sends it back to us is an interaction server.
         self._mark = f"odi-{ids.token(96)}"
         self.registrar: Registrar
-        self.admin: AdminServer
 
     # life
 
-    async def start(self) -> None:
-        """Listen for SIP and HTTP. OSError when a port is taken."""
-        self.endpoint.on_request = self._request_received
-        await self.endpoint.start()
+    def prepare(self) -> None:
+        """Have the registrar ready, which names this address."""
         self.registrar = Registrar(
             self.subscribers,
             self._digest,
             domain=self.domain,
             sent_by=self.endpoint.sent_by,
         )
-        self.admin = AdminServer(build_app(self), self.options.host, self.options.http_port)
-        await self.admin.start()
         self._expire()
+
+    def build_app(self) -> web.Application:
+        """Return the admin HTTP."""
+        return build_app(self)
 
     async def close(self) -> None:
         """Stop. The subscriber table stays in its file."""
-        await self.admin.close()
-        await self.endpoint.close()
+        await super().close()
         self.subscribers.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    @property
-    def address(self) -> HostPort:
-        """Where SIP is spoken, by UDP and TCP."""
-        return self.endpoint.local
 
     @property
     def sip_uri(self) -> str:
@@ -129,39 +110,30 @@ class Core:
 
     # requests
 
-    def _request_received(self, transaction: ServerTransaction, request: Request) -> bool:
-        if self.faults.take(self.endpoint, transaction, request):
-            return True
-        if request.method == "REGISTER":
-            self._register(transaction, request)
-        elif request.to.tag is not None:
-            self._proxy.relay_in_dialog(transaction, request)
-        elif not self._proxy.refuse_loop(transaction, request):
-            self._initial(transaction, request)
-        return True
-
-    def _register(self, transaction: ServerTransaction, request: Request) -> None:
+    def register(self, transaction: ServerTransaction, request: Request) -> None:
+        """Let the registrar answer, and tell the interaction servers."""
         answer = self.registrar.register(request, transaction.flow, self.endpoint.timers.time())
         self.endpoint.reply(transaction, answer.status, headers=answer.headers)
         self._announce(answer.change)
 
-    def _initial(self, transaction: ServerTransaction, request: Request) -> None:
-        """Route a request outside of any dialog: who calls, through the IM server or not, who is called."""
+    def route(self, transaction: ServerTransaction, request: Request) -> None:
+        """Route a request outside of any dialog: who calls, through an interaction server or not, who is called."""
         if request.method == "OPTIONS" and request.uri.user is None and self._is_served(request.uri):
             self.endpoint.reply(transaction, 200, headers=CAPABILITIES)
             return
-        copy = self._proxy.copy(request)
-        own = self._proxy.take_routes(copy)
-        from_im_server = any(uri.user == self._mark for uri in own)
+        copy = self.proxy.copy(request)
+        own = self.proxy.take_routes(copy)
+        comes_back = any(uri.user == self._mark for uri in own)
         if copy.routes:
             self.endpoint.reply(transaction, 403, "Preloaded Route denied")  # no open relay
-        elif from_im_server:
+        elif comes_back:
             self._to_user(transaction, copy)
         elif self._assert_identity(transaction, request, copy):
-            if self.im_server is not None and is_chat(request):
-                self._to_im_server(transaction, copy, self.im_server)
-            else:
+            server = self._server_of(request)
+            if server is None:
                 self._to_user(transaction, copy)
+            else:
+                self._to_server(transaction, copy, server)
 
     def _is_served(self, uri: Uri) -> bool:
         return uri.is_sip and (uri.host.lower() == self.domain or self.endpoint.is_local(uri))
@@ -200,13 +172,20 @@ class Core:
 
     # where it goes
 
-    def _to_im_server(self, transaction: ServerTransaction, request: Request, server: HostPort) -> None:
+    def _server_of(self, request: Request) -> HostPort | None:
+        """Return the server of its interaction type; without a file server, files are conversations like others."""
+        kind = interaction_type(request)
+        if kind == "file" and kind not in self._servers:
+            kind = "im"
+        return None if kind is None else self._servers.get(kind)
+
+    def _to_server(self, transaction: ServerTransaction, request: Request, server: HostPort) -> None:
         hop = Uri.parse(f"sip:{server[0]}:{server[1]};transport=tcp;lr")
         request.headers.add("Route", f"<{hop}>")
         request.headers.add("Route", f"<sip:{self._mark}@{self.endpoint.sent_by};transport=tcp;lr>")
         if request.method == "INVITE":
-            self._proxy.record_route(request, tcp=transaction.flow.transport == "TCP")
-        self._proxy.relay(transaction, request, hop, unreachable_status=503)
+            self.proxy.record_route(request, tcp=transaction.flow.transport == "TCP")
+        self.proxy.relay(transaction, request, hop, unreachable_status=503)
 
     def _to_user(self, transaction: ServerTransaction, request: Request) -> None:
         username = self._called(request.uri)
@@ -224,9 +203,9 @@ class Core:
         hop = Address.parse(binding.path[0]).uri if binding.path else binding.uri
         if request.method == "INVITE":
             tcp = transaction.flow.transport == "TCP" and (hop.param("transport") or "").lower() == "tcp"
-            self._proxy.record_route(forwarded, tcp=tcp)
+            self.proxy.record_route(forwarded, tcp=tcp)
         gone = binding
-        self._proxy.relay(
+        self.proxy.relay(
             transaction, forwarded, hop, on_unreachable=lambda: self._announce(self.registrar.drop(username, gone))
         )
 
@@ -251,41 +230,30 @@ class Core:
         timers.schedule(timers.time() + EXPIRY_PERIOD, self._expire)
 
     def _announce(self, change: Change | None) -> None:
-        """Tell the IM server who came, stays or went (TS 24.229 §5.4.1.7, B-TPR-01)."""
-        if change is None or self.im_server is None:
+        """Tell the interaction servers who came, stays or went (TS 24.229 §5.4.1.7, B-TPR-01)."""
+        if change is None:
             return
-        host, port = self.im_server
-        uri = Uri.parse(f"sip:{host}:{port};transport=tcp")
-        request = Request(
-            "REGISTER",
-            uri,
-            [
+        for host, port in self._servers.values():
+            uri = Uri.parse(f"sip:{host}:{port};transport=tcp")
+            headers = [
                 ("From", f"<sip:scscf@{self.domain}>;tag={ids.tag()}"),
                 ("To", f"<{change.aor}>"),
                 ("Call-ID", ids.call_id()),
                 ("CSeq", "1 REGISTER"),
                 ("Contact", f"<sip:{self.endpoint.sent_by}>"),
                 ("Expires", str(change.expires)),
-            ],
-        )
-        self.endpoint.send(request, uri, _third_party_answered, _third_party_failed)
-
-
-def is_chat(request: Request) -> bool:
-    """Tell whether a request belongs to chats: an INVITE that offers MSRP, and all OPTIONS and MESSAGE."""
-    if request.method == "INVITE":
-        return b"\nm=message " in request.body
-    return request.method in ("OPTIONS", "MESSAGE")
+            ]
+            self.endpoint.send(Request("REGISTER", uri, headers), uri, _third_party_answered, _third_party_failed)
 
 
 def _third_party_answered(response: Response) -> None:
     if not response.is_success and response.is_final:
-        logger.warning("the IM server refused a third-party REGISTER: %d %s", response.status, response.reason)
+        logger.warning("an interaction server refused a third-party REGISTER: %d %s", response.status, response.reason)
 
 
 def _third_party_failed(error: SipstackError) -> None:
     # The user stays registered (B-TPR-02): the default handling of an application server that is down.
-    logger.warning("the IM server was not told of a registration: %s", error)
+    logger.warning("an interaction server was not told of a registration: %s", error)
 
 
 def parse_subscriber(text: str, domain: str, realm: str) -> Subscriber:
@@ -305,6 +273,7 @@ def parse_subscriber(text: str, domain: str, realm: str) -> Subscriber:
 @click.option("--http-port", default=5061, show_default=True, help="Port of the admin HTTP; 0: a free one.")
 @click.option("--database", type=click.Path(path_type=Path), help="Subscriber table; in memory when not given.")
 @click.option("--im-server", metavar="HOST:PORT", help="IM server that chats go through.")
+@click.option("--file-server", metavar="HOST:PORT", help="File server that files go through.")
 @click.option(
     "--algorithm", "algorithms", multiple=True, type=click.Choice(list(COLUMNS)), help="Most preferred first."
 )
@@ -318,6 +287,7 @@ def main(
     http_port: int,
     database: Path | None,
     im_server: str | None,
+    file_server: str | None,
     algorithms: tuple[str, ...],
     subscribers: tuple[str, ...],
     trace: Trace | None,
@@ -325,6 +295,7 @@ def main(
     """Run the embedded core until SIGTERM. Writes one JSON line when it is ready."""
     options = CoreOptions(domain, realm, host, port, http_port, database or ":memory:")
     options.im_server = parse_host_port(im_server) if im_server else None
+    options.file_server = parse_host_port(file_server) if file_server else None
     options.algorithms = algorithms or options.algorithms
     core = Core(options, trace=trace)
     for text in subscribers:

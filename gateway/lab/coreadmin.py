@@ -28,7 +28,6 @@ def build_app(core: Core) -> web.Application:
             web.get("/registrations", admin.registrations),
         ]
     )
-    core.faults.add_routes(app)
     return app
 
 

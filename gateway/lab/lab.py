@@ -1,7 +1,7 @@
-"""The whole lab in one process: embedded core, IM server, mailbox and A's phone, on given or free ports.
+"""The whole lab in one process: embedded core, IM server, file server, mailbox and A's phone, on given or free ports.
 
 For tests, the demonstration and ``rcsgw lab``. Each part also runs alone: ``python -m gateway.lab.core``,
-``gateway.lab.imserver``, ``gateway.lab.mailbox``, ``gateway.lab.phone``.
+``gateway.lab.imserver``, ``gateway.lab.fileserver``, ``gateway.lab.mailbox``, ``gateway.lab.phone``.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import click
 
 from gateway.lab.behaviour import Behaviour
 from gateway.lab.core import Core, CoreOptions
-from gateway.lab.imserver import ImServer, ImServerOptions
+from gateway.lab.fileserver import FileServer
+from gateway.lab.imserver import ImServer
+from gateway.lab.interaction import InteractionOptions
 from gateway.lab.mailbox import Mailbox
+from gateway.lab.part import Part
 from gateway.lab.phone import Phone, PhoneOptions
 from gateway.lab.run import ready, serve_until_signal
 from gateway.lab.subscribers import Subscriber
@@ -48,13 +50,16 @@ class LabOptions:
     core_http_port: int = 0
     im_port: int = 0
     im_http_port: int = 0
+    file_port: int = 0
+    file_http_port: int = 0
     smtp_port: int = 0
     mailbox_http_port: int = 0
     gateways: tuple[str, ...] = ()
     """From of second registrations; empty: ``sip:rcsgw@domain``."""
-    im_open: bool = False
-    """Let the IM server serve everybody: for the interaction driver ``none``."""
-    with_im_server: bool = True
+    open: bool = False
+    """Let IM server and file server serve everybody: for the interaction driver ``none``."""
+    with_servers: bool = True
+    """Have IM server and file server; without them everything goes straight to the user."""
     with_phone: bool = True
     transport: str = "tcp"
     """How the phone reaches the core."""
@@ -63,7 +68,7 @@ class LabOptions:
     behaviour: Behaviour = field(default_factory=Behaviour)
 
 
-class Lab:
+class Lab(Part):
     """All parts; each is an attribute from :meth:`start` on. ``trace`` makes the trace of an actor by its name."""
 
     def __init__(
@@ -73,6 +78,7 @@ class Lab:
         self._trace = trace
         self._parts = contextlib.AsyncExitStack()
         self.im_server: ImServer | None = None
+        self.file_server: FileServer | None = None
         self.core: Core
         self.mailbox: Mailbox
         self.phone: Phone | None = None
@@ -85,8 +91,9 @@ class Lab:
 
     async def _start(self, parts: contextlib.AsyncExitStack) -> None:
         options = self.options
-        if options.with_im_server:
+        if options.with_servers:
             self.im_server = await parts.enter_async_context(self._make_im_server())
+            self.file_server = await parts.enter_async_context(self._make_file_server())
         self.core = await parts.enter_async_context(self._make_core())
         for user in options.users:
             self.add_user(user)
@@ -106,18 +113,23 @@ class Lab:
         return None if folder is None else folder / name
 
     def _make_im_server(self) -> ImServer:
+        options = self._server_options(self.options.im_port, self.options.im_http_port, "imserver.db")
+        return ImServer(options, trace=self._trace("im server"))
+
+    def _make_file_server(self) -> FileServer:
+        options = self._server_options(self.options.file_port, self.options.file_http_port, "fileserver.db")
+        return FileServer(options, trace=self._trace("file server"))
+
+    def _server_options(self, port: int, http_port: int, database: str) -> InteractionOptions:
         options = self.options
-        return ImServer(
-            ImServerOptions(
-                domain=options.domain,
-                host=options.host,
-                port=options.im_port,
-                http_port=options.im_http_port,
-                database=self._path("imserver.db") or ":memory:",
-                gateways=options.gateways,
-                open=options.im_open,
-            ),
-            trace=self._trace("im server"),
+        return InteractionOptions(
+            domain=options.domain,
+            host=options.host,
+            port=port,
+            http_port=http_port,
+            database=self._path(database) or ":memory:",
+            gateways=options.gateways,
+            open=options.open,
         )
 
     def _make_core(self) -> Core:
@@ -131,17 +143,19 @@ class Lab:
                 port=options.core_port,
                 http_port=options.core_http_port,
                 database=self._path("core.db") or ":memory:",
-                im_server=self.im_server.address if self.im_server is not None else None,
+                im_server=None if self.im_server is None else self.im_server.address,
+                file_server=None if self.file_server is None else self.file_server.address,
             ),
             trace=self._trace("core"),
         )
 
     def add_user(self, user: LabUser) -> None:
-        """Make a subscriber known to core and IM server."""
+        """Make a subscriber known to core, IM server and file server."""
         subscriber = Subscriber.from_password(user.username, user.password, self.options.domain, user.identities)
         self.core.subscribers.put(subscriber)
-        if self.im_server is not None:
-            self.im_server.add_members(subscriber.impus)
+        for server in (self.im_server, self.file_server):
+            if server is not None:
+                server.add_members(subscriber.impus)
 
     def make_phone(self, user: LabUser, actor: str = "A's phone") -> Phone:
         """Return a phone for a user, not started."""
@@ -167,13 +181,6 @@ class Lab:
         """Close all parts, the phone first."""
         await self._parts.aclose()
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
     def addresses(self) -> dict[str, str]:
         """Return where everything is, as ``host:port`` by name."""
         found = {
@@ -182,8 +189,9 @@ class Lab:
             "smtp": self.mailbox.address,
             "mailbox": self.mailbox.http.address,
         }
-        if self.im_server is not None:
-            found |= {"im_sip": self.im_server.address, "im": self.im_server.admin.address}
+        for name, server in (("im", self.im_server), ("file", self.file_server)):
+            if server is not None:
+                found |= {f"{name}_sip": server.address, name: server.admin.address}
         if self.phone is not None:
             found["phone"] = self.phone.address
         return {name: f"{host}:{port}" for name, (host, port) in found.items()}
@@ -195,30 +203,32 @@ class Lab:
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep state here; in memory when not given.")
 @click.option("--sip-port", default=5060, show_default=True, help="SIP port of the core; 0: a free one.")
 @click.option("--im-port", default=5080, show_default=True, help="SIP port of the IM server; 0: a free one.")
+@click.option("--file-port", default=5082, show_default=True, help="SIP port of the file server; 0: a free one.")
 @click.option("--smtp-port", default=2525, show_default=True, help="Port of the mail server; 0: a free one.")
 @click.option("--mailbox-port", default=8025, show_default=True, help="Port of the mailbox's page; 0: a free one.")
 @click.option("--core-port", default=5061, show_default=True, help="Port of the core's admin HTTP; 0: a free one.")
 @click.option("--no-phone", is_flag=True, help="Leave A's phone out.")
-@click.option("--im-open", is_flag=True, help="The IM server serves everybody.")
+@click.option("--open", "everybody", is_flag=True, help="IM server and file server serve everybody.")
 def main(
     domain: str,
     users: tuple[str, ...],
     folder: Path | None,
     sip_port: int,
     im_port: int,
+    file_port: int,
     smtp_port: int,
     mailbox_port: int,
     core_port: int,
     no_phone: bool,
-    im_open: bool,
+    everybody: bool,
 ) -> None:
-    """Run core, IM server, mailbox and A's phone in one process. Writes one JSON line when it is ready."""
-    options = LabOptions(domain=domain, folder=folder, with_phone=not no_phone, im_open=im_open)
+    """Run core, IM server, file server, mailbox and A's phone in one process. Writes one JSON line when it is ready."""
+    options = LabOptions(domain=domain, folder=folder, with_phone=not no_phone, open=everybody)
     if users:
         pairs = [user.partition(":") for user in users]
         options.users = tuple(LabUser(name, password) for name, _, password in pairs)
     options.core_port, options.im_port, options.core_http_port = sip_port, im_port, core_port
-    options.smtp_port, options.mailbox_http_port = smtp_port, mailbox_port
+    options.file_port, options.smtp_port, options.mailbox_http_port = file_port, smtp_port, mailbox_port
     lab = Lab(options)
     serve_until_signal(lab, lambda: ready("lab", **lab.addresses()))
 

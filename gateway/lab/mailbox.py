@@ -19,13 +19,14 @@ from email.message import EmailMessage
 from email.policy import default as default_policy
 from html import escape
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import click
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from gateway.lab.admin import AdminServer, read_json
+from gateway.lab.part import Part
 from gateway.lab.run import ready, serve_until_signal, trace_option
 from gateway.lab.smtptrace import TracedSMTP
 from sipstack.flow import HostPort
@@ -92,7 +93,7 @@ class Mail:
         }
 
 
-class Mailbox:
+class Mailbox(Part):
     """SMTP server and HTTP server. With ``folder`` each mail is also written to a file there."""
 
     def __init__(
@@ -141,13 +142,6 @@ class Mailbox:
             self._server.close()
             self._server = None
         await self.http.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def stop_smtp(self) -> None:
         """Take the mail server down; the mails and the HTTP side stay."""

@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 
 from gateway.lab.core import Core, CoreOptions, parse_subscriber
-from gateway.lab.imserver import ImServer, ImServerOptions
+from gateway.lab.imserver import ImServer
+from gateway.lab.interaction import InteractionOptions
 from gateway.lab.mailbox import Mailbox
 from gateway.lab.phone import Behaviour, Phone, PhoneOptions
 from gateway.lab.ports import free_port
@@ -257,7 +258,7 @@ async def site_in(folder: Path) -> AsyncIterator[Site]:
     """Run the network without a gateway."""
     async with AsyncExitStack() as stack:
         members = tuple(f"sip:{uid}@{DOMAIN}" for uid in PASSWORDS)
-        im_server = await stack.enter_async_context(ImServer(ImServerOptions(domain=DOMAIN, members=members)))
+        im_server = await stack.enter_async_context(ImServer(InteractionOptions(domain=DOMAIN, members=members)))
         core = await stack.enter_async_context(Core(CoreOptions(domain=DOMAIN, im_server=im_server.address)))
         for uid, password in PASSWORDS.items():
             core.subscribers.put(parse_subscriber(f"{uid}:{password}", DOMAIN, DOMAIN))

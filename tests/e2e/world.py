@@ -22,7 +22,8 @@ import aiohttp
 from gateway.app import Gateway
 from gateway.config import loads
 from gateway.lab.core import Core, CoreOptions
-from gateway.lab.imserver import ImServer, ImServerOptions
+from gateway.lab.imserver import ImServer
+from gateway.lab.interaction import InteractionOptions
 from gateway.lab.kamailio import Kamailio
 from gateway.lab.mailbox import Mailbox
 from gateway.lab.phone import Behaviour, Phone, PhoneOptions
@@ -325,7 +326,7 @@ WORLDS: dict[str, Callable[..., AbstractAsyncContextManager[World]]] = {
 async def _servers_around(world: World) -> HostPort:
     """Start the IM server and the mailbox; return the IM server's address, which the core needs."""
     members = tuple(f"sip:{uid}@{DOMAIN}" for uid in PASSWORDS)
-    options = ImServerOptions(domain=DOMAIN, members=members, database=world.folder / "im.db")
+    options = InteractionOptions(domain=DOMAIN, members=members, database=world.folder / "im.db")
     world.im_server = await world.enter(ImServer(options, trace=world.trace("im server")))
     world.mailbox = await world.enter(Mailbox(trace=world.trace("mailbox")))
     return world.im_server.address

@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 from gateway.lab.core import Core, CoreOptions
-from gateway.lab.imserver import ImServer, ImServerOptions
+from gateway.lab.imserver import ImServer
+from gateway.lab.interaction import InteractionOptions
 from gateway.lab.subscribers import Subscriber
 from tests.gateway.lab.wire import RawClient, RawMessage
 
@@ -29,7 +30,7 @@ async def core() -> AsyncIterator[Core]:
 
 @pytest_asyncio.fixture
 async def im_server() -> AsyncIterator[ImServer]:
-    async with ImServer(ImServerOptions(members=("sip:a@cc.com",))) as server:
+    async with ImServer(InteractionOptions(members=("sip:a@cc.com",))) as server:
         yield server
 
 
@@ -278,7 +279,7 @@ async def test_second_registration_and_online_state(im_core: Core, im_server: Im
 
 
 async def test_second_registrations_survive_a_restart(tmp_path: Path) -> None:
-    options = ImServerOptions(database=tmp_path / "im.db")
+    options = InteractionOptions(database=tmp_path / "im.db")
     async with ImServer(options) as server:
         server.accounts.add("sip:b@cc.com")
     async with ImServer(options) as server:

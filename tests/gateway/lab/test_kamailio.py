@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.lab.imserver import ImServer, ImServerOptions
+from gateway.lab.imserver import ImServer
+from gateway.lab.interaction import InteractionOptions
 from gateway.lab.kamailio import Kamailio, KamailioError
 from gateway.lab.phone import Phone, PhoneOptions
 from gateway.lab.ports import free_port
@@ -179,7 +180,7 @@ def make_phone(core: Kamailio, user: str, transport: str) -> Phone:
 @pytest.mark.parametrize(("caller", "callee"), [("tcp", "tcp"), ("udp", "udp"), ("tcp", "udp"), ("udp", "tcp")])
 async def test_two_phones_chat_through_the_im_server(tmp_path: Path, caller: str, callee: str) -> None:
     async with (
-        ImServer(ImServerOptions(members=("sip:a@cc.com",))) as im_server,
+        ImServer(InteractionOptions(members=("sip:a@cc.com",))) as im_server,
         Kamailio(tmp_path, domain="cc.com", im_server=im_server.address) as core,
         make_phone(core, "a", callee) as a,
         make_phone(core, "b", caller) as b,
