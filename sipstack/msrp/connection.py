@@ -219,6 +219,10 @@ class MsrpConnection:
         if not self.bound:
             self._idle_deadline = now + LINGER
 
+    def interrupt(self, session: MsrpSession) -> None:
+        """Send nothing more of ``session``, whose messages another one goes on with; what comes is still its."""
+        self._outbox.remove(session, resumed=True)
+
     def send_frame(self, frame: bytes) -> None:
         """Queue a whole request that is no SEND; its answer goes to ``on_response``."""
         self._outbox.add_frame(frame)
@@ -436,8 +440,9 @@ class MsrpConnection:
     def _fail_session(self, session: MsrpSession, error: SipstackError) -> None:
         del self.bound[session.local]
         self._outbox.remove(session)
-        for message in session.close():
-            self.tell(message)
+        if not session.keeps_messages:
+            for message in session.close():
+                self.tell(message)
         session.connection = None
         self._events.append(SessionFailed(session, error))
         self._outbox.wake()

@@ -55,6 +55,7 @@ class OutgoingMessage:
         "success_report",
         "tag",
         "unanswered",
+        "was_written",
         "written",
     )
 
@@ -79,7 +80,7 @@ class OutgoingMessage:
         self.content_type = content_type
         """None for a SEND without content, which only shows that we are there."""
         self.body = body
-        """Given up as soon as the last octet is written."""
+        """Given up as soon as the message is decided."""
         self.source = source
         """Where the octets come from when they are not in ``body``."""
         self.size = len(body) if source is None else source.size
@@ -103,6 +104,8 @@ class OutgoingMessage:
         # how far the connection got
         self.written = start - 1
         """Octets that are written, counted from the first of the message."""
+        self.was_written = start > 1
+        """Some octet was written, so that the peer may have the message."""
         self.outstanding = 0
         self.unanswered: dict[str, int] | None = None
         """Transaction id → position of its first octet, for chunks of large messages that are not confirmed."""
@@ -135,6 +138,16 @@ class OutgoingMessage:
         if not 0 < len(octets) <= limit:
             raise LocalProtocolError(f"the source gave {len(octets)} octets where 1 to {limit} were asked for")
         return octets if isinstance(octets, bytes) else bytes(octets)
+
+    def rewind(self, *, relayed: bool) -> None:
+        """Begin again behind what is confirmed; a relay confirms nothing but by reports."""
+        confirmed = 0 if self.unanswered is None else self.confirmed
+        if relayed:
+            confirmed = 0 if self.ranges is None else self.ranges.prefix
+        self.written = confirmed if confirmed < self.size else 0
+        self.unanswered = None
+        self.outstanding = 0
+        self.is_stalled = False
 
     def release(self) -> None:
         """Let go of the octets: none of them will be written any more."""

@@ -76,10 +76,17 @@ class Outbox:
             if not self._is_awake:
                 self.wake()
 
-    def remove(self, session: MsrpSession) -> None:
-        """Forget a session: nothing of it is sent any more, its transactions are nobody's."""
+    def remove(self, session: MsrpSession, *, resumed: bool = False) -> None:
+        """Forget a session: nothing of it is sent any more, its transactions are nobody's.
+
+        ``resumed``: another one goes on with its messages, so that a chunk under way ends without giving up the rest.
+        """
         if self._message is not None and self._message.session is session:
-            self._frames.insert(0, self._abort(self._message))
+            if resumed:
+                self._frames.insert(0, _end_line(self._transaction_id, "+"))
+                self._message = None
+            else:
+                self._frames.insert(0, self._abort(self._message))
             self.wake()
         self._leave(session)
         if session.outstanding:
@@ -229,6 +236,7 @@ class Outbox:
             if end >= 0:
                 octets, is_cut = octets[:end], True
         out.append(octets)
+        message.was_written = True
         message.written += len(octets)
         self._chunk_size += len(octets)
         self._tail = (self._tail + octets[-MARK_SIZE:])[-MARK_SIZE:]
@@ -265,6 +273,7 @@ class Outbox:
         byte_range = f"1-{size}/{size}"
         frame = send_head(transaction_id, session.route, message.message_id, byte_range, tail) + message.body + end
         out.append(frame)
+        message.was_written = True
         message.written = size
         if message.failure_report != "no":
             self._deadlines.append((now + RESPONSE_TIMEOUT, transaction_id))
@@ -276,7 +285,6 @@ class Outbox:
         session = message.session
         if message.written == message.size and not message.is_stalled:
             cast("deque[OutgoingMessage]", session.queue).popleft()
-            message.release()
             if message.failure_report != "yes":
                 session.settle(message, MessageState.SENT, None)
         self._next(session)

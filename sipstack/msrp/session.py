@@ -35,6 +35,7 @@ class MsrpSession:
         "closed",
         "connection",
         "is_ready",
+        "keeps_messages",
         "known_from_path",
         "local",
         "local_uri",
@@ -66,6 +67,9 @@ class MsrpSession:
         self.on_stream: Callable[[IncomingStream], Sink | int] | None = None
         """Asked at the first octets of each message: a sink takes it, a code (413, 415) refuses it. None: messages are
         kept in memory until they are whole."""
+        self.keeps_messages = False
+        """A lost connection leaves messages undecided and the session open: its owner has another one take over what
+        is there, or closes it."""
         # learnt from the peer's SDP
         self.remote: str | None = None
         self.route = ""
@@ -123,13 +127,17 @@ class MsrpSession:
         self.remote_types = None if accept_types is None else tuple(accept_types)
         self._welcome = ""
         self.opened = True
+        self._check_queue()
+        self._offer_output()
+
+    def _check_queue(self) -> None:
+        """Fail what the peer would refuse, as it says now."""
         for message in tuple(self.queue or ()):
             message.success_report |= self._needs_report(message)
             status = self._refusal(message)
             if status is not None and self.queue is not None:
                 self.queue.remove(message)
                 self.settle(message, MessageState.FAILED, status)
-        self._offer_output()
 
     def close(self) -> list[OutgoingMessage]:
         """End the session and return the messages that it leaves undecided, now failed or unknown (C-RSP-11)."""
@@ -138,7 +146,7 @@ class MsrpSession:
         self.queue = self._messages = None
         undecided = [message for message in messages.values() if message.state is MessageState.PENDING]
         for message in undecided:
-            message.state = MessageState.UNKNOWN if message.written else MessageState.FAILED
+            message.state = MessageState.UNKNOWN if message.was_written else MessageState.FAILED
             message.release()
         return undecided
 
@@ -336,6 +344,7 @@ class MsrpSession:
         reception = self._reception
         if reception is None:
             reception = self._reception = Reception(self)
+        reception.session = self
         return reception.receive(chunk, connection, now)
 
     @property
@@ -347,17 +356,6 @@ class MsrpSession:
         """Return when a chunk of an unfinished message came last, None when there is no such message."""
         return None if self._reception is None else self._reception.touched(message_id)
 
-    def adopt(self, former: MsrpSession) -> None:
-        """Go on where a lost session stopped: its partial messages may be resumed here (C-BAD-13, C-BR-11).
-
-        To be called before anything is received here.
-        """
-        self._reception, former._reception = former._reception, None
-        if self._reception is not None:
-            self._reception.session = self
-            if self.connection is not None:
-                self.connection.watch_partials(self)
-
     @property
     def has_partials(self) -> bool:
         """Tell whether there are unfinished messages of the peer."""
@@ -367,3 +365,50 @@ class MsrpSession:
         """Forget the unfinished messages of a session that is over and that no other one has adopted."""
         if self._reception is not None:
             self._reception.clear(error)
+
+    # In place of another one
+
+    def adopt(self, former: MsrpSession) -> None:
+        """Go on with what ``former`` has received: its unfinished messages may come by either session from now on, and
+        what it knows is not shown twice (C-BAD-13, C-BR-11). To be called before anything is received here."""
+        if former._reception is None:
+            former._reception = Reception(former)
+        self._reception = former._reception
+        self._reception.session = self
+        if self.connection is not None:
+            self.connection.watch_partials(self)
+
+    def take_over(self, former: MsrpSession) -> None:
+        """Send what ``former``, which this session has adopted, leaves undecided, before what waits here.
+
+        Each message goes on with the same Message-ID behind the octets that are confirmed (C-SET-05, C-BR-12). Nothing
+        is left in ``former``, which is to be closed.
+        """
+        if former.connection is not None:
+            former.connection.interrupt(former)
+        former._reception = None
+        messages, former._messages, former.queue = former._messages or {}, None, None
+        # Those without content have shown what they had to.
+        kept = [message for message in messages.values() if message.content_type is not None]
+        resumed = [message for message in kept if message.state is MessageState.PENDING]
+        for message in kept:
+            message.session = self
+        if not resumed and self._messages is None:
+            self._messages = {message.message_id: message for message in kept}
+            return
+        self._messages = {message.message_id: message for message in (*kept, *(self._messages or {}).values())}
+        queue = self.queue = self.queue or deque()
+        # Not before one of which a chunk is being written.
+        place = 1 if queue and queue[0].written else 0
+        for message in reversed(resumed):
+            message.rewind(relayed=former.relayed)
+            queue.insert(place, message)
+        if self.opened:
+            self._check_queue()
+            self._offer_output()
+
+    @property
+    def has_undecided(self) -> bool:
+        """Tell whether a message of ours is not sent yet, or not answered for."""
+        messages = self._messages or {}
+        return any(message.state is MessageState.PENDING and message.content_type for message in messages.values())

@@ -85,12 +85,14 @@ class ChatSession(MediaSession):
         Raise LocalProtocolError when the chat is closed.
         """
         body = content.encode() if isinstance(content, str) else content
-        if not self._wraps:
-            return self.msrp.send(body, content_type, message_id=message_id, on_done=on_done, tag=tag)
         message_id = message_id or ids.message_id()
-        template = notices.ASKING if notify and self.takes_notifications else notices.ANONYMOUS
-        wrapped = template.render(content_type, body, datetime=self.agent.endpoint.date(), message_id=message_id)
-        return self.msrp.send(wrapped, CPIM, message_id=message_id, on_done=on_done, tag=tag)
+        if self._wraps:
+            template = notices.ASKING if notify and self.takes_notifications else notices.ANONYMOUS
+            body = template.render(content_type, body, datetime=self.agent.endpoint.date(), message_id=message_id)
+            content_type = CPIM
+        message = self.msrp.send(body, content_type, message_id=message_id, on_done=on_done, tag=tag)
+        self.queued()
+        return message
 
     def find_message(self, message_id: str) -> OutgoingMessage | None:
         """Return a message that was sent here and is on its way or was done lately."""

@@ -61,6 +61,9 @@ class EndpointConfig:
     """Whether MSRP may connect to this address and port, which a peer has chosen."""
     msrp_connect_timeout: float = 10.0
     """Seconds for an MSRP connection of ours to come up."""
+    msrp_recovery: float = 2.0
+    """Seconds that a session without connection waits for the peer to offer a new one, if it has nothing to send
+    itself; 0: sessions end with their connection."""
     msrp_setup: Literal["actpass", "active"] = "actpass"
     """``actpass``: peers can reach us; ``active``: we always connect (behind NAT or a relay)."""
     msrp_tls: Tls | None = None

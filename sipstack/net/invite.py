@@ -13,6 +13,7 @@ from sipstack.net.body import SDP
 from sipstack.net.client import next_hop
 from sipstack.net.media import is_secure, parse_description
 from sipstack.net.mediasession import MediaSession
+from sipstack.net.reinvite import make_ack
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from sipstack.net.useragent import UserAgent
 
 logger = logging.getLogger(__name__)
-
-CREDENTIAL_HEADERS = ("Authorization", "Proxy-Authorization")
 
 SessionT = TypeVar("SessionT", bound=MediaSession)
 
@@ -153,8 +152,7 @@ class OutgoingInvite(Generic[SessionT]):
         assert self._client is not None
         request = self._client.request
         dialog = Dialog.from_response(request, response)
-        credentials = [(name, value) for name in CREDENTIAL_HEADERS for value in request.headers.get_all(name)]
-        ack = dialog.create_ack(request.cseq.number, credentials=credentials)
+        ack = make_ack(dialog, request)
         self._acks[dialog.remote_tag] = ack, dialog.next_hop
         self._send_ack(ack, dialog.next_hop)
         if self._future.done():

@@ -8,7 +8,7 @@ from sipstack.errors import ParseError, RemoteProtocolError
 from sipstack.msrp.session import MsrpSession
 from sipstack.net.body import sdp_of
 from sipstack.net.config import EndpointConfig
-from sipstack.sdp import SessionDescription
+from sipstack.sdp import Origin, SessionDescription, address_type
 from sipstack.sdp_msrp import MediaRefused, MsrpMedia, msrp_answer, msrp_media, msrp_offer, protocol_of
 from sipstack.sip.headers import quote
 from sipstack.sip.message import Message
@@ -92,6 +92,19 @@ def is_secure(config: EndpointConfig, offered: SessionDescription | None) -> boo
 def medium_of(description: SessionDescription, session: MsrpSession) -> MsrpMedia:
     """Return the medium of the peer's ``description`` that ``session`` can use. Raise MediaRefused (488)."""
     return msrp_media(description, protocols=(protocol_of(session.local_path),))
+
+
+def is_stopped(offered: SessionDescription) -> bool:
+    """Tell whether an offer ends every MSRP medium, by port 0 (:rfc:`3264#section-8.2`)."""
+    ports = [medium.port for medium in offered.media if medium.media == "message"]
+    return bool(ports) and not any(ports)
+
+
+def refusal(session: MsrpSession, sdp_id: int, offered: SessionDescription) -> SessionDescription:
+    """Return the answer that takes nothing of an offer."""
+    host = session.local_path[0].host_port[0]
+    origin = Origin(sdp_id, sdp_id, host, address_type=address_type(host))
+    return SessionDescription.create(origin, [medium.refused() for medium in offered.media])
 
 
 def _fingerprint(config: EndpointConfig) -> str | None:

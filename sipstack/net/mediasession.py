@@ -5,23 +5,21 @@ A chat is one (:mod:`sipstack.net.chat`); what its messages are and what its ses
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from sipstack import ids
-from sipstack.errors import RemoteProtocolError, SipstackError, TransactionTimeout, UnexpectedMessage
+from sipstack.errors import ConnectionClosed, RemoteProtocolError, SipstackError, TransactionTimeout
 from sipstack.msrp.message import IncomingMessage
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net import media, uas
+from sipstack.net.body import SDP
+from sipstack.net.dialogsession import DialogSession
+from sipstack.net.renegotiation import BAD_ANSWER, LOST, Renegotiation
 from sipstack.sdp import SessionDescription
-from sipstack.sdp_msrp import MediaRefused, MsrpMedia, is_active
-from sipstack.sip.dialog import DialogState, EarlyInvite
-from sipstack.sip.headers import quote
+from sipstack.sdp_msrp import MsrpMedia, is_active
 from sipstack.sip.message import Request, Response
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
@@ -43,7 +41,7 @@ def _ignore(_: object) -> None:
     pass
 
 
-class MediaSession(ABC):
+class MediaSession(DialogSession):
     """One dialog and one MSRP session with one peer.
 
     It exists before its dialog: :meth:`describe` says what to offer or answer, :meth:`established` begins it, and
@@ -52,21 +50,18 @@ class MediaSession(ABC):
     Leaving an ``async with`` block closes the session.
     """
 
-    KIND: ClassVar[str]
-    """What it is called in logs and traces: ``chat``."""
-
     __slots__ = (
         "_active",
-        "_closed",
-        "_dialog",
+        "_answer_due",
+        "_changes",
+        "_remote_origin",
         "_remote_path",
+        "_renegotiation",
         "_unopened",
         "_waits_for_ack",
-        "agent",
+        "_worded",
         "msrp",
-        "peer",
         "sdp_id",
-        "tag",
     )
 
     def __init__(self, agent: UserAgent, peer: Uri, *, secure: bool = False, max_size: int | None = None) -> None:
@@ -74,41 +69,43 @@ class MediaSession(ABC):
 
         Raise ConnectionClosed when our path through an MSRP relay is lost.
         """
-        self.agent = agent
-        self.peer = peer
-        """Whom we invited, or who invited us (From)."""
-        self.tag: Any = None
-        """For the owner's own use."""
+        super().__init__(agent, peer)
+        # our descriptions
         self.sdp_id = int(ids.token(32), 16)
-        """Session id and first version in the ``o=`` of our descriptions."""
-        self._dialog: Dialog | None = None
-        self._closed = False
+        """Session id, and first version, in the ``o=`` of our descriptions."""
+        self._changes = -1
+        self._worded = 0
         # what was negotiated
         self._active = False
         self._waits_for_ack = False
+        self._answer_due = False
         self._unopened: MsrpMedia | None = None
         self._remote_path: tuple[MsrpUri, ...] = ()
-        self.msrp: MsrpSession = agent.endpoint.hub.create_session(
-            self,
-            max_size=agent.endpoint.config.max_message_size if max_size is None else max_size,
-            secure=secure,
-            relay=agent.relay,
+        self._remote_origin = 0
+        self._renegotiation: Renegotiation | None = None
+        size = agent.endpoint.config.max_message_size if max_size is None else max_size
+        self.msrp: MsrpSession = self.make_msrp(secure, size)
+        """The newest one: a session that runs may be given another."""
+
+    def make_msrp(self, secure: bool, max_size: int | None = None) -> MsrpSession:
+        """Return a new MSRP session for our next description. Raise ConnectionClosed as the constructor does."""
+        session = self.agent.endpoint.hub.create_session(
+            self, max_size=max_size or self.msrp.max_size, secure=secure, relay=self.agent.relay
         )
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.agent.identity.aor} with {self.peer}>"
-
-    @property
-    def is_open(self) -> bool:
-        """Tell whether the session was set up and not closed by anybody."""
-        return self._dialog is not None and not self._closed
+        session.keeps_messages = True
+        self.session_made(session)
+        return session
 
     @property
-    def call_id(self) -> str:
-        """Of the dialog, for logs; empty before it exists."""
-        return self._dialog.call_id if self._dialog is not None else ""
+    def may_offer(self) -> bool:
+        """Tell whether an INVITE of ours may be sent in the dialog now, as far as the session knows (A-INV-04)."""
+        return self.is_open and not self._waits_for_ack
 
     # what sub-classes define
+
+    def session_made(self, session: MsrpSession) -> None:
+        """Configure a new MSRP session: the first one, and each that takes its place. Called by the constructor too."""
+        return
 
     @abstractmethod
     def make_offer(self, *, active: bool = False) -> SessionDescription:
@@ -125,95 +122,32 @@ class MediaSession(ABC):
         Raise MediaRefused (488) when it is of no use.
         """
 
-    @abstractmethod
-    def ended(self, reason: str, error: SipstackError | None) -> None:
-        """Tell the owner that the session is over; called once, if it was ever established.
-
-        ``reason`` is ``local`` (we closed it), ``remote`` (BYE of the peer), ``connection-lost`` (MSRP broke or was
-        never opened) or ``no-ack`` (our 200 to the INVITE was never acknowledged).
-        """
-
-    # the end
-
-    async def close(self, reason: str | None = None) -> None:
-        """End the session: BYE, MSRP closed. Wait for the answer to BYE, 2 s at most. A second call does nothing.
-
-        ``reason`` goes as text into a Reason header (:rfc:`3326`).
-        """
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[None] = loop.create_future()
-
-        def done(_: object) -> None:
-            if not answered.done():
-                answered.set_result(None)
-
-        headers = [] if reason is None else [("Reason", f"SIP;cause=200;text={quote(' '.join(reason.split()))}")]
-        if self._end("local", None, bye=headers, on_bye=done):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BYE_TIMEOUT):
-                    await answered
-
-    def hang_up(self) -> None:
-        """:meth:`close` without waiting."""
-        self._end("local", None, bye=[])
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    def abandon(self) -> None:
-        """Let go of a session that was never set up; its owner is not told."""
-        self._closed = True
-        self.agent.endpoint.hub.release(self.msrp)
-
-    def _end(
-        self,
-        reason: str,
-        error: SipstackError | None,
-        *,
-        bye: list[tuple[str, str]] | None = None,
-        on_bye: Callable[[object], None] = _ignore,
-    ) -> bool:
-        """End the session once, with BYE when ``bye`` (its headers) is given; return False when it was over."""
-        dialog = self._dialog
-        if self._closed or dialog is None:
-            return False
-        self._closed = True
-        agent = self.agent
-        if bye is not None and dialog.state is not DialogState.TERMINATED:
-            agent.send_in_dialog(dialog, "BYE", headers=bye, on_end=on_bye)
-        else:
-            on_bye(None)
-        dialog.terminate()
-        agent.session_ended(self, dialog)
-        agent.endpoint.hub.release(self.msrp)
-        self._report("closed", reason)
-        self.ended(reason, error)
-        return True
-
     # set-up
 
     def describe(self, remote: SessionDescription | None) -> bytes:
         """Return our offer, or our answer to the offer ``remote``. Raise MediaRefused (488) when nothing fits."""
         if remote is None:
-            return bytes(self.make_offer())
+            return self._word(self.make_offer())
         local = self.make_answer(remote, "active" if self.agent.endpoint.config.msrp_setup == "active" else "passive")
-        self._active = is_active(self._medium(local), self._medium(remote), offerer=False)
-        return bytes(local)
+        self._active = is_active(self.medium(local), self.medium(remote), offerer=False)
+        return self._word(local)
 
-    def _describe_again(self, remote: SessionDescription | None) -> bytes:
-        """Return the same session again for a refresh (C-SES-01). Raise MediaRefused when the offer changes it."""
-        if remote is None:
-            return bytes(self.make_offer(active=self._active))
-        if self._medium(remote).path != self._remote_path:
-            raise MediaRefused("the path of a running session cannot change", media.MISCELLANEOUS)
-        return bytes(self.make_answer(remote, "active" if self._active else "passive"))
+    def _word(self, description: SessionDescription) -> bytes:
+        """Return a description of ours; with each change the version in its ``o=`` grows by one (A-OA-02)."""
+        worded = hash(str(description))
+        if worded != self._worded:
+            self._worded = worded
+            self._changes += 1
+        origin = replace(description.origin, version=self.sdp_id + self._changes)
+        description.lines = [("o", str(origin)) if line[0] == "o" else line for line in description.lines]
+        return bytes(description)
 
-    def _medium(self, description: SessionDescription) -> MsrpMedia:
+    def refuse(self, offer: SessionDescription) -> bytes:
+        """Return the answer to an offer that ends the medium."""
+        return self._word(media.refusal(self.msrp, self.sdp_id, offer))
+
+    def medium(self, description: SessionDescription) -> MsrpMedia:
+        """Return the medium of a description that we use. Raise MediaRefused (488) when there is none."""
         return media.medium_of(description, self.msrp)
 
     def established(self, dialog: Dialog, remote: SessionDescription | None, *, offered: bool) -> None:
@@ -221,15 +155,16 @@ class MediaSession(ABC):
 
         ``remote`` is None when it will come in the ACK. Raise MediaRefused (488) when it is of no use.
         """
-        described = None if remote is None else self._medium(remote)
+        described = None if remote is None else self.medium(remote)
         if remote is not None and described is not None:
             self.agreed(remote, described)
-        self._dialog = dialog
+        self.dialog = dialog
         self._waits_for_ack = not offered
+        self._answer_due = remote is None
         self.agent.session_started(self, dialog)
-        if described is not None:
-            self._negotiated(described, offered=offered)
-        self._report("set up")
+        if remote is not None and described is not None:
+            self._negotiated(remote, described, offered=offered)
+        self.report("set up")
 
     def confirmed(self, ack: Request) -> None:
         """Take the ACK of our 200, which may bring the answer to our offer (A-OA-03)."""
@@ -239,29 +174,41 @@ class MediaSession(ABC):
         if self._unopened is not None:
             described, self._unopened = self._unopened, None
             self._open(described)
-            return
-        if self._remote_path:
-            return
+        elif self._answer_due:
+            self._answer_due = False
+            self._take_answer(ack)
+        if self._renegotiation is not None:
+            self._renegotiation.acknowledged()
+
+    def _take_answer(self, ack: Request) -> None:
         try:
             answer = media.parse_description(ack)
             if answer is None:
                 raise RemoteProtocolError("neither INVITE nor ACK brought a session description")
-            described = self._medium(answer)
-            self.agreed(answer, described)
-            self._negotiated(described, offered=True)
+            if self._renegotiation is None:
+                self.take(answer, self.medium(answer), offered=True)
+            else:
+                self._renegotiation.answered_in_ack(answer)
         except RemoteProtocolError as error:
-            self._end("connection-lost", error, bye=[("Reason", 'SIP;cause=488;text="Bad answer"')])
+            self.end("connection-lost", error, bye=BAD_ANSWER)
 
     def ack_missing(self) -> None:
         """Give up: our 200 was never acknowledged."""
         error = TransactionTimeout("the 200 to INVITE was never acknowledged")
-        self._end("no-ack", error, bye=[("Reason", 'SIP;cause=408;text="ACK missing"')])
+        self.end("no-ack", error, bye=[("Reason", 'SIP;cause=408;text="ACK missing"')])
 
-    def _negotiated(self, remote: MsrpMedia, *, offered: bool) -> None:
+    def take(self, description: SessionDescription, remote: MsrpMedia, *, offered: bool) -> None:
+        """Take over what the peer says and connect; ``offered``: it answers us. Raise as :meth:`agreed`."""
+        self.agreed(description, remote)
+        self._negotiated(description, remote, offered=offered)
+
+    def _negotiated(self, description: SessionDescription, remote: MsrpMedia, *, offered: bool) -> None:
         if offered:
             # The answer decides; without a=setup in it the offerer connects, as in RFC 4975 alone.
             self._active = remote.setup != "active"
         self._remote_path = remote.path
+        self._remote_origin = hash(str(description.origin))
+        self._unopened = None
         if self._waits_for_ack and self._active:
             # An answerer that connects waits for the ACK: before it, nobody knows that the answer arrived.
             self._unopened = remote
@@ -278,44 +225,72 @@ class MediaSession(ABC):
             fingerprints=remote.fingerprints,
         )
 
-    def _report(self, state: str, note: str = "") -> None:
-        agent, trace = self.agent, self.agent.endpoint.trace
-        logger.info("%s %s of %s with %s is %s %s", self.KIND, self.call_id, agent.identity.aor, self.peer, state, note)
-        if trace is not None:
-            trace.state(f"{self.KIND} {self.call_id}", state, note)
-
-    # sipstack.net.dispatch.DialogUser
-
-    def request_received(self, transaction: ServerTransaction, request: Request) -> None:
-        """Answer a request inside the dialog."""
-        dialog, endpoint = self._dialog, self.agent.endpoint
-        assert dialog is not None
-        try:
-            dialog.receive_request(request)
-        except UnexpectedMessage as error:
-            headers = [("Retry-After", str(error.retry_after))] if isinstance(error, EarlyInvite) else []
-            endpoint.reply(transaction, error.status, headers=headers)
-            return
-        match request.method:
-            case "BYE":
-                endpoint.reply(transaction, 200)
-                self._end("remote", None)
-            case "INVITE":
-                transaction.owner = self
-                dialog.send_response(request, self._answer_again(transaction, request))
-            case _:
-                self.agent.request_received(transaction, request)
-
-    def _answer_again(self, transaction: ServerTransaction, request: Request) -> Response:
+    def answer_again(self, transaction: ServerTransaction, request: Request) -> Response:
+        """Answer a re-INVITE: with our description, or why there is none (A-INV-07)."""
         endpoint = self.agent.endpoint
+        waited, self._waits_for_ack = self._waits_for_ack, True
         try:
-            description = self._describe_again(media.parse_description(request))
+            offer = media.parse_description(request)
+            description = self.renegotiation.answer(offer)
         except RemoteProtocolError as error:
+            self._waits_for_ack = waited
             return endpoint.reply(transaction, error.status, headers=[media.warning(endpoint.config, error)])
+        except ConnectionClosed:
+            self._waits_for_ack = waited
+            return endpoint.reply(transaction, 480)  # our path through the MSRP relay is lost
+        self._answer_due = offer is None
         headers = [("Contact", self.agent.contact()), ("Allow", uas.ALLOW), ("Supported", uas.SUPPORTED)]
-        return endpoint.reply(
-            transaction, 200, headers=[*headers, ("Content-Type", "application/sdp")], body=description
-        )
+        return endpoint.reply(transaction, 200, headers=[*headers, ("Content-Type", SDP)], body=description)
+
+    def release(self) -> None:
+        """Give up the MSRP session; what is undecided in it becomes so now."""
+        if self._renegotiation is not None:
+            self._renegotiation.close()
+        self.agent.endpoint.hub.release(self.msrp)
+
+    # descriptions after the first ones
+
+    @property
+    def renegotiation(self) -> Renegotiation:
+        """Return what follows the first offer and answer, made on first use."""
+        if self._renegotiation is None:
+            self._renegotiation = Renegotiation(self)
+        return self._renegotiation
+
+    def renegotiate(self) -> None:
+        """Offer the peer a new MSRP session in place of this one, by the path that we have now.
+
+        Messages go on by the old one until the new one has its connection. Nothing happens when the session is over;
+        when the peer refuses, all stays as it was.
+        """
+        if self.is_open:
+            self.renegotiation.request()
+
+    def queued(self) -> None:
+        """Have a lost connection replaced now: there is something to send. To be called after each message."""
+        if self._renegotiation is not None:
+            self._renegotiation.message_queued()
+
+    def is_unchanged(self, description: SessionDescription, remote: MsrpMedia) -> bool:
+        """Tell whether a new description of the peer leaves the connection as it is (C-SES-01)."""
+        if remote.path != self._remote_path:
+            return False
+        same_origin = hash(str(description.origin)) == self._remote_origin
+        return same_origin or remote.setup != ("active" if self._active else "passive")
+
+    def describe_again(self, offer: SessionDescription | None) -> bytes:
+        """Return the description of the session as it runs: as an offer, or as answer to one that changes no path."""
+        if offer is None:
+            return self._word(self.make_offer(active=self._active))
+        local = self.make_answer(offer, "active" if self._active else "passive")
+        self.refresh(offer, self.medium(offer))
+        return self._word(local)
+
+    def refresh(self, description: SessionDescription, remote: MsrpMedia) -> None:
+        """Take over what a description that changes no path says beside it."""
+        self.agreed(description, remote)
+        self._remote_origin = hash(str(description.origin))
+        self.msrp.open(remote.path, max_size=remote.max_size, accept_types=remote.accept_types)
 
     # sipstack.net.dispatch.InviteUser, for INVITEs inside the dialog
 
@@ -324,20 +299,22 @@ class MediaSession(ABC):
         return
 
     def ack_received(self, request: Request) -> None:
-        """Nothing to do: a refresh changes nothing."""
-        return
+        """Take the ACK of our 200 to a re-INVITE."""
+        self.confirmed(request)
 
     # sipstack.net.hub.SessionHandler
 
     def session_opened(self, session: MsrpSession) -> None:
         """The MSRP connection is up."""
-        return
+        if self._renegotiation is not None and session is self.msrp:
+            self._renegotiation.opened()
 
     @abstractmethod
     def message_received(self, session: MsrpSession, message: IncomingMessage) -> None:
         """A whole message came: ``accept()`` or ``reject()`` it, now or later."""
 
     def session_closed(self, session: MsrpSession, error: Exception | None) -> None:
-        """The MSRP connection is lost, or never came: the dialog has no purpose any more."""
+        """An MSRP connection is lost, or never came: without one the dialog has no purpose any more."""
         failure = error if isinstance(error, SipstackError) else None
-        self._end("connection-lost", failure, bye=[("Reason", 'SIP;cause=408;text="MSRP connection lost"')])
+        if not self._closed and self.dialog is not None and not self.renegotiation.lost(session, failure):
+            self.end("connection-lost", failure, bye=LOST)

@@ -13,11 +13,11 @@ from sipstack.net import uas
 from sipstack.net.binding import Binding
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.client import MAX_FORWARDS, ResponseCallback, next_hop
+from sipstack.net.dialogsession import DialogSession
 from sipstack.net.features import CHAT_FEATURES, accept_contact, feature_text
 from sipstack.net.identity import AgentHandler, Identity, SilentAgent
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.invite import call
-from sipstack.net.mediasession import MediaSession
 from sipstack.net.reception import receive
 from sipstack.net.relay import RelayAccess
 from sipstack.sip.address import Address
@@ -100,7 +100,7 @@ class UserAgent:
         # state
         self._binding: Binding | None = None
         self._digest: DigestClient | None = None
-        self._sessions: set[MediaSession] | None = None
+        self._sessions: set[DialogSession] | None = None
         self._relay: RelayAccess | None = None
         self._paging: WeakValueDictionary[str, asyncio.Lock] | None = None
         """Target → lock, held while a MESSAGE to it is pending; gone when nobody holds it or waits for it."""
@@ -297,7 +297,7 @@ class UserAgent:
 
     # sessions
 
-    def session_started(self, session: MediaSession, dialog: Dialog) -> None:
+    def session_started(self, session: DialogSession, dialog: Dialog) -> None:
         """Take in a session whose dialog exists."""
         dialog.route_set = self.endpoint.shared_route(dialog.route_set)
         if self._sessions is None:
@@ -305,7 +305,7 @@ class UserAgent:
         self._sessions.add(session)
         self.endpoint.dialogs[dialog.id] = session
 
-    def session_ended(self, session: MediaSession, dialog: Dialog) -> None:
+    def session_ended(self, session: DialogSession, dialog: Dialog) -> None:
         """Let go of a session that is over."""
         self.endpoint.dialogs.pop(dialog.id, None)
         if self._sessions is not None:

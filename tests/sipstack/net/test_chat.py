@@ -74,7 +74,8 @@ async def test_callee_hangs_up() -> None:
 
 
 async def test_cut_connection_ends_the_chat_on_both_sides() -> None:
-    async with pair() as (around, agent, _, phone):
+    """Where neither wants to make another one."""
+    async with pair(a={"msrp_recovery": 0.0}, b={"msrp_recovery": 0.0}) as (around, agent, _, phone):
         chats = Chats()
         chat = await agent.invite(B, chats)
         await chat.deliver("hello")

@@ -250,7 +250,7 @@ async def test_invite_without_offer() -> None:
 async def test_requests_inside_the_dialog() -> None:
     async with pair() as (around, agent, _, phone):
         chat = await agent.invite(B, Phone().chats)
-        dialog = chat._dialog
+        dialog = chat.dialog
         assert dialog is not None
 
         async def ask(method: str, headers: list[tuple[str, str]] = [], body: bytes = b"") -> int:  # noqa: B006  # never changed
@@ -265,10 +265,10 @@ async def test_requests_inside_the_dialog() -> None:
         assert await ask("MESSAGE", [("Content-Type", "text/plain")], b"page") == 200
         assert phone.pages[0].body == b"page"
         assert await ask("INFO") == 405
-        # a refresh gets the same session again, another path gets 488, and the chat goes on
-        assert await ask("INVITE", sdp, chat._describe_again(None)) == 200
+        # A-INV-07: a refresh gets the same session again, an offer that does not fit gets 488, and the chat goes on
+        assert await ask("INVITE", sdp, chat.describe_again(None)) == 200
         assert await ask("INVITE", contact) == 200
-        assert await ask("INVITE", sdp, SDP) == 488
+        assert await ask("INVITE", sdp, SDP.replace(b":text/plain", b":image/png")) == 488
         assert await ask("INVITE", [*contact, ("Content-Type", "text/plain")], b"x") == 415
         assert (await chat.deliver("still here")).status == 200
         # a number that was used before
