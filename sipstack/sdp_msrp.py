@@ -63,12 +63,14 @@ class MsrpMedia:
     """Octets; None when the peer sets no limit."""
     direction: Direction
     host: str | None
-    """From ``c=``; only told, never used to connect (C-URI-06)."""
+    """From ``c=``; used to connect by CEMA only (C-URI-06)."""
     port: int
     index: int
     """Place of the medium among the ``m=`` lines."""
     fingerprints: tuple[str, ...] = ()
     """SHA-256 hashes of certificates, as ``AB:CD:…``: one of them must be the peer's own (C-SET-08)."""
+    cema: bool = False
+    """The endpoint would have us connect to ``c=`` and ``m=`` (:mod:`sipstack.sdp_cema`)."""
 
     @property
     def secure(self) -> bool:
@@ -216,6 +218,7 @@ def _parse_medium(description: SessionDescription, medium: MediaDescription, ind
         port=medium.port,
         index=index,
         fingerprints=_fingerprints(description, medium) if path[0].secure else (),
+        cema=medium.attribute("msrp-cema") is not None,
     )
 
 
