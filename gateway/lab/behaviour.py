@@ -24,11 +24,15 @@ class Behaviour:
     core hears 100 Trying); or a status to refuse with, such as 486 or 603."""
     on_message: str | int = "echo"
     """``echo``; ``script``: the next line of ``script``; ``accept``: says nothing; ``hang-up``: takes it and ends the
-    chat; ``ignore``: never answers the MSRP request; or an MSRP status to refuse with, such as 413."""
+    chat; ``ignore``: never answers the request; or an MSRP status to refuse with, such as 413. All the same for a SIP
+    MESSAGE, but that it is answered with a text only where there are no sessions."""
     script: tuple[str, ...] = ()
     """Lines for ``script``, again from the first after the last."""
     receipts: str = "display"
     """Of messages whose sender asks: ``none``, ``delivery``, or ``display`` as well, at once."""
+    sessions: bool = True
+    """False: the device has no session mode. It says so by OPTIONS, refuses INVITE with 488 (or the status in
+    ``on_invite``), and speaks by SIP MESSAGE only."""
     delay: float = 0.0
     """Seconds to wait before accepting an invitation."""
     cut_after: int | None = None

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from gateway.lab.behaviour import Behaviour
 from gateway.lab.cutter import Cutter
+from gateway.lab.pages import NO_SESSIONS, Pages, SentPage
 from sipstack.errors import RemoteProtocolError, RequestFailed, SipstackError
 from sipstack.flow import HostPort
 from sipstack.im.cpim import CpimMessage
@@ -28,7 +29,7 @@ from sipstack.msrp.message import OutgoingMessage
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net import notices
 from sipstack.net.chat import ChatHandler, ChatSession
-from sipstack.net.chatmessage import ChatMessage, unwrap
+from sipstack.net.chatmessage import ChatMessage
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
@@ -81,7 +82,7 @@ class PhoneEvent:
     serial: int
     kind: str
     """``registered``, ``unregistered``, ``registration-failed``, ``invited``, ``cancelled``, ``chat``, ``message``,
-    ``sent``, ``closed``, ``page``, ``receipt``, ``composing``."""
+    ``sent``, ``closed``, ``page``, ``receipt``, ``composing``, ``lost`` (what the phone wanted to send by itself)."""
     peer: str = ""
     text: str = ""
     """The message; or why, or in which state."""
@@ -116,6 +117,7 @@ class Phone(AgentHandler, ChatHandler):
         # what stands: chats and unanswered invitations by the peer's address-of-record
         self.chats: dict[str, ChatSession] = {}
         self.invitations: dict[str, IncomingInvitation] = {}
+        self.pages = Pages(self)
         self._tasks: set[asyncio.Task[None]] = set()
         relays = tuple(map(MsrpUri.parse, options.relays))
         config = EndpointConfig(
@@ -155,6 +157,7 @@ class Phone(AgentHandler, ChatHandler):
             domain=Uri("sip", host=aor.host),
             outbound_proxy=Uri.parse(options.proxy) if options.proxy else None,
             handler=self,
+            features=self.pages.features,
             expires=options.expires,
         )
 
@@ -171,6 +174,7 @@ class Phone(AgentHandler, ChatHandler):
         """End all: chats by BYE, then the registration, then the sockets."""
         for task in self._tasks:
             task.cancel()
+        self.pages.close()
         if hasattr(self, "agent"):
             await self.agent.close()
         if self.cutter is not None:
@@ -200,12 +204,20 @@ class Phone(AgentHandler, ChatHandler):
             self._chat_is_up(peer.aor, chat)
         return chat
 
-    async def say(self, uri: str, text: str) -> OutgoingMessage:
-        """Send a message and wait for its fate; opens a chat when there is none. Raises as :meth:`call`."""
+    async def say(self, uri: str, text: str) -> OutgoingMessage | SentPage:
+        """Send a message and wait for its fate; opens a chat when there is none, but for a phone without session mode.
+
+        Raises as :meth:`call` and :meth:`UserAgent.message`.
+        """
+        if not self.behaviour.sessions:
+            self.messages_out += 1
+            sent = await self.pages.say(uri, text)
+            self.emit("sent", Uri.parse(uri).aor, sent.state.value, sent.message_id)
+            return sent
         chat = await self.call(uri)
         self.messages_out += 1
         message = await chat.deliver(text, notify=self._asks)
-        self._emit("sent", chat.peer.aor, message.state.value, message.message_id)
+        self.emit("sent", chat.peer.aor, message.state.value, message.message_id)
         return message
 
     async def type(self, uri: str, *, active: bool = True) -> None:
@@ -240,6 +252,8 @@ class Phone(AgentHandler, ChatHandler):
         if "script" in changes:
             changes["script"] = tuple(changes["script"])
         self.behaviour = replace(self.behaviour, **changes)
+        if hasattr(self, "agent"):
+            self.agent.features = self.pages.features
 
     # what it tells its owner
 
@@ -273,7 +287,8 @@ class Phone(AgentHandler, ChatHandler):
             "behaviour": asdict(self.behaviour),
         }
 
-    def _emit(self, kind: str, peer: str = "", text: str = "", id: str = "") -> None:
+    def emit(self, kind: str, peer: str = "", text: str = "", id: str = "") -> None:
+        """Tell of something that has happened."""
         self._serial += 1
         event = PhoneEvent(self._serial, kind, peer, text, id)
         self.events.append(event)
@@ -288,16 +303,18 @@ class Phone(AgentHandler, ChatHandler):
         """Tell."""
         match event:
             case Registered():
-                self._emit("registered", text=", ".join(str(uri) for uri in event.associated_uris))
+                self.emit("registered", text=", ".join(str(uri) for uri in event.associated_uris))
             case RegistrationFailed(response=response):
-                self._emit("registration-failed", text="no answer" if response is None else str(response.status))
+                self.emit("registration-failed", text="no answer" if response is None else str(response.status))
             case Unregistered():
-                self._emit("unregistered")
+                self.emit("unregistered")
 
     def chat_invited(self, agent: UserAgent, invitation: IncomingInvitation) -> None:
         """Do as the behaviour says."""
         peer, act = invitation.peer.aor, self.behaviour.on_invite
-        self._emit("invited", peer)
+        self.emit("invited", peer)
+        if not (self.behaviour.sessions or isinstance(act, int)):
+            act = NO_SESSIONS
         if isinstance(act, int):
             invitation.reject(act)
             return
@@ -314,15 +331,7 @@ class Phone(AgentHandler, ChatHandler):
 
     def message_received(self, agent: UserAgent, message: IncomingPage) -> None:
         """Take a SIP MESSAGE."""
-        try:
-            content = unwrap(message.content_type, message.body)
-            told = self._status_received(message.peer.aor, content.content_type, content.body)
-        except RemoteProtocolError as error:
-            message.reject(error.status)
-            return
-        message.accept()
-        if not told:
-            self._emit("page", message.peer.aor, content.body.decode("utf-8", "replace"))
+        self.pages.received(message)
 
     async def _accept_later(self, invitation: IncomingInvitation, delay: float) -> None:
         await asyncio.sleep(delay)
@@ -333,26 +342,26 @@ class Phone(AgentHandler, ChatHandler):
         try:
             chat = invitation.answer(self)
         except SipstackError as error:
-            self._emit("closed", invitation.peer.aor, str(error))
+            self.emit("closed", invitation.peer.aor, str(error))
             return
         self._chat_is_up(invitation.peer.aor, chat)
 
     def _chat_is_up(self, peer: str, chat: ChatSession) -> None:
         self.chats[peer] = chat  # of two, the newest is used for sending (B-CHT-12)
-        self._emit("chat", peer)
+        self.emit("chat", peer)
 
     def _cancelled(self, invitation: IncomingInvitation) -> None:
         peer = invitation.peer.aor
         if self.invitations.get(peer) is invitation:
             del self.invitations[peer]
-        self._emit("cancelled", peer)
+        self.emit("cancelled", peer)
 
     # sipstack.net.chat.ChatHandler
 
     def chat_message(self, chat: ChatSession, message: ChatMessage) -> None:
         """Do as the behaviour says."""
         try:
-            if self._status_received(chat.peer.aor, message.content_type, message.body):
+            if self.status_received(chat.peer.aor, message.content_type, message.body):
                 message.accept()
                 return
         except RemoteProtocolError as error:
@@ -361,33 +370,40 @@ class Phone(AgentHandler, ChatHandler):
         self.messages_in += 1
         act = self.behaviour.on_message
         if act == "ignore":
-            self._emit("message", chat.peer.aor, message.text, message.message_id)
+            self.emit("message", chat.peer.aor, message.text, message.message_id)
             return
         if isinstance(act, int):
             message.reject(act)
             return
         message.accept()
-        self._emit("message", chat.peer.aor, message.text, message.message_id)
+        self.emit("message", chat.peer.aor, message.text, message.message_id)
         self._notify(chat, message.cpim)
+        text = self.reply_to(message.text, act)
         if act == "hang-up":
             chat.hang_up()
-        elif act == "echo":
-            self._answer(chat, echo(message.text))
-        elif act == "script":
-            self._answer(chat, self.behaviour.script[self._lines % len(self.behaviour.script)])
+        elif text is not None:
+            self._answer(chat, text)
+
+    def reply_to(self, text: str, act: str) -> str | None:
+        """Return what the phone says to a text by itself, None when it says nothing."""
+        if act == "echo":
+            return echo(text)
+        if act == "script":
             self._lines += 1
+            return self.behaviour.script[(self._lines - 1) % len(self.behaviour.script)]
+        return None
 
     @property
     def _asks(self) -> bool:
         return self.behaviour.receipts != "none"
 
-    def _status_received(self, peer: str, content_type: str, body: bytes) -> bool:
+    def status_received(self, peer: str, content_type: str, body: bytes) -> bool:
         """Tell of a notification or a typing status; False for anything else. RemoteProtocolError when malformed."""
         if is_notification_type(content_type):
             notification = Imdn.parse(body)
-            self._emit("receipt", peer, notification.disposition.value, notification.message_id)
+            self.emit("receipt", peer, notification.disposition.value, notification.message_id)
         elif is_composing_type(content_type):
-            self._emit("composing", peer, IsComposing.parse(body).state.value)
+            self.emit("composing", peer, IsComposing.parse(body).state.value)
         else:
             return False
         return True
@@ -406,14 +422,14 @@ class Phone(AgentHandler, ChatHandler):
         for peer, known in list(self.chats.items()):
             if known is chat:
                 del self.chats[peer]
-        self._emit("closed", chat.peer.aor, reason if error is None else f"{reason}: {error}")
+        self.emit("closed", chat.peer.aor, reason if error is None else f"{reason}: {error}")
 
     def _answer(self, chat: ChatSession, text: str) -> None:
         self.messages_out += 1
         chat.send(text, notify=self._asks, on_done=self._answered, tag=chat.peer.aor)
 
     def _answered(self, message: OutgoingMessage) -> None:
-        self._emit("sent", message.tag, message.state.value, message.message_id)
+        self.emit("sent", message.tag, message.state.value, message.message_id)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

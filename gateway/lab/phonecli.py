@@ -67,6 +67,7 @@ def parse_action(text: str) -> str | int:
 @click.option(
     "--receipts", type=click.Choice(RECEIPTS), default="display", show_default=True, help="What it tells who asks."
 )
+@click.option("--no-sessions", is_flag=True, help="A device without session mode: SIP MESSAGE only.")
 @click.option("--control", metavar="HOST:PORT", help="No terminal: driven by HTTP here, events as JSON lines.")
 @click.option("--quiet", is_flag=True, help="With --control: only the line that says ready.")
 @click.option("--cutter", is_flag=True, help="MSRP over a wire that PUT /behaviour {cut_after} can cut.")
@@ -86,6 +87,7 @@ def main(
     on_message: str | None,
     script: tuple[str, ...],
     receipts: str,
+    no_sessions: bool,
     control: str | None,
     quiet: bool,
     cutter: bool,
@@ -96,7 +98,7 @@ def main(
     """A's phone: registers, is online, receives and answers chats; in the terminal it also invites."""
     try:
         act = on_message or ("accept" if control is None else "echo")
-        behaviour = Behaviour(parse_action(on_invite), parse_action(act), script, receipts)
+        behaviour = Behaviour(parse_action(on_invite), parse_action(act), script, receipts, not no_sessions)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     options = PhoneOptions(aor, password, username, proxy, name, host, port, msrp_port)

@@ -18,7 +18,8 @@ from gateway.lab.lab import Lab, LabOptions, LabUser
 from gateway.lab.phone import Phone, echo
 from gateway.lab.phonecontrol import build_app
 from gateway.lab.terminal import Terminal
-from sipstack.errors import RequestFailed, TransactionTimeout
+from sipstack.errors import RequestFailed, RequestTooLarge, TransactionTimeout
+from sipstack.sip.uri import Uri
 
 A, B = LabUser("a", "a-secret"), LabUser("b", "b-secret")
 
@@ -283,3 +284,31 @@ async def test_terminal(lab: Lab, a: Phone, b: Phone) -> None:
     ):
         assert expected in text
     assert b.behaviour.on_invite == "ask"
+
+
+async def test_a_phone_without_session_mode(lab: Lab, a: Phone, b: Phone) -> None:
+    a.behave(sessions=False)
+    contact = (await b.agent.options(Uri.parse("sip:a@cc.com"))).contacts[0]
+    assert contact.param("+g.oma.sip-im") is None and "oma.cpm.msg" in (contact.param("+g.3gpp.icsi-ref") or "")
+    with pytest.raises(RequestFailed, match="488"):
+        await b.call("sip:a@cc.com")
+    b.behave(sessions=False)
+    sent = await b.say("sip:a@cc.com", "hello")
+    assert (sent.state.value, sent.status) == ("sent", 200)
+    assert (await b.wait_for("page")).text == "You said: hello"
+    delivered = await b.wait_for("receipt")
+    displayed = await b.wait_for("receipt", after=delivered.serial)
+    assert (delivered.text, displayed.text) == ("delivered", "displayed")
+    a.behave(on_message=413)
+    sent = await b.say("sip:a@cc.com", "hello")
+    assert (sent.state.value, sent.status) == ("failed", 413)
+    with pytest.raises(RequestTooLarge):
+        await b.say("sip:a@cc.com", "x" * 1300)
+    # what a phone with sessions does with a page: it says nothing by itself
+    a.behave(sessions=True, on_message="echo")
+    await b.say("sip:a@cc.com", "hello")
+    assert [event.kind for event in b.events].count("page") == 1
+
+
+async def test_a_page_that_makes_no_sense(lab: Lab, a: Phone, b: Phone) -> None:
+    assert (await b.agent.message(Uri.parse("sip:a@cc.com"), b"no", "message/cpim")).status == 400
