@@ -77,7 +77,8 @@ def must_refuse(offer: MsrpMedia, addresses: Addresses | None = None) -> bool:
 def takes_part(offer: MsrpMedia, *, relayed: bool) -> bool:
     """Tell whether the answer to ``offer`` says ``msrp-cema`` (:rfc:`6714#section-4.3`).
 
-    ``relayed``: we are behind relays. The answer repeats what the offer says; it does not, where whoever connects does so through a relay.
+    ``relayed``: we are behind relays. The answer repeats what the offer says, unless whoever connects does so through a
+    relay.
     """
     if not offer.cema or offer.setup is None:
         return False
