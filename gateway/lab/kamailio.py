@@ -25,6 +25,7 @@ import aiohttp
 import click
 
 from gateway.lab.ports import free_port
+from gateway.lab.run import parse_host_port
 from sipstack.flow import HostPort
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "config" / "kamailio"
@@ -69,13 +70,15 @@ class Kamailio:
         sip_port: int = 0,
         rpc_port: int = 0,
         im_server: HostPort | None = None,
+        file_server: HostPort | None = None,
         algorithm: str = "MD5",
         msrp: bool = False,
         certificate: Path | None = None,
         key: Path | None = None,
         config_folder: Path = CONFIG_FOLDER,
     ) -> None:
-        """``host`` is numeric; a port 0 means a free one; without ``im_server`` chats go straight to the user.
+        """``host`` is numeric; a port 0 means a free one; without ``im_server`` chats go straight to the user, without
+        ``file_server`` files go where chats go.
 
         ``msrp``: be an MSRP relay too, by TLS as well when there are PEM files of a certificate and its key, and then
         over WebSocket too where the module for it is installed.
@@ -85,7 +88,7 @@ class Kamailio:
         self.host = host
         self.sip_port = sip_port or free_port(host)
         self.rpc_port = rpc_port or free_port(host)
-        self.im_server = im_server
+        self._servers = {"IM": im_server, "FILE": file_server}
         self.algorithm = algorithm
         self.msrp_port = free_port(host) if msrp else 0
         self.msrps_port = free_port(host) if msrp and certificate is not None else 0
@@ -129,9 +132,9 @@ class Kamailio:
             "DB_FILE": str(self.database),
         }
         lines = [f'#!substdef "!{name}!{value}!g"' for name, value in values.items()]
-        if self.im_server:
-            lines.append(f'#!substdef "!IM_SERVER!{self.im_server[0]}:{self.im_server[1]}!g"')
-            lines.append("#!define WITH_IM")
+        for name, server in self._servers.items():
+            if server is not None:
+                lines += [f'#!substdef "!{name}_SERVER!{server[0]}:{server[1]}!g"', f"#!define WITH_{name}"]
         if self.msrp_port:
             lines += [f'#!substdef "!MSRP_ADDRESS!{self.host}:{self.msrp_port}!g"', "#!define WITH_MSRP"]
         if self.msrps_port:
@@ -269,7 +272,8 @@ async def _run(core: Kamailio, accounts: Iterable[tuple[str, str]]) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Numeric address to listen on.")
 @click.option("--port", default=5060, show_default=True, help="SIP port (UDP and TCP); 0: a free one.")
 @click.option("--rpc-port", default=5070, show_default=True, help="Port of /health and /RPC; 0: a free one.")
-@click.option("--im-server", default="", help="HOST:PORT of the IM server that chats go through.")
+@click.option("--im-server", metavar="HOST:PORT", help="IM server that chats go through.")
+@click.option("--file-server", metavar="HOST:PORT", help="File server that files go through.")
 @click.option("--algorithm", type=click.Choice(list(HASHES)), default="MD5", show_default=True)
 @click.option("--account", "accounts", multiple=True, metavar="USER:PASSWORD", help="Account to insert at the start.")
 def main(
@@ -278,19 +282,20 @@ def main(
     host: str,
     port: int,
     rpc_port: int,
-    im_server: str,
+    im_server: str | None,
+    file_server: str | None,
     algorithm: str,
     accounts: tuple[str, ...],
 ) -> None:
     """Run Kamailio with the lab's configuration until SIGTERM. Writes one JSON line when it is ready."""
-    im_host, _, im_port = im_server.rpartition(":")
     core = Kamailio(
         folder,
         domain=domain,
         host=host,
         sip_port=port,
         rpc_port=rpc_port,
-        im_server=(im_host, int(im_port)) if im_server else None,
+        im_server=parse_host_port(im_server) if im_server else None,
+        file_server=parse_host_port(file_server) if file_server else None,
         algorithm=algorithm,
     )
     pairs = [account.partition(":") for account in accounts]
