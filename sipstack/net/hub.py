@@ -13,7 +13,6 @@ from sipstack.errors import ConnectionClosed, LocalProtocolError, SipstackError
 from sipstack.flow import HostPort
 from sipstack.msrp.connection import (
     ChunkConfirmed,
-    MsrpConnection,
     SessionBound,
     SessionEvent,
     SessionFailed,
@@ -23,22 +22,21 @@ from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.reception import PARTIAL_TIMEOUT
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
-from sipstack.msrp.uri import DEFAULT_PORT, MsrpUri
-from sipstack.sdp_msrp import DISCARD_PORT
+from sipstack.msrp.uri import MsrpUri
 from sipstack.trace import Trace
 
-from .dial import Hop, dial
+from .dial import Hop
+from .links import MsrpLinks
+from .listener import MsrpListener
 from .msrplink import Cancellable, MsrpLink, Schedule
 from .relay import RelayAccess
-from .tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Tls
-from .unclaimed import HubLimits, Unclaimed
+from .tls import Tls
+from .unclaimed import HubLimits
 
 logger = logging.getLogger(__name__)
 
 BIND_TIMEOUT = 30.0
 """Seconds that a passive session waits for the peer's first request (C-SET-07)."""
-CLOSE_TIMEOUT = 2.0
-"""Seconds that closing waits for peers to take what is still to be written."""
 
 
 class SessionHandler(Protocol):
@@ -79,124 +77,79 @@ class MsrpHub:
     ) -> None:
         # configuration
         self.trace = trace
-        self._bind = bind
-        self._advertise = advertise
+        self.tls = tls
         self._allowed = allowed
         self._limits = limits or HubLimits()
-        self._connect_timeout = connect_timeout
         self._given_schedule = schedule
-        self.tls = tls
-        self._tls_port = tls_port
-        self._tls_advertise_port = tls_advertise_port
         # state
         self.sessions = SessionTable()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._server: asyncio.Server | None = None
-        self._tls_server: asyncio.Server | None = None
-        self._local: HostPort = bind
-        self._links: dict[MsrpConnection, MsrpLink] = {}
-        self._outgoing: dict[Hop, MsrpLink] = {}
-        self._unclaimed = Unclaimed(self._limits)
-        self._is_paused = False
+        self._listener = MsrpListener(bind, advertise, tls, tls_port, tls_advertise_port)
+        self._links = MsrpLinks(
+            self._make_link, self.schedule, tls=tls, limits=self._limits, connect_timeout=connect_timeout
+        )
         # of sessions that are being set up
         self._bind_timers: dict[MsrpSession, Cancellable] = {}
         # Messages that came before their session was announced to its handler.
         self._held: dict[MsrpSession, list[IncomingMessage]] = {}
         self._relayed: dict[MsrpSession, MsrpLink] = {}
-        self._dials: dict[asyncio.Task[None], MsrpLink] = {}
-        self._nowhere = f"{ids.token(80)}.invalid"  # host of our URIs on WebSockets (:rfc:`7977#appendix-A`)
 
     # Life
 
     async def start(self) -> None:
         """Listen. Raise :exc:`OSError` when the address is taken or not ours."""
         self._loop = asyncio.get_running_loop()
-        host, port = self._bind
-        self._server = await self._loop.create_server(self._accept, host, port)
-        self._local = self._server.sockets[0].getsockname()[:2]
-        if self.tls is not None and self.tls.server is not None:
-            try:
-                self._tls_server = await self._loop.create_server(
-                    partial(self._accept, secure=True),
-                    host,
-                    self._tls_port,
-                    ssl=self.tls.server,
-                    ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
-                    ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
-                )
-            except OSError:
-                self._server.close()
-                raise
-            self._tls_port = self._tls_server.sockets[0].getsockname()[1]
+        await self._listener.start(partial(self._make_link, None))
 
     async def close(self) -> None:
         """Stop listening, write what is due, close every connection. Handlers of remaining sessions are told."""
-        if self._server is None:
+        if self._loop is None:
             return
-        servers = [self._server] if self._tls_server is None else [self._server, self._tls_server]
-        for server in servers:
-            server.close()
-        for task, link in tuple(self._dials.items()):
-            if link.transport is None:
-                task.cancel()
-        if self._dials:
-            await asyncio.wait(self._dials)
-        for link in tuple(self._links.values()):
-            link.close()
-        await self._wait_for_links(CLOSE_TIMEOUT)
-        for link in tuple(self._links.values()):
-            link.abort()
-        await self._wait_for_links(CLOSE_TIMEOUT)
+        self._listener.close()
+        await self._links.close()
         for session in self.sessions:
             self._end(session, ConnectionClosed("the MSRP endpoint is closed"))
-        for server in servers:
-            await server.wait_closed()
-
-    async def _wait_for_links(self, timeout: float) -> None:
-        deadline = self._clock() + timeout
-        while self._links and self._clock() < deadline:
-            await asyncio.sleep(0.001)
+        await self._listener.wait_closed()
 
     @property
     def port(self) -> int:
         """The port that we listen at."""
-        return self._local[1]
+        return self._listener.port
 
     @property
     def local(self) -> HostPort:
         """The address that peers are told."""
-        if self._advertise is None:
-            return self._local
-        return self._advertise[0], self._advertise[1] or self._local[1]
+        return self._listener.local
 
     @property
     def tls_port(self) -> int:
         """The port that we listen at for TLS; 0 when we don't."""
-        return self._tls_port if self._tls_server is not None else 0
-
-    def _local_uri(self, secure: bool, session_id: str | None = None, *, discard_port: bool = False) -> MsrpUri:
-        host, port = self.local
-        if secure:
-            port = self._tls_advertise_port or self._tls_port or port
-        port = DISCARD_PORT if discard_port else port
-        return MsrpUri("msrps" if secure else "msrp", f"[{host}]" if ":" in host else host, port, session_id)
+        return self._listener.tls_port
 
     def __len__(self) -> int:
         return len(self._links)
 
-    def pause(self) -> None:
-        """Read no socket until :meth:`resume`: whoever stores the messages can't keep up."""
-        self._is_paused = True
-        for link in self._links.values():
-            if link.transport is not None and not link.transport.is_closing():
-                link.transport.pause_reading()
+    # Backpressure
 
-    def resume(self) -> None:
-        """Read again."""
-        self._is_paused = False
-        for link in self._links.values():
-            if link.transport is not None and not link.transport.is_closing():
-                link.transport.resume_reading()
+    def pause(self, session: MsrpSession | None = None, *, is_urgent: bool = False) -> bool:
+        """Stop reading, because whoever stores what comes can't keep up; return whether reading has stopped.
+
+        Without ``session`` from all connections: the queue of commits is full. With it, from the connection of that
+        session: the spool of its file is. Where others use that connection too, behind a relay or a border element,
+        only if it ``is_urgent``, and for :data:`~sipstack.net.links.SHARED_PAUSE` seconds at most: chats must not
+        wait long for a disk. To be called for nothing else: a slow guest's messages are refused with 413.
+        """
+        if session is None:
+            self._links.pause_all()
+            return True
+        return self._links.pause(session, is_urgent=is_urgent)
+
+    def resume(self, session: MsrpSession | None = None) -> None:
+        """Read again; the opposite of :meth:`pause`. Without effect when reading has not stopped."""
+        if session is None:
+            self._links.resume_all()
+        else:
+            self._links.resume(session)
 
     # Sessions
 
@@ -218,18 +171,12 @@ class MsrpHub:
         if relay is not None:
             if relay.link is None or not relay.link.is_usable or not relay.use_path:
                 raise ConnectionClosed("there is no path by the MSRP relay", certain=True)
-            session = MsrpSession(
-                self.relay_uri(relay.nearest),
-                max_size=max_size,
-                owner=handler,
-                use_path=relay.use_path,
-            )
+            uri = self._listener.relay_uri(relay.nearest)
+            session = MsrpSession(uri, max_size=max_size, owner=handler, use_path=relay.use_path)
             self._relayed[session] = relay.link
-            self.sessions.add(session)
-            self._held[session] = []
-            return session
-        uri = self._local_uri(secure, ids.msrp_session_id(), discard_port=discard_port)
-        session = MsrpSession(uri, max_size=max_size, owner=handler)
+        else:
+            uri = self._listener.uri(secure, ids.msrp_session_id(), discard_port=discard_port)
+            session = MsrpSession(uri, max_size=max_size, owner=handler)
         self.sessions.add(session)
         self._held[session] = []
         return session
@@ -278,6 +225,7 @@ class MsrpHub:
         self.sessions.discard(session)
         self._held.pop(session, None)
         self._relayed.pop(session, None)
+        self._links.resume(session)
         timer = self._bind_timers.pop(session, None)
         if timer is not None:
             timer.cancel()
@@ -318,57 +266,28 @@ class MsrpHub:
         if not session.closed:
             self._end(session, error)
 
+    def _connect(self, session: MsrpSession, uri: MsrpUri, fingerprints: tuple[str, ...]) -> None:
+        link = self._links.to(Hop.of(uri, fingerprints), self._allowed)
+        link.connection.attach(session)
+        if link.transport is not None:
+            link.begin(session)
+            self._need_loop().call_soon(self._announce, session)
+
+    def _make_link(self, hop: Hop | None, secure: bool) -> MsrpLink:
+        local_uri = str(self._listener.uri(secure))
+        return MsrpLink(self, self._need_loop(), self.schedule, self.sessions, local_uri, hop, secure=secure)
+
     # Relays
 
     def relay_link(self, relay: MsrpUri) -> MsrpLink:
         """Return the connection to a relay, made when there is none; whoever configured it may name any address."""
-        key = Hop.of(relay)
-        link = self._outgoing.get(key)
-        if link is None or not link.is_usable:
-            link = self._new_link(key, None)
+        link = self._links.to(Hop.of(relay), None)
         link.hold()
         return link
 
     def relay_uri(self, relay: MsrpUri) -> MsrpUri:
-        """Return a new URI of our own to speak to ``relay`` with. Nobody connects to what we are on a WebSocket."""
-        if relay.transport.lower() == "ws":
-            return MsrpUri("msrps", self._nowhere, DEFAULT_PORT, ids.msrp_session_id(), "ws")
-        return self._local_uri(relay.secure, ids.msrp_session_id())
-
-    def _connect(self, session: MsrpSession, uri: MsrpUri, fingerprints: tuple[str, ...]) -> None:
-        key = Hop.of(uri, fingerprints)
-        link = self._outgoing.get(key)
-        if link is not None and link.is_usable:
-            link.connection.attach(session)
-            if link.transport is not None:
-                link.begin(session)
-                self._need_loop().call_soon(self._announce, session)
-            return
-        self._new_link(key, self._allowed).connection.attach(session)
-
-    def _new_link(self, key: Hop, allowed: Callable[[str, int], bool] | None) -> MsrpLink:
-        link = self._make_link(key, key.scheme == "msrps")
-        self._links[link.connection] = self._outgoing[key] = link
-        task = self._need_loop().create_task(self._dial(link, key, allowed))
-        self._dials[task] = link
-        task.add_done_callback(self._dials.pop)
-        return link
-
-    async def _dial(self, link: MsrpLink, hop: Hop, allowed: Callable[[str, int], bool] | None) -> None:
-        """Connect ``link``; on failure its sessions surely have sent nothing."""
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                await dial(lambda: link, hop, self.tls, allowed)
-        except (OSError, asyncio.CancelledError) as error:
-            reason = str(error) or type(error).__name__
-            link.fail(ConnectionClosed(f"no MSRP connection to {hop.host}:{hop.port}: {reason}", certain=True))
-
-    def _accept(self, *, secure: bool = False) -> MsrpLink:
-        return self._make_link(None, secure)
-
-    def _make_link(self, key: Hop | None, secure: bool) -> MsrpLink:
-        local_uri = str(self._local_uri(secure))
-        return MsrpLink(self, self._need_loop(), self.schedule, self.sessions, local_uri, key, secure=secure)
+        """Return a new URI of our own to speak to ``relay`` with."""
+        return self._listener.relay_uri(relay)
 
     # What links call
 
@@ -418,22 +337,17 @@ class MsrpHub:
 
     def _bound(self, session: MsrpSession) -> None:
         if session.connection is not None:
-            self._unclaimed.discard(self._links[session.connection])
+            self._links.claim(session.connection)
         timer = self._bind_timers.pop(session, None)
         if timer is not None:
             timer.cancel()
             self._announce(session)
 
     def link_up(self, link: MsrpLink) -> None:
-        """Note a new transport: count it while nobody claims it, or start the sessions that wait for it."""
-        if self._is_paused and link.transport is not None:
-            link.transport.pause_reading()
-        if link.key is None:
-            # Not before: of a TLS handshake that fails nobody is told.
-            self._links[link.connection] = link
-            if not self._unclaimed.add(link):
-                logger.warning("too many unclaimed MSRP connections, the last from %s", link.remote)
-                link.abort()
+        """Note a new transport; start the sessions that wait for it."""
+        if not self._links.add(link):
+            logger.warning("too many unclaimed MSRP connections, the last from %s", link.remote)
+            link.abort()
             return
         for session in tuple(link.connection.bound.values()):
             link.begin(session)
@@ -441,10 +355,7 @@ class MsrpHub:
 
     def link_down(self, link: MsrpLink) -> None:
         """Forget a connection."""
-        self._links.pop(link.connection, None)
-        self._unclaimed.discard(link)
-        if link.key is not None and self._outgoing.get(link.key) is link:
-            del self._outgoing[link.key]
+        self._links.remove(link)
 
     def schedule(self, due: float, callback: Callable[[], None]) -> Cancellable:
         """Call back at a time of the loop."""

@@ -22,6 +22,8 @@ from .tls import is_expected
 
 logger = logging.getLogger(__name__)
 
+WRITE_BUFFER = 131_072
+"""Octets that may wait in memory for the kernel: then nothing more is taken out of messages and their sources."""
 WRITE_PER_TICK = 262_144
 """Octets that one connection may hand to the kernel in one turn of the loop; then the others are served."""
 
@@ -99,6 +101,7 @@ class MsrpLink(asyncio.Protocol):
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(raw)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER)
         if self.key is not None and not is_expected(transport, self.key.fingerprints):
             self._refusal = ConnectionClosed("the certificate of the MSRP peer has another fingerprint", certain=True)
             self.abort()
@@ -179,6 +182,16 @@ class MsrpLink(asyncio.Protocol):
         self.connection.is_closing = True
         self._run()
 
+    def pause_reading(self) -> None:
+        """Take nothing more off the wire."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
     def abort(self) -> None:
         """Close at once."""
         if self.transport is not None:
@@ -212,7 +225,10 @@ class MsrpLink(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if self._flush(transport) and self.connection.is_closing:
+        is_done = self._flush(transport)
+        # Writing decides about messages that want no answer.
+        self._hand_on()
+        if is_done and self.connection.is_closing:
             transport.close()
         elif self._timer is None:
             self.arm()

@@ -159,6 +159,9 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
             logger.debug("not written: %s", error)
         self._flush()
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._need_transport().set_write_buffer_limits(high, low)
+
     def is_closing(self) -> bool:
         return self._is_closing or self._need_transport().is_closing()
 

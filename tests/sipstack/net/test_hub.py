@@ -15,6 +15,7 @@ from sipstack.msrp.parser import ChunkParser
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.uri import MsrpUri, parse_path
 from sipstack.net import hub as hub_module
+from sipstack.net import links
 from sipstack.net.hub import MsrpHub
 from sipstack.net.timers import TimerHeap
 from sipstack.net.unclaimed import HubLimits
@@ -433,7 +434,7 @@ async def test_connect_timeout(make_hub: MakeHub, monkeypatch: pytest.MonkeyPatc
     async def never(*_: object) -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(hub_module, "dial", never)
+    monkeypatch.setattr(links, "dial", never)
     owner = Owner()
     hub.open(hub.create_session(owner, max_size=1000), parse_path("msrp://192.0.2.1:9/x;tcp"), active=True)
     await owner.until(lambda: len(owner.closed) == 1)
@@ -557,7 +558,7 @@ async def test_not_started() -> None:
 
 
 async def test_close_does_not_wait_for_who_does_not_read(make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(links, "CLOSE_TIMEOUT", 0.05)
     hub = await make_hub()
     owner = Owner()
     session = hub.create_session(owner, max_size=1000)
