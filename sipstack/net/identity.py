@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sipstack import ids
+from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
 from sipstack.sip.digest import Credentials
 from sipstack.sip.registration import RegistrationEvent
@@ -42,6 +43,10 @@ class AgentHandler(Protocol):
     def chat_invited(self, agent: UserAgent, invitation: IncomingInvitation) -> None:
         """Somebody wants to chat: answer or reject ``invitation``, now or later."""
         invitation.reject(480)
+
+    def file_offered(self, agent: UserAgent, offer: IncomingFile) -> None:
+        """Somebody has a file for us, or wants one: answer, serve or refuse ``offer``, now or later."""
+        offer.refuse(488, "no files are taken here")
 
     def message_received(self, agent: UserAgent, message: IncomingPage) -> None:
         """A SIP MESSAGE: accept or reject it, now or later."""

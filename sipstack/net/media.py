@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from sipstack.errors import ParseError, RemoteProtocolError
 from sipstack.msrp.session import MsrpSession
 from sipstack.net.body import sdp_of
 from sipstack.net.config import EndpointConfig
-from sipstack.sdp import Origin, SessionDescription, address_type
+from sipstack.sdp import MediaDescription, Origin, SessionDescription, address_type
 from sipstack.sdp_msrp import MediaRefused, MsrpMedia, msrp_answer, msrp_media, msrp_offer, protocol_of
 from sipstack.sip.headers import quote
 from sipstack.sip.message import Message
@@ -36,15 +37,34 @@ def parse_description(message: Message) -> SessionDescription | None:
         raise RemoteProtocolError(str(error), status=488) from error
 
 
-def offer(config: EndpointConfig, session: MsrpSession, sdp_id: int, *, active: bool = False) -> SessionDescription:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a session takes, when it is not what the configuration says of chats."""
+
+    types: tuple[str, ...]
+    wrapped_types: tuple[str, ...]
+    max_size: int | None
+    """Octets of a message; None to say nothing."""
+
+    @classmethod
+    def by(cls, config: EndpointConfig) -> Taken:
+        """Return what chats take."""
+        return cls(config.accept_types, config.accept_wrapped_types, config.max_message_size)
+
+
+def offer(
+    config: EndpointConfig, session: MsrpSession, sdp_id: int, *, active: bool = False, taken: Taken | None = None
+) -> SessionDescription:
     """Return our offer of ``session``; ``active`` when it runs and we made its connection."""
+    taken = taken or Taken.by(config)
     return msrp_offer(
         local=session.local_path[0].host_port,
         path=session.local_path,
-        setup="active" if active or config.msrp_setup == "active" else "actpass",
-        accept_types=config.accept_types,
-        accept_wrapped_types=config.accept_wrapped_types,
-        max_size=config.max_message_size,
+        # Behind a relay anybody can reach us.
+        setup="active" if active or (config.msrp_setup == "active" and not session.use_path) else "actpass",
+        accept_types=taken.types,
+        accept_wrapped_types=taken.wrapped_types,
+        max_size=taken.max_size,
         session_id=sdp_id,
         version=sdp_id,
         fingerprint=_fingerprint(config),
@@ -57,23 +77,40 @@ def answer(
     sdp_id: int,
     offered: SessionDescription,
     setup: Literal["passive", "active"],
+    *,
+    taken: Taken | None = None,
 ) -> SessionDescription:
     """Return our answer to an offer; ``setup`` is what we are where the offer leaves it to us.
 
     Raise MediaRefused (488) when nothing in it fits.
     """
+    taken = taken or Taken.by(config)
     return msrp_answer(
         offered,
         local=session.local_path[0].host_port,
         path=session.local_path,
         setup=setup,
-        accept_types=config.accept_types,
-        accept_wrapped_types=config.accept_wrapped_types,
-        max_size=config.max_message_size,
+        accept_types=taken.types,
+        accept_wrapped_types=taken.wrapped_types,
+        max_size=taken.max_size,
         session_id=sdp_id,
         version=sdp_id,
         fingerprint=_fingerprint(config),
     )
+
+
+def capability(config: EndpointConfig, host: str) -> SessionDescription:
+    """Return what an answer to OPTIONS says of an endpoint that takes files (D-FTM-11, :rfc:`3264#section-9`)."""
+    taken = Taken.by(config)
+    lines = [
+        f"accept-types:{' '.join(taken.types)}",
+        f"accept-wrapped-types:{' '.join(taken.wrapped_types)}",
+        f"max-size:{taken.max_size}",
+        "file-selector",
+    ]
+    # Port 0: it is no offer.
+    medium = MediaDescription("message", 0, config.msrp_protocols[0], ("*",), [("a", line) for line in lines])
+    return SessionDescription.create(Origin(0, 0, host, address_type=address_type(host)), [medium])
 
 
 def is_secure(config: EndpointConfig, offered: SessionDescription | None) -> bool:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
-from sipstack.errors import RemoteProtocolError, SipstackError
+from sipstack.errors import ParseError, RemoteProtocolError, SipstackError
+from sipstack.msrp.mediatype import accepts
 from sipstack.net import uas
-from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
-from sipstack.net.media import parse_description, warning
+from sipstack.net.body import SDP
+from sipstack.net.features import takes_files
+from sipstack.net.fileoffer import IncomingFile
+from sipstack.net.invitation import IncomingCall, IncomingInvitation, IncomingPage, IncomingProbe
+from sipstack.net.media import MISCELLANEOUS, capability, parse_description, warning
+from sipstack.sdp import SessionDescription
+from sipstack.sdp_file import FileAttributes
+from sipstack.sdp_msrp import MediaRefused, msrp_media
 from sipstack.sip.message import Request
 from sipstack.sip.transaction import ServerTransaction
 
@@ -35,31 +43,64 @@ def _receive_options(agent: UserAgent, transaction: ServerTransaction, request: 
     status = 200
     if agent.on_options is not None and request.to.tag is None:
         status = agent.on_options(agent, IncomingProbe(agent, transaction, request))
-    headers = [*uas.CAPABILITIES, ("Contact", agent.contact())] if status == 200 else []
-    agent.endpoint.reply(transaction, status, headers=headers)
+    if status != 200:
+        agent.endpoint.reply(transaction, status)
+        return
+    headers = [*uas.CAPABILITIES, ("Contact", agent.contact())]
+    body = b""
+    if takes_files(agent.features) and any(accepts([value], SDP) for value in request.headers.get_list("Accept")):
+        # D-FTM-11: an offer of a file would be understood.
+        body = bytes(capability(agent.endpoint.config, agent.endpoint.uri().host))
+        headers.append(("Content-Type", SDP))
+    agent.endpoint.reply(transaction, status, headers=headers, body=body)
 
 
 def _receive_invite(agent: UserAgent, transaction: ServerTransaction, request: Request) -> None:
     try:
         offer = parse_description(request)
+        found = None if offer is None else _find_file(agent, offer)
     except RemoteProtocolError as error:
         headers = [("Accept", uas.ACCEPT_INVITE)] if error.status == 415 else []
         if error.status == 488:
             headers.append(warning(agent.endpoint.config, error))
         agent.endpoint.reply(transaction, error.status, headers=headers)
         return
-    invitation = IncomingInvitation(agent, transaction, request, offer)
-    transaction.owner = invitation
+    incoming: IncomingCall
+    if found is None or offer is None:
+        incoming = invitation = IncomingInvitation(agent, transaction, request, offer)
+        announce = partial(agent.handler.chat_invited, agent, invitation)
+    else:
+        incoming = file = IncomingFile(agent, transaction, request, offer, *found)
+        announce = partial(agent.handler.file_offered, agent, file)
+    transaction.owner = incoming
     if agent.relay is None:
-        agent.handler.chat_invited(agent, invitation)
+        announce()
         return
 
     def done(error: SipstackError | None) -> None:
         # The caller may have given up meanwhile.
-        if error is None and not invitation.done:
-            agent.handler.chat_invited(agent, invitation)
+        if error is None and not incoming.done:
+            announce()
         elif error is not None:
             logger.warning("no path by MSRP relay for %s: %s", agent.identity.aor, error)
-            invitation.reject(480)
+            incoming.reject(480)
 
     agent.relay.acquire(done)
+
+
+def _find_file(agent: UserAgent, offer: SessionDescription) -> tuple[FileAttributes, Literal["push", "pull"]] | None:
+    """Return what the medium that we would use says about a file; None for a chat, and when there is no medium.
+
+    A selector without selectors tells of a capability only (D-FTM-11). Raise MediaRefused when it is malformed.
+    """
+    try:
+        medium = msrp_media(offer, protocols=agent.endpoint.config.msrp_protocols)
+    except MediaRefused:
+        return None  # who answers it as a chat is told what is wrong
+    try:
+        file = FileAttributes.of(offer.media[medium.index])
+    except ParseError as error:
+        raise MediaRefused(str(error), MISCELLANEOUS) from None
+    if file is None or file.selector.is_empty:
+        return None
+    return file, "pull" if medium.direction == "recvonly" else "push"

@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from sipstack import ids
+from sipstack.msrp.stream import Sink, Source
 from sipstack.net import uas
 from sipstack.net.binding import Binding
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.client import MAX_FORWARDS, ResponseCallback, next_hop
 from sipstack.net.dialogsession import DialogSession
 from sipstack.net.features import CHAT_FEATURES, accept_contact, feature_text
+from sipstack.net.fileoffer import Icon, IncomingFile, fetch_file, send_file
+from sipstack.net.filereceiver import FileReceiver
+from sipstack.net.filesender import FileSender
+from sipstack.net.filetransfer import FileHandler
 from sipstack.net.identity import AgentHandler, Identity, SilentAgent
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.invite import call
 from sipstack.net.reception import receive
 from sipstack.net.relay import RelayAccess
+from sipstack.sdp_file import FileAttributes
 from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestClient
 from sipstack.sip.digest_relay import RelayCredentials
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentHandler",
     "Identity",
+    "IncomingFile",
     "IncomingInvitation",
     "IncomingPage",
     "IncomingProbe",
@@ -269,6 +276,51 @@ class UserAgent:
             headers=[("Accept-Contact", accept_contact(self.features)), *headers],
             timeout=timeout,
             on_provisional=on_provisional,
+        )
+
+    async def send_file(
+        self,
+        uri: Uri,
+        file: FileAttributes,
+        source: Source,
+        handler: FileHandler,
+        *,
+        icon: Icon | None = None,
+        start: int = 1,
+        notify: bool = False,
+        headers: Iterable[tuple[str, str]] = (),
+        timeout: float | None = None,
+    ) -> FileSender:
+        """Offer ``file`` (D-FTM-04), which ``source`` has, and return its transfer when the peer has accepted.
+
+        ``icon`` (content type, octets) goes along where the peer can take it (D-FTM-10); ``start``, counted from 1,
+        offers the rest of a file whose beginning the peer has (D-FTM-08); ``notify`` asks for notifications. Raise as
+        :meth:`invite`: RequestFailed 603 when declined, 488 or 413 when too large; RemoteProtocolError when the answer
+        does not fit, as for a file that is larger than the peer takes.
+        """
+        return await send_file(
+            self, uri, file, source, handler, icon, start=start, notify=notify, headers=headers, timeout=timeout
+        )
+
+    async def fetch_file(
+        self,
+        uri: Uri,
+        file: FileAttributes,
+        sink: Sink,
+        handler: FileHandler,
+        *,
+        start: int = 1,
+        limit: int | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        timeout: float | None = None,
+    ) -> FileReceiver:
+        """Ask for the one file that ``file.selector`` fits (D-FTM-05), and return its transfer when the peer agrees.
+
+        ``start`` as in :meth:`send_file`; ``limit`` is how many octets the file may have where nobody tells its size.
+        Raise as :meth:`invite`.
+        """
+        return await fetch_file(
+            self, uri, file, sink, handler, start=start, limit=limit, headers=headers, timeout=timeout
         )
 
     def send_in_dialog(
