@@ -36,6 +36,8 @@ _BYTE_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 _STATUS = re.compile(r"([0-9]{3}) ([0-9]{3})(?: (.*))?")
 # hname = ALPHA *token
 _NAME = re.compile(r"[A-Za-z][!#-'*+\-.0-9A-Z^-~]*")
+# hval = utf8text; utf8text = *(HTAB / %x20-7E / UTF8-NONASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _KNOWN = (
     "To-Path",
@@ -88,6 +90,10 @@ def read_fields(text: str) -> tuple[dict[str, str], list[tuple[str, str]], str, 
     if over_limit:
         fault = f"more than {MAX_HEADERS} headers"
     for line in lines[:MAX_HEADERS]:
+        if _CONTROL.search(line) is not None:
+            fault = fault or "header has a control character"
+            # The paths come back in our answer.
+            line = _CONTROL.sub("?", line)
         name, colon, value = line.partition(":")
         known = _CANONICAL.get(name) or _CANONICAL.get(name.lower())
         if known is None:

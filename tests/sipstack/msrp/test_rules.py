@@ -79,6 +79,20 @@ def test_header_names_in_any_case_but_not_folded(end: End) -> None:
     assert statuses(end) == [400]
 
 
+@pytest.mark.parametrize("character", ["\r", "\n", "\0", "\x7f"])
+def test_control_characters_in_headers(end: End, character: str) -> None:
+    # C-FRM-05, RFC 4975 section 9: utf8text has none. Of a response they would come back in our next request.
+    end.session()
+    octets = send(extra="X-Name: a?b\n").replace(b"?", character.encode())
+    end.receive(octets)
+    assert statuses(end) == [400]
+    end.receive(octets.replace(b"/s2b", b"/s2" + character.encode()))
+    (response,) = end.output_frames()
+    assert isinstance(response, MsrpResponse) and response.to_path == THEIRS.replace("/s2b", "/s2?")
+    end.receive(answer("abcd1234").replace(b"\r\n----", b"\r\nX-Name: a%cb\r\n----" % character.encode()))
+    assert end.connection.dropped == 1
+
+
 def test_mime_headers_are_kept(end: End) -> None:
     # C-FRM-11, C-FRM-14: a transfer encoding must not be there; the body is what it is.
     end.session()
