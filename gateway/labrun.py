@@ -36,7 +36,8 @@ def lab_users(config: Config) -> tuple[LabUser, ...]:
 def lab_options(config: Config, folder: Path | None, mailbox_port: int, *, with_phone: bool) -> LabOptions:
     """Return a lab whose parts stand where ``config`` expects them."""
     proxy = Uri.parse(config.core.outbound_proxy).host_port
-    im_server = Uri.parse(config.interaction.sip.im).host_port
+    servers = config.interaction.sip
+    im_server, file_server = Uri.parse(servers.im).host_port, Uri.parse(servers.file).host_port
     return LabOptions(
         domain=config.core.domain,
         host=proxy[0],
@@ -45,6 +46,7 @@ def lab_options(config: Config, folder: Path | None, mailbox_port: int, *, with_
         core_port=proxy[1] or 5060,
         core_http_port=int(config.provisioning.lab.url.rpartition(":")[2]),
         im_port=im_server[1] or 5060,
+        file_port=file_server[1] or 5060,
         smtp_port=config.delivery.email.port,
         mailbox_http_port=mailbox_port,
         gateways=(config.interaction.sip.identity,),
@@ -90,7 +92,7 @@ def _introduce(console: Console, config: Config, gateway: Gateway, lab: Lab) -> 
     lines = [
         f"gateway   {gateway.http.url}",
         f"core      sip:{places['sip']}, domain {config.core.domain}",
-        f"IM server sip:{places.get('im_sip', '')}",
+        f"IM server sip:{places.get('im_sip', '')}, file server sip:{places.get('file_sip', '')}",
         f"mailbox   http://{host}:{port}/",
     ]
     if lab.options.users:

@@ -73,25 +73,31 @@ class Demo:
     gateway_url: str = ""
     mailbox_url: str = ""
     core_url: str = ""
-    im_url: str = ""
+    server_urls: list[str] = field(default_factory=list)
+    """Admin HTTP of IM server and file server."""
     gateway: Child = field(init=False)
 
     # processes
 
     async def start(self) -> None:
         """Start everything, each part when those that it needs are there."""
-        step(f"starting mailbox, IM server, {self.options.core} core, gateway and A's phone")
+        step(f"starting mailbox, IM server, file server, {self.options.core} core, gateway and A's phone")
         self.children = Children(self.options.folder)
         mailbox = await self._start("mailbox", "mailbox", "--port", "0", "--http-port", "0")
-        im = await self._start("im server", "imserver", "--port", "0", "--http-port", "0", "--member", A)
-        self.mailbox_url, self.im_url = f"http://{mailbox['http']}", f"http://{im['http']}"
-        overrides = await (self._start_kamailio if self.options.core == "kamailio" else self._start_core)(im["sip"])
+        free = ("--port", "0", "--http-port", "0", "--member", A)
+        im = await self._start("im server", "imserver", *free)
+        file = await self._start("file server", "fileserver", *free)
+        self.mailbox_url = f"http://{mailbox['http']}"
+        self.server_urls = [f"http://{server['http']}" for server in (im, file)]
+        start_core = self._start_kamailio if self.options.core == "kamailio" else self._start_core
+        overrides = await start_core("--im-server", im["sip"], "--file-server", file["sip"])
         proxy = overrides["core.outbound_proxy"]
         await self._start_gateway(
             {
                 **overrides,
                 "interaction.driver": "sip",
                 "interaction.sip.im": f"sip:{im['sip']};transport=tcp",
+                "interaction.sip.file": f"sip:{file['sip']};transport=tcp",
                 "delivery.email.host": HOST,
                 "delivery.email.port": int(mailbox["smtp"].rpartition(":")[2]),
             }
@@ -109,10 +115,10 @@ class Demo:
     def _trace(self, name: str) -> Path:
         return self.options.folder / f"{name.replace(' ', '-')}.trace.jsonl"
 
-    async def _start_core(self, im: str) -> dict[str, Any]:
+    async def _start_core(self, *servers: str) -> dict[str, Any]:
         accounts = [f"{USER}:{PASSWORD}", f"{SERVICE[0]}:{SERVICE[1]}"]
         subscribers = [word for account in accounts for word in ("--subscriber", account)]
-        core = await self._start("core", "core", "--port", "0", "--http-port", "0", "--im-server", im, *subscribers)
+        core = await self._start("core", "core", "--port", "0", "--http-port", "0", *servers, *subscribers)
         self.core_url = f"http://{core['http']}"
         return {
             "core.outbound_proxy": f"sip:{core['sip']};transport=tcp;lr",
@@ -120,14 +126,14 @@ class Demo:
             "provisioning.lab.url": self.core_url,
         }
 
-    async def _start_kamailio(self, im: str) -> dict[str, Any]:
+    async def _start_kamailio(self, *servers: str) -> dict[str, Any]:
         if not is_available():
             raise ProcessFailed("Kamailio is not installed: apt-get install kamailio kamailio-sqlite-modules")
         folder = self.options.folder / "kamailio"
         accounts = [f"{USER}:{PASSWORD}", f"{SERVICE[0]}:{SERVICE[1]}"]
         subscribers = [word for account in accounts for word in ("--account", account)]
         command = (sys.executable, "-m", "gateway.lab.kamailio", "--folder", str(folder), "--port", "0")
-        child = await self.children.start("core", (*command, "--rpc-port", "0", "--im-server", im, *subscribers))
+        child = await self.children.start("core", (*command, "--rpc-port", "0", *servers, *subscribers))
         core = await child.ready()
         host, _, port = core["sip"].rpartition(":")
         self.names = {(host, int(port)): "core", "SIP": "core"}  # its own connections come from any port
@@ -244,9 +250,10 @@ class Demo:
             async with aiohttp.ClientSession() as session, session.get(f"{self.core_url}/subscribers") as answer:
                 subscribers = (await answer.json())["subscribers"]
             expect(set(subscribers) == {USER, SERVICE[0]}, f"the core should have forgotten the account: {subscribers}")
-        async with aiohttp.ClientSession() as session, session.get(f"{self.im_url}/accounts") as answer:
-            registered = [row["uri"] for row in (await answer.json())["accounts"] if row["registered"]]
-        expect(not registered, f"the IM server should have forgotten the account: {registered}")
+        for url in self.server_urls:
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/accounts") as answer:
+                registered = [row["uri"] for row in (await answer.json())["accounts"] if row["registered"]]
+            expect(not registered, f"IM server and file server should have forgotten the account: {registered}")
 
     def ladder(self) -> Ladder:
         """Return what crossed the wire, from the records of all processes. Call after :meth:`stop`."""

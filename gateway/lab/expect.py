@@ -41,6 +41,8 @@ FLOW = _flow(rf"""
     inviter > gateway: POST /rcsgw/invitee/user
     gateway > im server: REGISTER {GUEST}
     im server > gateway: 200 OK \(REGISTER\)
+    gateway > file server: REGISTER {GUEST}
+    file server > gateway: 200 OK \(REGISTER\)
     gateway > inviter: 201 Created
     gateway > mailbox: SMTP
     guest > gateway: POST /rcsgw/invitee/session/

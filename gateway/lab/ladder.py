@@ -24,7 +24,7 @@ from sipstack.trace import Record, StateRecord, WireRecord
 from .wiremessages import splitters
 from .wiretext import Part, Splitter
 
-ORDER = ("inviter", "guest", "browser", "gateway", "core", "kamailio", "im", "phone", "mailbox")
+ORDER = ("inviter", "guest", "browser", "gateway", "core", "kamailio", "im", "file", "phone", "mailbox")
 """Columns from left to right, by what an actor's name begins with or holds; others stand between phone and mailbox."""
 
 WILDCARDS = {"", "0.0.0.0", "::"}
