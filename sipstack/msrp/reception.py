@@ -52,6 +52,10 @@ class Reception:
             if flag == "#":
                 return 200
             if known != _EXPIRED:
+                if flag == "$" and known < 300 and chunk.success_report:
+                    # A success has to be acknowledged for duplicates too (:rfc:`4975#section-5.4`).
+                    size = chunk.start - 1 + len(chunk.body)
+                    connection.send_report(self.session, chunk.from_path, message_id, size)
                 return known if flag or known >= 300 else 0
             if chunk.start > 1:
                 # What came before is gone: the sender has to learn that it sends in vain (C-BR-11).

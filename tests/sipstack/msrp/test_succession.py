@@ -1,0 +1,203 @@
+"""One session in place of another: what was not decided goes on (C-SET-05, C-BR-12, C-BAD-13)."""
+
+from __future__ import annotations
+
+import pytest
+
+from sipstack.errors import ConnectionClosed
+from sipstack.msrp.chunk import MsrpResponse, Report
+from sipstack.msrp.connection import MsrpConnection, SessionFailed
+from sipstack.msrp.message import IncomingMessage, MessageState
+from sipstack.msrp.outbox import MAX_CHUNK
+from sipstack.msrp.session import MsrpSession
+
+from .helpers import OURS, THEIRS, End, answer, chunks_of, frames_of, report, send, transfer
+
+BODY = bytes(range(256)) * 1024
+
+
+def lose(end: End) -> list[object]:
+    """Break the connection, give ``end`` another one, and return what it was told."""
+    end.connection.receive_eof()
+    events: list[object] = list(end.events())
+    end.connection = MsrpConnection(end.table, end.clock())
+    return events
+
+
+def successor_of(end: End, former: MsrpSession, *, attach: bool = True, remote: str | None = THEIRS) -> MsrpSession:
+    """Return a new session in place of ``former``, which it does not take over yet."""
+    successor = end.session(session_id="second01", attach=False, remote=remote)
+    successor.adopt(former)
+    if attach:
+        end.connection.attach(successor)
+    return successor
+
+
+@pytest.fixture
+def end() -> End:
+    return End()
+
+
+@pytest.fixture
+def session(end: End) -> MsrpSession:
+    session = end.session()
+    session.keeps_messages = True
+    return session
+
+
+def test_lost_messages_wait_for_their_owner(end: End, session: MsrpSession) -> None:
+    message = session.send(b"hello", "text/plain", on_done=end.on_done)
+    assert session.has_undecided
+    end.output()
+    (failed,) = lose(end)
+    assert isinstance(failed, SessionFailed)
+    assert message.state is MessageState.PENDING and session.has_undecided and not session.closed
+    session.send(b"later", "text/plain")
+    assert [one.state for one in session.close()] == [MessageState.UNKNOWN, MessageState.FAILED]
+    assert not session.has_undecided
+
+
+def test_small_messages_are_sent_again(end: End, session: MsrpSession) -> None:
+    # C-BR-12: with the same Message-IDs, in the same order, before what is new
+    sent = [
+        session.send(b"one", "text/plain"),
+        session.send(b"two", "text/plain"),
+        session.send(b"three", "text/plain"),
+    ]
+    first, *_ = chunks_of(end.output())
+    end.receive(answer(first.transaction_id))
+    lose(end)
+    waiting = session.send(b"four", "text/plain")
+    successor = successor_of(end, session)
+    last = successor.send(b"five", "text/plain")
+    successor.take_over(session)
+    chunks = chunks_of(end.output())
+    assert [chunk.body for chunk in chunks] == [b"two", b"three", b"four", b"five"]
+    assert [chunk.message_id for chunk in chunks] == [one.message_id for one in (sent[1], sent[2], waiting, last)]
+    assert {chunk.from_path for chunk in chunks} == {successor.local}
+    for chunk in chunks:
+        end.receive(answer(chunk.transaction_id))
+    assert {one.state for one in (*sent, waiting, last)} == {MessageState.SENT}
+    assert successor.find_message(sent[0].message_id) is sent[0] and session.find_message(sent[1].message_id) is None
+    assert session.close() == []
+
+
+def test_large_message_goes_on_behind_what_is_confirmed(end: End, session: MsrpSession) -> None:
+    # C-SET-05: unacknowledged octets are resent
+    message = session.send(BODY, "image/png")
+    begin, *_ = chunks_of(end.output())
+    end.receive(answer(begin.transaction_id))
+    assert message.written == len(BODY) and message.confirmed == MAX_CHUNK
+    lose(end)
+    successor = successor_of(end, session, remote=None)
+    successor.take_over(session)
+    assert end.output() == b""
+    successor.open((end.local,))
+    rest = chunks_of(end.output())
+    assert rest[0].start == MAX_CHUNK + 1 and b"".join(chunk.body for chunk in rest) == BODY[MAX_CHUNK:]
+    assert {chunk.message_id for chunk in rest} == {message.message_id}
+
+
+def test_relays_confirm_nothing_but_by_reports(end: End) -> None:
+    # C-RLY: their 200 is hop by hop
+    path = f"msrp://relay.example:2855/abc;tcp {THEIRS}"
+    session = end.session(remote=path)
+    session.keeps_messages = True
+    message, other = session.send(BODY, "image/png"), session.send(BODY, "image/png")
+    for chunk in chunks_of(end.output()):
+        end.receive(answer(chunk.transaction_id))
+    end.receive(report("000 200 OK", message_id=other.message_id, byte_range=f"1-1000/{len(BODY)}"))
+    lose(end)
+    successor = successor_of(end, session, remote=path)
+    successor.take_over(session)
+    assert (message.written, other.written) == (0, 1000)
+
+
+def test_running_session_is_replaced(end: End, session: MsrpSession) -> None:
+    """The chunk under way ends without giving up the message; late answers to the former session are nobody's."""
+    peer = End(end.clock, local=THEIRS)
+    theirs = peer.session(remote=OURS)
+    message = session.send(BODY, "image/png")
+    begin = end.connection.data_to_send(0.0)
+    peer.receive(begin)
+    late = peer.output()
+    successor = successor_of(end, session, attach=False, remote="msrp://192.0.2.20:7777/third001;tcp")
+    their_successor = peer.session(session_id="third001", remote=successor.local, attach=False)
+    their_successor.adopt(theirs)
+    successor.take_over(session)
+    ending = end.output()
+    assert ending.endswith(b"+\r\n") and b"#" not in ending
+    peer.receive(ending)
+    assert [frame.status for frame in frames_of(late + peer.output()) if isinstance(frame, MsrpResponse)] == [200]
+    end.connection.detach(session, 0.0)
+    end.connection.attach(successor)
+    _, events = transfer(end, peer)
+    (received,) = [event for event in events if isinstance(event, IncomingMessage)]
+    assert received.body == BODY and received.session is their_successor
+    assert message.state is MessageState.SENT
+
+
+def test_nothing_but_empty_sends_to_take_over(end: End, session: MsrpSession) -> None:
+    session.send_empty()
+    done = session.send(b"hello", "text/plain")
+    for chunk in chunks_of(end.output())[1:]:
+        end.receive(answer(chunk.transaction_id))
+    assert done.state is MessageState.SENT and not session.has_undecided
+    lose(end)
+    successor = successor_of(end, session)
+    successor.take_over(session)
+    assert end.output() == b"" and successor.find_message(done.message_id) is done
+    # a second time, with something there already
+    third = end.session(session_id="third001")
+    third.adopt(successor)
+    mine = third.send(b"mine", "text/plain")
+    third.take_over(successor)
+    assert third.find_message(done.message_id) is done and third.find_message(mine.message_id) is mine
+    assert [chunk.body for chunk in chunks_of(end.output())] == [b"mine"]
+
+
+def test_message_under_way_in_the_successor_goes_first(end: End, session: MsrpSession) -> None:
+    former = session.send(b"former", "text/plain")
+    lose(end)
+    successor = successor_of(end, session)
+    begun = successor.send(BODY, "image/png")
+    octets = end.connection.data_to_send(0.0)
+    assert begun.written
+    successor.take_over(session)
+    chunks = chunks_of(octets + end.output())
+    assert [chunk.message_id for chunk in chunks][-1] == former.message_id
+    assert b"".join(chunk.body for chunk in chunks[:-1]) == BODY
+
+
+def test_successor_of_a_peer_that_takes_less(end: End, session: MsrpSession) -> None:
+    """C-BR-13: what its new description forbids fails."""
+    message = session.send(BODY, "image/png", on_done=end.on_done)
+    end.connection.data_to_send(0.0)
+    lose(end)
+    successor = end.session(session_id="second01", remote_max_size=10)
+    successor.adopt(session)
+    successor.take_over(session)
+    end.events()
+    assert message.state is MessageState.FAILED and message.status == 413
+
+
+def test_message_that_came_twice_is_reported_twice(end: End, session: MsrpSession) -> None:
+    """RFC 4975 §5.4: acknowledgements are needed for duplicates too."""
+    wish = "Success-Report: yes\n"
+    (message,) = [one for one in end.receive(send(extra=wish)) if isinstance(one, IncomingMessage)]
+    message.accept()
+    end.output()
+    lose(end)
+    successor = successor_of(end, session)
+    assert end.receive(send("tid00002", to=successor.local, extra=wish)) == []
+    frames = frames_of(end.output())
+    (again,) = [frame for frame in frames if isinstance(frame, Report)]
+    assert (again.message_id, again.end, again.from_path) == (message.message_id, 5, successor.local)
+    assert [frame.status for frame in frames if isinstance(frame, MsrpResponse)] == [200]
+    assert end.receive(send("tid00003", to=successor.local)) == []
+    assert not [frame for frame in frames_of(end.output()) if isinstance(frame, Report)]
+
+
+def test_session_that_never_received(end: End, session: MsrpSession) -> None:
+    session.drop_partials(ConnectionClosed("over"))
+    assert session.reception is None and not session.has_partials
