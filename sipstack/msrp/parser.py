@@ -148,8 +148,7 @@ class ChunkParser:
             self._position = end + len(mark) + 3
             self._mark = self._frame = None
             return None if frame is None else self._finish(frame, offset, data[begin:end], flag)
-        # What may be the beginning of an end-line stays.
-        stop = len(data) - len(mark) - 2
+        stop = _find_beginning(data, mark, self._position)
         if stop <= begin:
             return None
         self._position = stop
@@ -228,6 +227,17 @@ class ChunkParser:
                 return chunk
             fault = chunk
         return BadRequest(transaction_id, method.decode(), to_path, from_path, failure_report, fault, over_limit)
+
+
+def _find_beginning(data: bytes, mark: bytes, start: int) -> int:
+    """Return from where the octets may be the beginning of an end-line that has not come whole; else the length.
+
+    Mostly there is none: then what comes next needs not be joined to what is here.
+    """
+    at = data.find(b"\r", max(start, len(data) - len(mark) - 2))
+    while at >= 0 and not mark.startswith(data[at : at + len(mark)]):
+        at = data.find(b"\r", at + 1)
+    return len(data) if at < 0 else at
 
 
 def _find_end(data: bytes, mark: bytes, start: int) -> tuple[int, Flag]:
