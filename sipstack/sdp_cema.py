@@ -118,13 +118,13 @@ def mark_offer(description: SessionDescription) -> bool:
     medium = _our_medium(description)
     if len((medium.attribute("path") or "").split()) > 1 and medium.attribute("setup") != "actpass":
         return False
-    medium.lines.append(("a", ATTRIBUTE))
+    medium.lines.insert(0, ("a", ATTRIBUTE))
     return True
 
 
 def mark_answer(description: SessionDescription) -> None:
     """Add ``msrp-cema`` to our answer."""
-    _our_medium(description).lines.append(("a", ATTRIBUTE))
+    _our_medium(description).lines.insert(0, ("a", ATTRIBUTE))
 
 
 def repeat_path(description: SessionDescription) -> None:

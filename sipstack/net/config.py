@@ -76,6 +76,8 @@ class EndpointConfig:
     """Relays that our MSRP goes by (:rfc:`4976`), nearest first; each user agent shows them its own credentials.
 
     The nearest may have the transport ``ws``: MSRP over WebSocket (:rfc:`7977`)."""
+    msrp_cema: bool = True
+    """Whether middleboxes may move our MSRP connections (:rfc:`6714`)."""
     max_message_size: int = MAX_MESSAGE_SIZE
     max_page_size: int = MAX_PAGE_SIZE
     """More only where it is known that no hop of the network speaks UDP."""

@@ -190,13 +190,14 @@ class MsrpHub:
         remote_max_size: int | None = None,
         remote_accept_types: Sequence[str] | None = None,
         fingerprints: Sequence[str] = (),
+        at: HostPort | None = None,
     ) -> None:
         """Take over what the peer's SDP says and get the session its connection.
 
         ``active``: connect to the first URI of the path, or reuse a connection to it (C-SET-04). Else wait for the peer
         (C-SET-07). ``fingerprints``: SHA-256 hashes, one of which the certificate of the peer that we connect to must
-        have (C-SET-08); a relay's has to be signed for its name instead. ``session_opened`` or ``session_closed``
-        follows, never from within this call.
+        have (C-SET-08); a relay's has to be signed for its name instead. ``at``: where to connect instead of the path's
+        first URI (C-CEM-01). ``session_opened`` or ``session_closed`` follows, never from within this call.
         """
         session.open(remote_path, max_size=remote_max_size, accept_types=remote_accept_types)
         if session.is_bound:
@@ -204,7 +205,8 @@ class MsrpHub:
         elif active and session.use_path:
             self._connect_by_relay(session)
         elif active:
-            self._connect(session, remote_path[0], tuple(sorted(fingerprints)) if len(remote_path) == 1 else ())
+            expected = tuple(sorted(fingerprints)) if len(remote_path) == 1 else ()
+            self._connect(session, Hop.of(remote_path[0], expected, at=at))
         else:
             due = self._clock() + BIND_TIMEOUT
             self._bind_timers[session] = self.schedule(due, partial(self._bind_timed_out, session))
@@ -266,8 +268,8 @@ class MsrpHub:
         if not session.closed:
             self._end(session, error)
 
-    def _connect(self, session: MsrpSession, uri: MsrpUri, fingerprints: tuple[str, ...]) -> None:
-        link = self._links.to(Hop.of(uri, fingerprints), self._allowed)
+    def _connect(self, session: MsrpSession, hop: Hop) -> None:
+        link = self._links.to(hop, self._allowed)
         link.connection.attach(session)
         if link.transport is not None:
             link.begin(session)

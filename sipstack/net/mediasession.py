@@ -8,17 +8,20 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from sipstack import ids
 from sipstack.errors import ConnectionClosed, RemoteProtocolError, SipstackError, TransactionTimeout
+from sipstack.flow import HostPort
 from sipstack.msrp.message import IncomingMessage
 from sipstack.msrp.uri import MsrpUri
-from sipstack.net import media, uas
+from sipstack.net import anchoring, media, uas
 from sipstack.net.body import SDP
 from sipstack.net.dialogsession import DialogSession
 from sipstack.net.renegotiation import BAD_ANSWER, LOST, Renegotiation
 from sipstack.sdp import SessionDescription
+from sipstack.sdp_cema import Route, anchor
 from sipstack.sdp_msrp import MsrpMedia, is_active
 from sipstack.sip.message import Request, Response
 from sipstack.sip.transaction import ServerTransaction
@@ -53,7 +56,9 @@ class MediaSession(DialogSession):
     __slots__ = (
         "_active",
         "_answer_due",
+        "_cema",
         "_changes",
+        "_plain",
         "_remote_origin",
         "_remote_path",
         "_renegotiation",
@@ -77,6 +82,10 @@ class MediaSession(DialogSession):
         self._worded = 0
         # what was negotiated
         self._active = False
+        self._cema = False
+        """Our last description says msrp-cema."""
+        self._plain = False
+        """It must not any more."""
         self._waits_for_ack = False
         self._answer_due = False
         self._unopened: MsrpMedia | None = None
@@ -126,11 +135,22 @@ class MediaSession(DialogSession):
 
     def describe(self, remote: SessionDescription | None) -> bytes:
         """Return our offer, or our answer to the offer ``remote``. Raise MediaRefused (488) when nothing fits."""
+        config = self.agent.endpoint.config
         if remote is None:
-            return self._word(self.make_offer())
-        local = self.make_answer(remote, "active" if self.agent.endpoint.config.msrp_setup == "active" else "passive")
-        self._active = is_active(self.medium(local), self.medium(remote), offerer=False)
-        return self._word(local)
+            return self._word_offer(self.make_offer())
+        offer = self.medium(remote)
+        anchoring.check_offer(config, offer)
+        local = self.make_answer(remote, anchoring.answer_role(config, offer, self.msrp))
+        self._active = is_active(self.medium(local), offer, offerer=False)
+        return self._word_answer(local, offer)
+
+    def _word_offer(self, description: SessionDescription) -> bytes:
+        self._cema = anchoring.word_offer(self.agent.endpoint.config, description, plain=self._plain)
+        return self._word(description)
+
+    def _word_answer(self, description: SessionDescription, offer: MsrpMedia) -> bytes:
+        self._cema = anchoring.word_answer(self.agent.endpoint.config, description, offer, self.msrp)
+        return self._word(description)
 
     def _word(self, description: SessionDescription) -> bytes:
         """Return a description of ours; with each change the version in its ``o=`` grows by one (A-OA-02)."""
@@ -173,7 +193,7 @@ class MediaSession(DialogSession):
         self._waits_for_ack = False
         if self._unopened is not None:
             described, self._unopened = self._unopened, None
-            self._open(described)
+            self._open(described, offered=False)
         elif self._answer_due:
             self._answer_due = False
             self._take_answer(ack)
@@ -213,9 +233,29 @@ class MediaSession(DialogSession):
             # An answerer that connects waits for the ACK: before it, nobody knows that the answer arrived.
             self._unopened = remote
         else:
-            self._open(remote)
+            self._open(remote, offered=offered)
 
-    def _open(self, remote: MsrpMedia) -> None:
+    def _open(self, remote: MsrpMedia, *, offered: bool) -> None:
+        relayed = bool(self.msrp.use_path)
+        if self._cema and offered:
+            decided = partial(self._go_by, self.msrp, remote)
+            anchoring.decide(self.agent.endpoint, remote, decided, active=self._active, relayed=relayed)
+        elif self._cema and self._active and not relayed:
+            self._connect(remote, anchor(remote))
+        else:
+            self._connect(remote, None)
+
+    def _go_by(self, msrp: MsrpSession, remote: MsrpMedia, route: Route) -> None:
+        """Connect ``msrp``, or offer something else in its place (C-CEM-02)."""
+        if self._closed or msrp is not self.msrp:
+            return
+        if route is not Route.FALL_BACK:
+            self._connect(remote, anchor(remote) if route is Route.ADDRESS else None)
+            return
+        self._plain = True
+        self.renegotiation.replace(ConnectionClosed(anchoring.MISMATCH, certain=True))
+
+    def _connect(self, remote: MsrpMedia, at: HostPort | None) -> None:
         self.agent.endpoint.hub.open(
             self.msrp,
             remote.path,
@@ -223,6 +263,7 @@ class MediaSession(DialogSession):
             remote_max_size=remote.max_size,
             remote_accept_types=remote.accept_types,
             fingerprints=remote.fingerprints,
+            at=at,
         )
 
     def answer_again(self, transaction: ServerTransaction, request: Request) -> Response:
@@ -281,10 +322,12 @@ class MediaSession(DialogSession):
     def describe_again(self, offer: SessionDescription | None) -> bytes:
         """Return the description of the session as it runs: as an offer, or as answer to one that changes no path."""
         if offer is None:
-            return self._word(self.make_offer(active=self._active))
+            return self._word_offer(self.make_offer(active=self._active))
+        remote = self.medium(offer)
+        anchoring.check_offer(self.agent.endpoint.config, remote)
         local = self.make_answer(offer, "active" if self._active else "passive")
-        self.refresh(offer, self.medium(offer))
-        return self._word(local)
+        self.refresh(offer, remote)
+        return self._word_answer(local, remote)
 
     def refresh(self, description: SessionDescription, remote: MsrpMedia) -> None:
         """Take over what a description that changes no path says beside it."""

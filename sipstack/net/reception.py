@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from sipstack.errors import ParseError, RemoteProtocolError, SipstackError
 from sipstack.msrp.mediatype import accepts
 from sipstack.net import uas
+from sipstack.net.anchoring import check_invitation
 from sipstack.net.body import SDP
 from sipstack.net.features import takes_files
 from sipstack.net.fileoffer import IncomingFile
@@ -73,9 +74,16 @@ def _receive_invite(agent: UserAgent, transaction: ServerTransaction, request: R
         incoming = file = IncomingFile(agent, transaction, request, offer, *found)
         announce = partial(agent.handler.file_offered, agent, file)
     transaction.owner = incoming
-    if agent.relay is None:
-        announce()
-        return
+
+    def checked(fault: MediaRefused | None) -> None:
+        if fault is not None:
+            incoming.reject(488, headers=[warning(agent.endpoint.config, fault)])
+        elif incoming.done:
+            return  # the caller has given up meanwhile
+        elif agent.relay is None:
+            announce()
+        else:
+            agent.relay.acquire(done)
 
     def done(error: SipstackError | None) -> None:
         # The caller may have given up meanwhile.
@@ -85,7 +93,7 @@ def _receive_invite(agent: UserAgent, transaction: ServerTransaction, request: R
             logger.warning("no path by MSRP relay for %s: %s", agent.identity.aor, error)
             incoming.reject(480)
 
-    agent.relay.acquire(done)
+    check_invitation(agent.endpoint, offer, checked)
 
 
 def _find_file(agent: UserAgent, offer: SessionDescription) -> tuple[FileAttributes, Literal["push", "pull"]] | None:

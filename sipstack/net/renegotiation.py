@@ -75,6 +75,11 @@ class Renegotiation:
         self._wanted = True
         self.go_on()
 
+    def replace(self, error: SipstackError) -> None:
+        """Offer a new MSRP session in place of one that will never have a connection, because of ``error``."""
+        self._error = error
+        self.request()
+
     def message_queued(self) -> None:
         """Take note of something to send: it is worth a new connection, if there is none."""
         if self._error is not None and not self._wanted:
