@@ -13,6 +13,7 @@ import msgspec
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
 from gateway.drivers import load_driver
+from gateway.files.room import FileRoom
 from gateway.http.app import HttpServer
 from gateway.interaction.base import InteractionDriver
 from gateway.interaction.none import NoInteraction
@@ -88,14 +89,17 @@ class Gateway:
         self._running.push_async_callback(self.store.close)
         await self.endpoint.start()
         self._running.push_async_callback(self.endpoint.close)
-        self.store.on_pressure = lambda high: self.endpoint.hub.pause() if high else self.endpoint.hub.resume()
+        self.store.on_pressure = self._store_pressed
         users = await self._driver(self._users())
         provisioning = await self._driver(self._provisioning())
         interaction = await self._driver(self._interaction())
         delivery = await self._driver_map(self._delivery())
         self._service = self._service_agent()
         presence = Presence(config.sip.probe_interval, CORE_TIMEOUT * 2.5, self._service)
-        self.guests = Guests(self.store, guest_settings(config), self._agent, presence)
+        files = FileRoom(self.store, config.files, config.spool)
+        await files.start()
+        self._running.push_async_callback(files.close)
+        self.guests = Guests(self.store, guest_settings(config), self._agent, presence, files)
         self.invitations = Invitations(
             config,
             self.store,
@@ -124,6 +128,13 @@ class Gateway:
         if self._service is not None:
             self.endpoint.spawn(self._register_service(self._service))
         log.info("rcsgw is up: %s, SIP %s:%d, domain %s", self.http.url, *self.endpoint.local, config.core.domain)
+
+    def _store_pressed(self, high: bool) -> None:
+        """Read no MSRP while too much waits for the store."""
+        if high:
+            _ = self.endpoint.hub.pause()
+        else:
+            self.endpoint.hub.resume()
 
     async def close(self) -> None:
         """Drain and stop: no new work, dialogs end, relations stay."""

@@ -13,11 +13,12 @@ from gateway.feed import GuestFeed
 from gateway.outbox import GuestOutbox
 from gateway.refusals import refusals
 from gateway.relations import Relation, Relations
-from gateway.services import Ended, NotFound, PeerOffline, Unavailable
+from gateway.services import Ended, Forbidden, NotFound, PeerOffline, Unavailable
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception
 from gateway.views import message_view, receipt_body, session_body, status_body
 from sipstack.errors import RemoteProtocolError, SipstackError
+from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.useragent import AgentHandler, UserAgent
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed
@@ -36,6 +37,7 @@ from translators.model import (
 )
 
 if TYPE_CHECKING:
+    from gateway.files.manager import GuestTransfers
     from gateway.sessions import Guests
 
 
@@ -59,6 +61,7 @@ class GuestSession(AgentHandler):
         "outbox",
         "registering",
         "relations",
+        "transfers",
     )
 
     def __init__(self, guests: Guests, account_id: int, account: str, cursor: int) -> None:
@@ -72,6 +75,7 @@ class GuestSession(AgentHandler):
         self.outbox = GuestOutbox(self)
         self.authorizations: dict[str, int] = {}
         """Authorization header proven before → invitation whose secret it holds."""
+        self.transfers: GuestTransfers | None = None
         self.registering: asyncio.Future[None] | None = None
         self._closed = False
         self._ended: set[str] | None = None
@@ -81,6 +85,24 @@ class GuestSession(AgentHandler):
     def touch(self) -> None:
         """Note that the guest's client was heard of."""
         self.feed.last_seen = time.monotonic()
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether the guest listens, or octets of theirs are on their way."""
+        return self.feed.watched or (self.transfers is not None and self.transfers.is_busy)
+
+    @property
+    def files(self) -> GuestTransfers:
+        """Return the guest's files. Raises Forbidden where there are none."""
+        if self.transfers is None:
+            raise Forbidden("Files are not on offer here.")
+        return self.transfers
+
+    def go_on(self, unresolved: Sequence[Entry]) -> None:
+        """Send what was on its way when the guest's last session ended."""
+        self.outbox.resend(unresolved)
+        if self.transfers is not None:
+            self.transfers.go_on()
 
     # relations
 
@@ -272,6 +294,13 @@ class GuestSession(AgentHandler):
         conversations = (relation.conversation for relation in self.relations.values())
         return sum(conversation.open_chats for conversation in conversations if conversation is not None)
 
+    def file_offered(self, agent: UserAgent, offer: IncomingFile) -> None:
+        """Take a file that an inviter offers; 403 to everybody else."""
+        if self.transfers is None or self._closed:
+            offer.refuse(403, "No invitation for files joins the two")
+        else:
+            self.transfers.offered(offer)
+
     def options_received(self, agent: UserAgent, probe: IncomingProbe) -> int:
         """Return the status for OPTIONS: whoever has not invited the guest does not learn whether they are there."""
         return 200 if self.relations.asserted(probe.asserted) is not None else 403
@@ -329,6 +358,8 @@ class GuestSession(AgentHandler):
         relations = list(self.relations.values())
         for relation in relations:
             self.guests.presence.leave(self, relation.sip)
+        if self.transfers is not None:
+            await self.transfers.close()
         conversations = [item.conversation for item in relations if item.conversation is not None]
         await asyncio.gather(*(conversation.close(reason, over=final) for conversation in conversations))
         if final:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from gateway.admission import Admission
 from gateway.allocation import Allocation
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.worker import DeliveryWorker
@@ -30,7 +31,6 @@ from gateway.services import (
     NotFound,
     Unprocessable,
 )
-from gateway.sessions import Admission
 from gateway.settings import Config
 from gateway.storage.store import Invited, Store, Tombstone
 from gateway.users.base import UsersDriver

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from translators.model import (
     ComposingRequest,
@@ -24,6 +24,9 @@ from translators.model import (
     SipCause,
     StatusAnswer,
 )
+
+if TYPE_CHECKING:
+    from gateway.fileservices import FileAccess
 
 
 class ServiceError(Exception):
@@ -209,6 +212,10 @@ class GuestAccess(Protocol):
     @property
     def feed(self) -> EventFeed:
         """Everything that happens to the guest."""
+
+    @property
+    def files(self) -> FileAccess:
+        """The guest's files."""
 
     async def status(self, inviter: str) -> StatusAnswer:
         """Return the status of an inviter; raises :class:`NoRelation` before anything is sent to the core."""

@@ -8,8 +8,11 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from gateway.admission import Admission, Lifecycle
+from gateway.files.manager import GuestTransfers
+from gateway.files.room import FileRoom
 from gateway.guest import GuestSession
 from gateway.presence import Presence
 from gateway.refusals import refusals
@@ -54,31 +57,6 @@ class Settings:
     """Registrations a second after a restart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """A login secret has been checked: whose it is, and what it opens."""
-
-    account: AccountRecord
-    invitation_id: int
-    relations: tuple[Relation, ...]
-
-
-class Lifecycle(Protocol):
-    """What flow 2 asks of flow 1 (``gateway.invitations``)."""
-
-    async def check_secret(self, account: str, secret: str) -> Admission:
-        """Return what the secret opens; raises NotAuthenticated or Ended, at the same cost for every account."""
-
-    async def admission(self, account: str) -> Admission | None:
-        """Return the same for an account that was logged in when the last process ended."""
-
-    async def ensure_registered(self, account: str, kind: str) -> None:
-        """Do the second registration if it is due at the first message."""
-
-    async def end_account(self, account: str, reason: str) -> None:
-        """End all relations of an account; returns when it is done."""
-
-
 class Guests:
     """Everybody who is logged in: ``gateway.services.GuestService`` and what ``gateway.invitations`` asks for."""
 
@@ -88,8 +66,11 @@ class Guests:
         settings: Settings,
         make_agent: Callable[[AccountRecord, AgentHandler], UserAgent],
         presence: Presence,
+        files: FileRoom | None = None,
     ) -> None:
+        """``files``: where files are kept; None when no invitation is for them."""
         self.store = store
+        self.files = files
         self.settings = settings
         self.presence = presence
         self.lifecycle: Lifecycle
@@ -228,9 +209,9 @@ class Guests:
             if self._by_account.get(account.uri) is guest and not account.logged_in:
                 await self._discard(guest)
             else:
-                guest.outbox.resend(unresolved)
+                guest.go_on(unresolved)
             raise
-        guest.outbox.resend(unresolved)
+        guest.go_on(unresolved)
         self.log.info("%s: logged in, %d relations", guest.account, len(guest.relations))
         return guest
 
@@ -244,7 +225,10 @@ class Guests:
         if admission is None or admission.account.id != account.id:
             await self._note_logged_out(account.id, account.uri)
             raise Ended("The invitation has just ended.")
+        records = await self.files.store.files(account.id) if self.files is not None else ()
         guest = self._session(admission)
+        if self.files is not None:
+            guest.transfers = GuestTransfers(self.files, guest, records)
         guest.recall(received)
         return guest, unresolved
 
@@ -308,7 +292,8 @@ class Guests:
             guest.feed.end()  # whoever holds another secret comes back by themselves
 
     async def relation_ended(self, account: str, uid: str, reason: str) -> None:
-        """BYE the chat with one inviter; the guest goes on with the others."""
+        """BYE the chat with one inviter, delete their files; the guest goes on with the others."""
+        await self._end_files(account, uid)
         guest = await self._present(account) or await self._brought_back(account)
         if guest is None:
             return
@@ -327,13 +312,19 @@ class Guests:
         return self._by_account.get(account)
 
     async def account_ended(self, account: str, reason: str) -> None:
-        """BYE everything, REGISTER Expires 0, close the streams, forget the guest."""
+        """BYE everything, REGISTER Expires 0, close the streams, delete the files, forget the guest."""
+        await self._end_files(account, None)
         guest = await self._present(account)
         if guest is None:
             await self._end_earlier_session(account)
             return
         await self._drop(guest, reason, final=True)
         self.log.info("%s: session over: %s", account, reason)
+
+    async def _end_files(self, account: str, uid: str | None) -> None:
+        record = await self.store.account_by_uri(account) if self.files is not None else None
+        if self.files is not None and record is not None:
+            await self.files.relation_ended(record.id, uid)
 
     async def _present(self, account: str) -> GuestSession | None:
         """Return the session of an account, after a log-in that is under way."""
@@ -385,12 +376,12 @@ class Guests:
     def _check_idle(self) -> None:
         limit = time.monotonic() - self.settings.guest_idle
         for guest in list(self._by_account.values()):
-            if not guest.feed.watched and guest.feed.last_seen < limit and guest.account not in self._entering:
+            if not guest.is_busy and guest.feed.last_seen < limit and guest.account not in self._entering:
                 _ = self.spawn(self._park(guest))
         self._arm_idle_check()
 
     async def _park(self, guest: GuestSession) -> None:
         """De-register a guest who is gone; the relation stays, the next log-in registers again."""
-        if self._by_account.get(guest.account) is guest and not guest.feed.watched:
+        if self._by_account.get(guest.account) is guest and not guest.is_busy:
             await self._drop(guest, "idle")
             self.log.info("%s: idle, de-registered", guest.account)

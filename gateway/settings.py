@@ -277,7 +277,7 @@ class FilesSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_spool: Size = 10 * GiB
     allow: tuple[MediaRange, ...] = ("*/*",)
     deny: tuple[MediaRange, ...] = ()
-    thumbnail_max_size: Size = 64 * KiB
+    thumbnail_max_size: Size = 32 * KiB
     ttl: Positive = 7 * 86400.0
     guest_files: Size = 100
     guest_bytes: Size = 512 * MiB

@@ -12,6 +12,7 @@ from translators.model import (
     Composing,
     ComposingState,
     Event,
+    FileView,
     MessageState,
     MessageView,
     Receipt,
@@ -24,6 +25,7 @@ from translators.model import (
 
 _encoder = msgspec.json.Encoder()
 _composing = msgspec.json.Decoder(Composing)
+_file = msgspec.json.Decoder(FileView)
 _receipt = msgspec.json.Decoder(Receipt)
 _session = msgspec.json.Decoder(SessionChange)
 _status = msgspec.json.Decoder(StatusAnswer)
@@ -54,6 +56,8 @@ def event_of(entry: Entry, account: str, peer: str) -> Event:
         return Event(cursor=entry.cursor, kind="receipt", at=at, receipt=_receipt.decode(entry.body))
     if entry.kind == "composing":
         return Event(cursor=entry.cursor, kind="composing", at=at, composing=_composing.decode(entry.body))
+    if entry.kind == "file":
+        return Event(cursor=entry.cursor, kind="file", at=at, file=_file.decode(entry.body))
     if entry.kind == "status":
         return Event(cursor=entry.cursor, kind="status", at=at, status=_status.decode(entry.body))
     return Event(cursor=entry.cursor, kind="session", at=at, session=_session.decode(entry.body))
@@ -67,6 +71,11 @@ def receipt_body(message_id: str, state: str, uid: str, cause: SipCause | None) 
 def composing_body(uid: str, state: ComposingState, until: str | None) -> str:
     """Return the stored form of an inviter's typing or stopping."""
     return _encoder.encode(Composing(uid=uid, state=state, until=until)).decode()
+
+
+def file_body(view: FileView) -> str:
+    """Return the stored form of a file's progress or change of state."""
+    return _encoder.encode(view).decode()
 
 
 def session_body(state: SessionState, uid: str | None, reason: str | None) -> str:

@@ -98,7 +98,12 @@ class Spool:
         self.used = used
         self._reserved[id] = octets
 
-    def _release(self, id: str) -> None:
+    def held(self, id: str) -> int:
+        """Return how many octets a file has, or is promised."""
+        return self._reserved.get(id, 0)
+
+    def release(self, id: str) -> None:
+        """Take back what was promised to a file."""
         self.used -= self._reserved.pop(id, 0)
 
     # files
@@ -119,10 +124,21 @@ class Spool:
         """Open a file for reading. Raises FileNotFoundError."""
         return await SpoolReader.open(self, self.path(id))
 
+    async def size(self, id: str) -> int:
+        """Return how many octets of a file are there, 0 when there is none."""
+
+        def size() -> int:
+            try:
+                return self.path(id).stat().st_size
+            except FileNotFoundError:
+                return 0
+
+        return await self.run(size)
+
     async def delete(self, *ids: str) -> None:
         """Delete files and thumbnails; nothing happens for those that are not there."""
         for id in ids:
-            self._release(id)
+            self.release(id)
         await self.run(self._unlink, ids)
 
     def _unlink(self, ids: tuple[str, ...]) -> None:

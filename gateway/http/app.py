@@ -19,6 +19,7 @@ from gateway import correlation
 from gateway.http.auth import Origins, parse_networks
 from gateway.http.calls import Face
 from gateway.http.events import Streams
+from gateway.http.files import FileCalls
 from gateway.http.guest import GuestCalls
 from gateway.http.inviter import InviterCalls
 from gateway.http.negotiation import wanted_for_problem
@@ -90,9 +91,11 @@ class HttpServer:
             self._http.max_wait,
         )
         pages = Pages(self._web_dir, self._http.frame_ancestors)
+        guests = GuestCalls(face, self._services.guests, pages)
         routes = [
             *InviterCalls(face, self._services.inviters).routes(),
-            *GuestCalls(face, self._services.guests, pages).routes(),
+            *guests.routes(),
+            *FileCalls(guests.guest).routes(),
         ]
         health = HealthCalls(self._services.health).routes()
         routes += PublicCalls(pages, [*routes, *health], self._public_url).routes()

@@ -54,7 +54,7 @@ class Face:
             return self._read_at_once(request)
         if (request.content_length or 0) > self.max_body:
             raise self._too_large()
-        await _continue(request)
+        await proceed(request)
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 return await request.read()
@@ -90,7 +90,7 @@ class Face:
         return format.answer(await self.streams.poll(request, feed, after, min(wait, self.max_wait)))
 
 
-async def _continue(request: web.BaseRequest) -> None:
+async def proceed(request: web.BaseRequest) -> None:
     """Ask a client that waits for it to send its body (RFC 9110 §10.1.1)."""
     expect = request.headers.get("Expect")
     if expect is None:

@@ -150,7 +150,7 @@ class GuestCalls:
 
     async def logout(self, request: web.BaseRequest, account: str) -> web.StreamResponse:
         """Log out; answered when everything is ended."""
-        guest = await self._guest(request)
+        guest = await self.guest(request)
         if identity(guest.account) != identity(account):
             raise Forbidden("This is another guest's session.")
         await guest.logout()
@@ -159,14 +159,14 @@ class GuestCalls:
     async def status(self, request: web.BaseRequest, inviter: str) -> web.StreamResponse:
         """Tell the status of an inviter."""
         format = wanted(request.headers.get("Accept"))
-        guest = await self._guest(request)
+        guest = await self.guest(request)
         return format.answer(await guest.status(name("inviter", inviter)))
 
     async def message(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send a message: the call that must be quick."""
         headers = request.headers
         format = wanted(headers.get("Accept"))
-        guest = self._known(headers.get("Authorization", "")) or await self._guest(request)
+        guest = self._known(headers.get("Authorization", "")) or await self.guest(request)
         sent = sent_in(headers.get("Content-Type"))
         data = await self._face.read(request)
         body = self._decode_message(data) if sent is JSON else sent.decode(data, MessageRequest)
@@ -179,14 +179,14 @@ class GuestCalls:
 
     async def composing(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass on that the guest types."""
-        guest = await self._guest(request)
+        guest = await self.guest(request)
         sent = sent_in(request.headers.get("Content-Type"))
         guest.composing(check_composing(sent.decode(await self._face.read(request), ComposingRequest)))
         return nothing()
 
     async def receipt(self, request: web.BaseRequest) -> web.StreamResponse:
         """Note that the guest has seen a message."""
-        guest = await self._guest(request)
+        guest = await self.guest(request)
         sent = sent_in(request.headers.get("Content-Type"))
         await guest.receipt(check_receipt(sent.decode(await self._face.read(request), ReceiptRequest)))
         return nothing()
@@ -194,7 +194,7 @@ class GuestCalls:
     async def messages(self, request: web.BaseRequest) -> web.StreamResponse:
         """Give a page of the conversation."""
         format = wanted(request.headers.get("Accept"))
-        guest = await self._guest(request)
+        guest = await self.guest(request)
         peer = request.query.get("with")
         if peer is not None:
             name("with", peer)
@@ -204,10 +204,10 @@ class GuestCalls:
 
     async def events(self, request: web.BaseRequest) -> web.StreamResponse:
         """Give the guest's events."""
-        guest = await self._guest(request)
+        guest = await self.guest(request)
         return await self._face.events(request, guest.feed)
 
-    async def _guest(self, request: web.BaseRequest) -> GuestAccess:
+    async def guest(self, request: web.BaseRequest) -> GuestAccess:
         """Return who asks: by one look-up of the header, or by checking the credentials in it."""
         authorization = request.headers.get("Authorization")
         if authorization is not None:

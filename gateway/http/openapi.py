@@ -68,7 +68,10 @@ def _operation(route: Route) -> dict[str, Any]:
     parameters += [_parameter(parameter) for parameter in route.parameters]
     if parameters:
         operation["parameters"] = parameters
-    if route.body is not None:
+    if isinstance(route.body, str):
+        schema = {"type": "string", "format": "binary"}
+        operation["requestBody"] = {"required": False, "content": {route.body: {"schema": schema}}}
+    elif route.body is not None:
         required = bool(msgspec.json.schema(route.body)["$defs"][route.body.__name__].get("required"))
         operation["requestBody"] = {"required": required, "content": _content(route.body)}
     for status in _ERRORS[route.caller]:
@@ -103,11 +106,15 @@ _DESCRIPTIONS = {
     201: "Made",
     202: "Taken; the outcome follows as an event",
     204: "Done, nothing to say",
+    206: "The part that was asked for",
     400: "The request cannot be read",
     401: "Credentials are missing or wrong",
     403: "Not allowed",
     404: "Not found",
     406: "Neither JSON nor XML is acceptable",
+    408: "The body did not arrive in time",
+    411: "A part of a file needs a length",
+    416: "There is no such part",
     409: "The state of things or of the other side forbids it",
     410: "The invitation is over",
     413: "Too large",

@@ -8,6 +8,7 @@ import re
 import msgspec
 from aiohttp import web
 
+from gateway.fileservices import RangeRefused
 from gateway.services import AlreadySubscriber, ServiceError
 from translators.from_http import FieldError, FieldTooLarge
 from translators.model import Problem
@@ -55,6 +56,12 @@ class RequestTimeout(ServiceError):
     """The body did not arrive in time."""
 
     status, type, title, retryable = 408, "request-timeout", "The request did not arrive in time", True
+
+
+class LengthRequired(ServiceError):
+    """A body whose length has to be known has none."""
+
+    status, type, title = 411, "length-required", "Content-Length is missing"
 
 
 class BodyTooLarge(ServiceError):
@@ -143,6 +150,8 @@ def extra_headers(error: ServiceError) -> dict[str, str]:
         headers["WWW-Authenticate"] = CHALLENGE
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, RangeRefused):
+        headers["Content-Range"] = f"bytes */{'*' if error.size is None else error.size}"
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)
     return headers

@@ -39,7 +39,8 @@ class Route:
     call: Call
     summary: str
     caller: Caller
-    body: type[Body] | None = None
+    body: type[Body] | str | None = None
+    """What the request carries: a body, or the media type of something else."""
     answers: Mapping[int, type[Body] | str | None] = field(default_factory=dict)
     """Status → body, or the media type of something else, or None where there is no body."""
     parameters: tuple[Parameter, ...] = ()

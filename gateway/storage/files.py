@@ -45,6 +45,12 @@ def everything(connection: Connection) -> list[FileRecord]:
     return [FileRecord(*row) for row in connection.execute(f"{_SELECT} ORDER BY created, id")]
 
 
+def over(connection: Connection, now: float) -> list[FileRecord]:
+    """Return files whose time is over."""
+    rows = connection.execute(f"{_SELECT} WHERE until <= ? AND state <> 'expired' ORDER BY until", (now,))
+    return [FileRecord(*row) for row in rows]
+
+
 def delete(connection: Connection, ids: Sequence[str]) -> None:
     """Delete files."""
     connection.executemany("DELETE FROM file WHERE id = ?", [(id,) for id in ids])

@@ -67,5 +67,8 @@ class FileStore(Protocol):
     async def all_files(self) -> list[FileRecord]:
         """Return every file, oldest first: at start, to go on where the last process stopped."""
 
+    async def files_over(self, now: float) -> list[FileRecord]:
+        """Return the files whose time is over and that are not ``expired`` yet."""
+
     async def delete_files(self, ids: Sequence[str]) -> None:
         """Forget files."""

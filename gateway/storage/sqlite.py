@@ -360,6 +360,10 @@ class SqliteStore:
         """Return every file, oldest first."""
         return await self._read(files.everything)
 
+    async def files_over(self, now: float) -> list[FileRecord]:
+        """Return the files whose time is over and that are not ``expired`` yet."""
+        return await self._read(files.over, now)
+
     async def delete_files(self, ids: Sequence[str]) -> None:
         """Forget files."""
         await self._write(files.delete, ids)

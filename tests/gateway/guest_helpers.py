@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
+from gateway.admission import Admission
 from gateway.guest import GuestSession
 from gateway.presence import Presence
 from gateway.relations import Relation
 from gateway.services import NotAuthenticated
-from gateway.sessions import Admission, Guests, Settings
+from gateway.sessions import Guests, Settings
 from gateway.storage.store import AccountRecord, Done, Entry, StateDone, Store, StoreError
 from sipstack.errors import LocalProtocolError, RequestFailed, SipstackError
 from sipstack.msrp.message import IncomingMessage, MessageState

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from gateway.admission import Lifecycle
 from gateway.invitations import Invitations
 from gateway.services import (
     AlreadySubscriber,
@@ -27,7 +28,6 @@ from gateway.services import (
     Unavailable,
     Unprocessable,
 )
-from gateway.sessions import Lifecycle
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import StoreError
 from tests.gateway.invitation_helpers import ALICE, CAROL, House

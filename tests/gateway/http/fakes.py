@@ -26,6 +26,7 @@ from gateway.services import (
 )
 from gateway.settings import HttpSection, ThrottleSection
 from sipstack.trace import Trace
+from tests.gateway.http.file_fakes import MemoryFiles
 from translators.model import (
     ComposingRequest,
     DeliveryView,
@@ -122,6 +123,7 @@ class Guest:
         self.account = account
         self.events = Feed()
         self.feed: EventFeed = self.events
+        self.files = MemoryFiles()
         self.sent: list[tuple[MessageRequest, str | None]] = []
         self.asked: list[Any] = []
         self.error: Exception | None = None

@@ -45,6 +45,13 @@ async def test_what_changes_of_a_file(store: SqliteStore) -> None:
     assert await store.all_files() == []
 
 
+async def test_files_whose_time_is_over(store: SqliteStore) -> None:
+    for id, created in (("f1", 1000.0), ("f2", 900.0), ("f3", 2000.0)):
+        await store.add_file(record(id, created=created))
+    await store.add_file(replace(record("f4", created=10.0), state="expired"))
+    assert [item.id for item in await store.files_over(1060.0)] == ["f2", "f1"]
+
+
 async def test_files_go_with_their_relation_and_account(store: SqliteStore) -> None:
     invited = await begin(store)
     other = await begin(store, "c", "d")

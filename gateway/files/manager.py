@@ -1,0 +1,220 @@
+"""The files of a guest between HTTP and the inviter: who moves which, one way and the other."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gateway.files.guestfile import GuestFile
+from gateway.files.guestfiles import GuestFiles
+from gateway.files.receiving import SHA_256, Offered, Receiving
+from gateway.files.sending import Over, Sending
+from gateway.fileservices import FileTooLarge, FileTypeRefused
+from gateway.services import Conflict, ServiceError
+from gateway.storage.filestore import FileRecord
+from sipstack import ids
+from sipstack.errors import ParseError
+from sipstack.net.fileoffer import IncomingFile
+from sipstack.sdp_file import SHA_1, FileAttributes
+from translators.files import media_type, safe_name
+from translators.from_http import FieldError
+from translators.model import FileState, FileView
+
+if TYPE_CHECKING:
+    from gateway.files.room import FileRoom
+    from gateway.guest import GuestSession
+    from gateway.relations import Relation
+
+log = logging.getLogger("rcsgw.files")
+
+
+class GuestTransfers(GuestFiles):
+    """The files of a guest who is logged in, with what moves them."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, room: FileRoom, guest: GuestSession, records: Sequence[FileRecord]) -> None:
+        super().__init__(room, guest, records)
+        self._slots: asyncio.Semaphore | None = None
+
+    @property
+    def slots(self) -> asyncio.Semaphore:
+        """What a transfer holds while it runs: a guest has only so many."""
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(self.room.limits.guest_transfers)
+        return self._slots
+
+    def go_on(self) -> None:
+        """Go on with what was on its way when the guest's last session ended."""
+        for file in self.all():
+            if file.mover is not None:
+                continue
+            if file.record.state == "sending":
+                self.send(file)
+            elif file.record.state == "receiving" and file.record.way == "msrp":
+                self.broke_off(file, "restart")
+            elif file.record.state == "offered" and file.record.way == "msrp":
+                file.set("failed", "The guest was not there to take it.")
+
+    # to the inviter
+
+    def send(self, file: GuestFile) -> None:
+        """Bring a file to its inviter."""
+        _ = Sending(self, file)
+
+    def sending_over(self, file: GuestFile, over: Over) -> None:
+        """Note what became of a file for the inviter."""
+        file.set(over.state, str(over), over.cause)
+
+    def notified(self, uid: str, message_id: str, state: FileState) -> bool:
+        """Take what the inviter's device says about a file, by IMDN; False when it means no file."""
+        for file in self.all():
+            record = file.record
+            if (record.message_id, record.uid, record.direction) == (message_id, uid, "out"):
+                if state != "failed" or record.state != "sending":
+                    file.set(state)
+                return True
+        return False
+
+    # from the inviter
+
+    def offered(self, offer: IncomingFile) -> None:
+        """Take, keep waiting or refuse a file that an inviter's device offers (RFC 5547)."""
+        relation = self.guest.relations.asserted(offer.asserted)
+        if relation is None or "file" not in relation.types:
+            offer.refuse(403, "No invitation for files joins the two")
+        elif offer.direction != "push":
+            offer.refuse(488, "Files cannot be fetched here")  # D-FTM-05
+        else:
+            self.room.spawn(self._offered(relation, offer))
+
+    async def _offered(self, relation: Relation, offer: IncomingFile) -> None:
+        try:
+            file = await self._broken(relation, offer.attributes) or await self._new(relation, offer)
+        except FileTooLarge as error:
+            offer.refuse(413, error.detail)
+        except FileTypeRefused as error:
+            offer.refuse(488, error.detail)
+        except (FieldError, ParseError) as error:
+            offer.refuse(488, f"The file cannot be described: {error}")
+        except Conflict as error:
+            offer.refuse(486, error.detail)
+        except (ServiceError, OSError) as error:
+            log.warning("%s: file of %s refused: %s", self.account, relation.sip, error)
+            offer.refuse(480, "No room for files now")
+        else:
+            if file is not None:
+                self._take_or_ask(file, offer)
+
+    def _take_or_ask(self, file: GuestFile, offer: IncomingFile) -> None:
+        if file.record.state == "offered":
+            _ = Offered(self, file, offer)
+        else:
+            Receiving(self, file, file.record.octets).begin(offer)
+
+    async def _broken(self, relation: Relation, attributes: FileAttributes) -> GuestFile | None:
+        """Return the file that an offer goes on with, ready for it; None when it is a new one.
+
+        Raises FieldError when octets are missing in front of what is offered.
+        """
+        start = attributes.start - 1
+        for file in self.all():
+            record = file.record
+            if record.state == "receiving" and record.uid == relation.uid and _is_same(record, attributes):
+                if file.mover is not None:
+                    await file.mover.stop(cancelled=False)  # its connection is gone, and we have not noticed yet
+                there = await self.room.spool.size(record.id) if record.sha1 or record.sha256 else record.octets
+                if start > there:
+                    raise FieldError("file-range", f"begins behind the {there} octets that came")
+                record.octets = start
+                record.transfer_id = attributes.transfer_id
+                return file
+        if start:
+            raise FieldError("file-range", "goes on with a file that is not known")
+        return None
+
+    async def _new(self, relation: Relation, offer: IncomingFile) -> GuestFile:
+        selector, now, limits = offer.attributes.selector, self.room.clock(), self.room.limits
+        content_type = media_type("type", selector.content_type)
+        self.room.check(content_type, selector.size)
+        if sum(isinstance(file.mover, Receiving) for file in self.all()) >= limits.guest_transfers:
+            raise Conflict("Too many files come in at once.")
+        hashes = {name: digest.hex() for name, digest in selector.hashes.items()}
+        file = await self.add(
+            FileRecord(
+                ids.token(96),
+                self.guest.account_id,
+                relation.uid,
+                "in",
+                safe_name(selector.name, content_type),
+                content_type,
+                selector.size,
+                0,
+                "receiving" if limits.accept == "auto" else "offered",
+                now,
+                min(relation.until, now + limits.ttl),
+                sha1=hashes.get(SHA_1, ""),
+                sha256=hashes.get(SHA_256, ""),
+                transfer_id=offer.attributes.transfer_id,
+            )
+        )
+        await self._keep_icon(file, offer)
+        return file
+
+    async def _keep_icon(self, file: GuestFile, offer: IncomingFile) -> None:
+        icon = offer.icon
+        if icon is None or not icon[0].startswith("image/") or len(icon[1]) > self.max_thumbnail:
+            return
+        await self.room.spool.put_thumbnail(file.record.id, icon[1])
+        file.record.thumbnail = media_type("file-icon", icon[0])
+        file.save()
+        file.tell()
+
+    async def accept(self, id: str) -> FileView:
+        """Take a file that an inviter offers."""
+        self.touch()
+        file = self.find(id)
+        if not isinstance(file.mover, Offered):
+            raise Conflict(f"The file is {file.record.state}: there is nothing to accept.")
+        offer = file.mover.taken()
+        file.set("receiving")
+        Receiving(self, file, 0).begin(offer)
+        return file.view()
+
+    def grow(self, id: str, octets: int) -> None:
+        """Make room for a file whose size is not known. Raises OSError when there is none."""
+        try:
+            self.reserve(id, octets)
+        except ServiceError as error:
+            raise OSError(errno.EFBIG, error.detail) from error
+
+    def received(self, file: GuestFile) -> None:
+        """Note that a file of an inviter is there."""
+        log.info("%r has come", file)
+
+    def broke_off(self, file: GuestFile, why: str) -> None:
+        """Keep what came of a file for as long as its sender may go on with it."""
+        log.info("%r broke off: %s", file, why)
+        deadline = self.room.limits.retry.deadline
+        asyncio.get_running_loop().call_later(deadline, self._give_up, file, file.record.transfer_id)
+
+    def _give_up(self, file: GuestFile, transfer_id: str) -> None:
+        record = file.record
+        if (record.state, record.transfer_id) == ("receiving", transfer_id) and file.mover is None:
+            file.set("failed", "The transfer broke off and was not gone on with.")
+            self.room.discard(record.id)
+
+
+def _is_same(record: FileRecord, attributes: FileAttributes) -> bool:
+    """Tell whether an offer is about a file that broke off: by its hash, else by name and size."""
+    selector = attributes.selector
+    known = {SHA_1: record.sha1, SHA_256: record.sha256}
+    hashes = [(known.get(name, ""), digest.hex()) for name, digest in selector.hashes.items() if known.get(name)]
+    if record.direction != "in" or record.way != "msrp" or record.size != selector.size:
+        return False
+    if hashes:
+        return all(mine == theirs for mine, theirs in hashes)
+    return record.size is not None and record.name == safe_name(selector.name, record.content_type)
