@@ -93,6 +93,7 @@ def _introduce(console: Console, config: Config, gateway: Gateway, lab: Lab) -> 
         f"gateway   {gateway.http.url}",
         f"core      sip:{places['sip']}, domain {config.core.domain}",
         f"IM server sip:{places.get('im_sip', '')}, file server sip:{places.get('file_sip', '')}",
+        f"content   {lab.content_server.url}",
         f"mailbox   http://{host}:{port}/",
     ]
     if lab.options.users:

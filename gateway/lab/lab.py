@@ -1,7 +1,8 @@
-"""The whole lab in one process: embedded core, IM server, file server, mailbox and A's phone, on given or free ports.
+"""The whole lab in one process: core, IM, file and content server, mailbox and A's phone, on given or free ports.
 
 For tests, the demonstration and ``rcsgw lab``. Each part also runs alone: ``python -m gateway.lab.core``,
-``gateway.lab.imserver``, ``gateway.lab.fileserver``, ``gateway.lab.mailbox``, ``gateway.lab.phone``.
+``gateway.lab.imserver``, ``gateway.lab.fileserver``, ``gateway.lab.contentserver``, ``gateway.lab.mailbox``,
+``gateway.lab.phone``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import click
 
 from gateway.lab.behaviour import Behaviour
+from gateway.lab.contentserver import ContentOptions, ContentServer
 from gateway.lab.core import Core, CoreOptions
 from gateway.lab.fileserver import FileServer
 from gateway.lab.imserver import ImServer
@@ -52,6 +54,7 @@ class LabOptions:
     im_http_port: int = 0
     file_port: int = 0
     file_http_port: int = 0
+    content_port: int = 0
     smtp_port: int = 0
     mailbox_http_port: int = 0
     gateways: tuple[str, ...] = ()
@@ -80,6 +83,7 @@ class Lab(Part):
         self.im_server: ImServer | None = None
         self.file_server: FileServer | None = None
         self.core: Core
+        self.content_server: ContentServer
         self.mailbox: Mailbox
         self.phone: Phone | None = None
 
@@ -97,6 +101,8 @@ class Lab(Part):
         self.core = await parts.enter_async_context(self._make_core())
         for user in options.users:
             self.add_user(user)
+        contents = ContentOptions(options.host, options.content_port, self._path("content"))
+        self.content_server = await parts.enter_async_context(ContentServer(contents))
         self.mailbox = Mailbox(
             host=options.host,
             smtp_port=options.smtp_port,
@@ -186,6 +192,7 @@ class Lab(Part):
         found = {
             "sip": self.core.address,
             "core": self.core.admin.address,
+            "content": self.content_server.address,
             "smtp": self.mailbox.address,
             "mailbox": self.mailbox.http.address,
         }
@@ -204,6 +211,7 @@ class Lab(Part):
 @click.option("--sip-port", default=5060, show_default=True, help="SIP port of the core; 0: a free one.")
 @click.option("--im-port", default=5080, show_default=True, help="SIP port of the IM server; 0: a free one.")
 @click.option("--file-port", default=5082, show_default=True, help="SIP port of the file server; 0: a free one.")
+@click.option("--content-port", default=8028, show_default=True, help="Port of the content server; 0: a free one.")
 @click.option("--smtp-port", default=2525, show_default=True, help="Port of the mail server; 0: a free one.")
 @click.option("--mailbox-port", default=8025, show_default=True, help="Port of the mailbox's page; 0: a free one.")
 @click.option("--core-port", default=5061, show_default=True, help="Port of the core's admin HTTP; 0: a free one.")
@@ -216,19 +224,21 @@ def main(
     sip_port: int,
     im_port: int,
     file_port: int,
+    content_port: int,
     smtp_port: int,
     mailbox_port: int,
     core_port: int,
     no_phone: bool,
     everybody: bool,
 ) -> None:
-    """Run core, IM server, file server, mailbox and A's phone in one process. Writes one JSON line when it is ready."""
+    """Run core, IM, file and content server, mailbox and A's phone in one process; write one JSON line when ready."""
     options = LabOptions(domain=domain, folder=folder, with_phone=not no_phone, open=everybody)
     if users:
         pairs = [user.partition(":") for user in users]
         options.users = tuple(LabUser(name, password) for name, _, password in pairs)
     options.core_port, options.im_port, options.core_http_port = sip_port, im_port, core_port
-    options.file_port, options.smtp_port, options.mailbox_http_port = file_port, smtp_port, mailbox_port
+    options.file_port, options.content_port = file_port, content_port
+    options.smtp_port, options.mailbox_http_port = smtp_port, mailbox_port
     lab = Lab(options)
     serve_until_signal(lab, lambda: ready("lab", **lab.addresses()))
 
