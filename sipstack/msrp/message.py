@@ -139,12 +139,16 @@ class OutgoingMessage:
             raise LocalProtocolError(f"the source gave {len(octets)} octets where 1 to {limit} were asked for")
         return octets if isinstance(octets, bytes) else bytes(octets)
 
-    def rewind(self, *, relayed: bool) -> None:
-        """Begin again behind what is confirmed; a relay confirms nothing but by reports."""
+    def resume_at(self, *, relayed: bool) -> int:
+        """Return behind how many octets another session goes on; a relay confirms nothing but by reports."""
         confirmed = 0 if self.unanswered is None else self.confirmed
         if relayed:
             confirmed = 0 if self.ranges is None else self.ranges.prefix
-        self.written = confirmed if confirmed < self.size else 0
+        return confirmed if confirmed < self.size else 0
+
+    def rewind(self, *, relayed: bool) -> None:
+        """Begin again behind what is confirmed."""
+        self.written = self.resume_at(relayed=relayed)
         self.unanswered = None
         self.outstanding = 0
         self.is_stalled = False

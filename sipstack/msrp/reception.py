@@ -184,6 +184,10 @@ class Reception:
         """Yield the Message-IDs of unfinished messages."""
         return iter(tuple(self._partials))
 
+    def progress(self) -> list[tuple[str, int]]:
+        """Return how many octets there are of each unfinished message."""
+        return [(message_id, partial.ranges.size) for message_id, partial in self._partials.items()]
+
     def expire(self, message_id: str, connection: MsrpConnection) -> None:
         """Forget an unfinished message of which nothing came for too long."""
         self._drop(message_id, connection, TransactionTimeout("the peer has stopped in the middle of a message"))

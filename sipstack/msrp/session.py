@@ -28,8 +28,6 @@ class MsrpSession:
     """
 
     __slots__ = (
-        "_messages",
-        "_reception",
         "_refused_types",
         "_welcome",
         "closed",
@@ -40,12 +38,14 @@ class MsrpSession:
         "local",
         "local_uri",
         "max_size",
+        "messages",
         "may_send",
         "on_stream",
         "opened",
         "outstanding",
         "owner",
         "queue",
+        "reception",
         "relayed",
         "remote",
         "remote_max_size",
@@ -87,12 +87,14 @@ class MsrpSession:
         self.queue: deque[OutgoingMessage] | None = None
         self.is_ready = False
         self.outstanding = 0
-        self._messages: dict[str, OutgoingMessage] | None = None
+        self.messages: dict[str, OutgoingMessage] | None = None
+        """By Message-ID: those that are undecided, and a few that were decided last."""
         self._refused_types: set[str] | None = None
         self._welcome = ""
         """Content type that the peer takes, as the last message showed."""
         # things received
-        self._reception: Reception | None = None
+        self.reception: Reception | None = None
+        """What has come in, if anything has."""
 
     def __repr__(self) -> str:
         return f"<MsrpSession {self.local}>"
@@ -127,10 +129,10 @@ class MsrpSession:
         self.remote_types = None if accept_types is None else tuple(accept_types)
         self._welcome = ""
         self.opened = True
-        self._check_queue()
-        self._offer_output()
+        self.check_queue()
+        self.offer_output()
 
-    def _check_queue(self) -> None:
+    def check_queue(self) -> None:
         """Fail what the peer would refuse, as it says now."""
         for message in tuple(self.queue or ()):
             message.success_report |= self._needs_report(message)
@@ -142,8 +144,8 @@ class MsrpSession:
     def close(self) -> list[OutgoingMessage]:
         """End the session and return the messages that it leaves undecided, now failed or unknown (C-RSP-11)."""
         self.closed = True
-        messages = self._messages or {}
-        self.queue = self._messages = None
+        messages = self.messages or {}
+        self.queue = self.messages = None
         undecided = [message for message in messages.values() if message.state is MessageState.PENDING]
         for message in undecided:
             message.state = MessageState.UNKNOWN if message.was_written else MessageState.FAILED
@@ -226,7 +228,7 @@ class MsrpSession:
     def source_ready(self, message: OutgoingMessage) -> None:
         """Ask the source of ``message`` again, after it had nothing."""
         message.is_stalled = False
-        self._offer_output()
+        self.offer_output()
 
     def _checked_id(self, content_type: str, message_id: str | None) -> str:
         if self.closed:
@@ -265,10 +267,10 @@ class MsrpSession:
         if self.queue is None:
             self.queue = deque()
         self.queue.append(message)
-        if self._messages is None:
-            self._messages = {}
-        self._messages[message.message_id] = message
-        self._offer_output()
+        if self.messages is None:
+            self.messages = {}
+        self.messages[message.message_id] = message
+        self.offer_output()
 
     def cancel(self, message: OutgoingMessage) -> None:
         """Stop sending ``message`` (see :meth:`OutgoingMessage.cancel`)."""
@@ -299,7 +301,8 @@ class MsrpSession:
         self._welcome = message.content_type
         return None
 
-    def _offer_output(self) -> None:
+    def offer_output(self) -> None:
+        """Have the connection write what is queued, when there is one."""
         if self.connection is not None and self.opened and self.queue:
             self.connection.add_ready(self)
 
@@ -326,7 +329,7 @@ class MsrpSession:
         self._refused_types.add(media_type)
 
     def _forget_oldest(self) -> None:
-        messages = self._messages
+        messages = self.messages
         while messages is not None and len(messages) > RECENT:
             oldest = next(iter(messages))
             if messages[oldest].state is MessageState.PENDING:
@@ -335,80 +338,28 @@ class MsrpSession:
 
     def find_message(self, message_id: str) -> OutgoingMessage | None:
         """Return a message of ours that is on its way or was done lately."""
-        return None if self._messages is None else self._messages.get(message_id)
+        return None if self.messages is None else self.messages.get(message_id)
 
     # Receiving
 
     def receive_chunk(self, chunk: Chunk, connection: MsrpConnection, now: float) -> IncomingMessage | int:
         """Take a chunk or a piece of one; return the message that it completes, else the code to answer with, or 0."""
-        reception = self._reception
+        reception = self.reception
         if reception is None:
-            reception = self._reception = Reception(self)
+            reception = self.reception = Reception(self)
         reception.session = self
         return reception.receive(chunk, connection, now)
 
-    @property
-    def reception(self) -> Reception | None:
-        """What has come in, if anything has."""
-        return self._reception
-
     def partial_touched(self, message_id: str) -> float | None:
         """Return when a chunk of an unfinished message came last, None when there is no such message."""
-        return None if self._reception is None else self._reception.touched(message_id)
+        return None if self.reception is None else self.reception.touched(message_id)
 
     @property
     def has_partials(self) -> bool:
         """Tell whether there are unfinished messages of the peer."""
-        return any(self._reception or ())
+        return any(self.reception or ())
 
     def drop_partials(self, error: Exception) -> None:
         """Forget the unfinished messages of a session that is over and that no other one has adopted."""
-        if self._reception is not None:
-            self._reception.clear(error)
-
-    # In place of another one
-
-    def adopt(self, former: MsrpSession) -> None:
-        """Go on with what ``former`` has received: its unfinished messages may come by either session from now on, and
-        what it knows is not shown twice (C-BAD-13, C-BR-11). To be called before anything is received here."""
-        if former._reception is None:
-            former._reception = Reception(former)
-        self._reception = former._reception
-        self._reception.session = self
-        if self.connection is not None:
-            self.connection.watch_partials(self)
-
-    def take_over(self, former: MsrpSession) -> None:
-        """Send what ``former``, which this session has adopted, leaves undecided, before what waits here.
-
-        Each message goes on with the same Message-ID behind the octets that are confirmed (C-SET-05, C-BR-12). Nothing
-        is left in ``former``, which is to be closed.
-        """
-        if former.connection is not None:
-            former.connection.interrupt(former)
-        former._reception = None
-        messages, former._messages, former.queue = former._messages or {}, None, None
-        # Those without content have shown what they had to.
-        kept = [message for message in messages.values() if message.content_type is not None]
-        resumed = [message for message in kept if message.state is MessageState.PENDING]
-        for message in kept:
-            message.session = self
-        if not resumed and self._messages is None:
-            self._messages = {message.message_id: message for message in kept}
-            return
-        self._messages = {message.message_id: message for message in (*kept, *(self._messages or {}).values())}
-        queue = self.queue = self.queue or deque()
-        # Not before one of which a chunk is being written.
-        place = 1 if queue and queue[0].written else 0
-        for message in reversed(resumed):
-            message.rewind(relayed=former.relayed)
-            queue.insert(place, message)
-        if self.opened:
-            self._check_queue()
-            self._offer_output()
-
-    @property
-    def has_undecided(self) -> bool:
-        """Tell whether a message of ours is not sent yet, or not answered for."""
-        messages = self._messages or {}
-        return any(message.state is MessageState.PENDING and message.content_type for message in messages.values())
+        if self.reception is not None:
+            self.reception.clear(error)

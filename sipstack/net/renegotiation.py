@@ -15,6 +15,7 @@ from sipstack.errors import (
     SipstackError,
     TransactionTimeout,
 )
+from sipstack.msrp.succession import adopt, progress, take_over, undecided
 from sipstack.net import media
 from sipstack.net.reinvite import ReInvite
 from sipstack.sdp import SessionDescription
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from sipstack.net.mediasession import MediaSession
     from sipstack.net.timers import Timer
 
-MAX_LOSSES = 32
-"""Lost connections that one session survives: a path that breaks more often is of no use."""
+MAX_FRUITLESS = 3
+"""Connections that may be lost one after the other without any progress: such a path is of no use."""
 
 LOST = [("Reason", 'SIP;cause=408;text="MSRP connection lost"')]
 BAD_ANSWER = [("Reason", 'SIP;cause=488;text="Bad answer"')]
@@ -41,7 +42,8 @@ class Renegotiation:
         "_asks_relay",
         "_error",
         "_former",
-        "_losses",
+        "_fruitless",
+        "_progress",
         "_reinvite",
         "_session",
         "_spare",
@@ -58,7 +60,9 @@ class Renegotiation:
         """The newest MSRP session stands in an offer that nobody has accepted yet."""
         self._error: SipstackError | None = None
         """Why there is no connection, from its loss until there is another one."""
-        self._losses = 0
+        self._fruitless = 0
+        self._progress: tuple[object, ...] = ()
+        """How far messages had come at the last loss."""
         self._stopped = False
         """The peer has ended the medium, and so the session."""
         # our offers
@@ -208,7 +212,7 @@ class Renegotiation:
         if self._spare and current.local_uri.secure == secure:
             return
         session.msrp = session.make_msrp(secure)
-        session.msrp.adopt(current)
+        adopt(session.msrp, current)
         if self._error is None and self._former is None:
             self._former = current
         else:
@@ -222,11 +226,11 @@ class Renegotiation:
             self._former = None
             successor, self._session.msrp = self._session.msrp, former
             self._spare = False
-            former.take_over(successor)
+            take_over(former, successor)
             self._session.agent.endpoint.hub.release(successor)
 
     def _hand_over(self, former: MsrpSession) -> None:
-        self._session.msrp.take_over(former)
+        take_over(self._session.msrp, former)
         self._session.agent.endpoint.hub.release(former)
 
     def opened(self) -> None:
@@ -247,12 +251,14 @@ class Renegotiation:
             return True
         if not isinstance(error, ConnectionClosed) or error.certain or session.agent.endpoint.closing:
             return False  # refused, or it was never there, or nobody wants it any more
-        if not config.msrp_recovery or self._former is not None or self._losses == MAX_LOSSES:
+        now = progress(msrp)
+        self._fruitless = self._fruitless + 1 if now and now == self._progress else 0
+        self._progress = now
+        if not config.msrp_recovery or self._former is not None or self._fruitless == MAX_FRUITLESS:
             return False
-        self._losses += 1
         self._error = error
         session.report("lost", str(error))
-        if msrp.has_undecided:
+        if undecided(msrp):
             self.request()
         else:
             self._set_timer(config.msrp_recovery)

@@ -14,6 +14,7 @@ from sipstack.msrp.connection import LINGER, MAX_FAULTS, UNCLAIMED_TIMEOUT, Msrp
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.reception import MAX_PARTIALS, PARTIAL_TIMEOUT, RECENT
 from sipstack.msrp.session import MsrpSession
+from sipstack.msrp.succession import adopt
 from sipstack.msrp.uri import MsrpUri, parse_path
 from tests.sipstack.msrp.helpers import (
     OURS,
@@ -296,7 +297,7 @@ def test_resume_in_another_session(end: End, pause: float, resumed: bool) -> Non
     table = end.table
     end.connection = MsrpConnection(table, end.clock())
     successor = end.session(session_id="second01")
-    successor.adopt(session)
+    adopt(successor, session)
     had = successor.partial_touched("87652491kzp")
     assert had is not None
     received = 1000 - 30 + len("\r\n-------tid00001+\r\n") - len("\r\n-------tid00001") - 2

@@ -18,6 +18,7 @@ from sipstack.msrp.outbox import MAX_CHUNK, MAX_WRITE, SMALL
 from sipstack.msrp.reception import MAX_PARTIALS, PARTIAL_TIMEOUT
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.stream import IncomingStream, Octets, Sink
+from sipstack.msrp.succession import adopt
 from tests.sipstack.msrp.helpers import (
     OURS,
     THEIRS,
@@ -31,7 +32,7 @@ from tests.sipstack.msrp.helpers import (
     transfer,
 )
 
-BODY = bytes(index * 7 % 251 for index in range(300_000))
+BODY = bytes(index * 7 % 251 for index in range(1_200_000))
 
 
 class Tap:
@@ -550,7 +551,7 @@ def test_resume_in_another_session(pause: float, resumed: bool, bound_first: boo
     (stream,) = taker.streams
     assert MAX_CHUNK < stream.received < MAX_CHUNK + 5000 and taker.ends == []
     successor = receiver.session(session_id="second01", remote=OURS, attach=bound_first)
-    successor.adopt(theirs)
+    adopt(successor, theirs)
     if not bound_first:
         receiver.connection.attach(successor)
     assert stream.session is successor
@@ -588,7 +589,7 @@ def test_repetition_by_another_session_gets_its_answer(end: End) -> None:
     end.connection.receive_eof()
     end.connection = MsrpConnection(end.table, end.clock())
     successor = end.session(session_id="second01")
-    successor.adopt(session)
+    adopt(successor, session)
     assert end.receive(send("tid00002", to=successor.local, extra="Success-Report: yes\n")) == []
     message.accept()
     response, report = end.output_frames()
@@ -599,6 +600,6 @@ def test_repetition_by_another_session_gets_its_answer(end: End) -> None:
 
 def test_nothing_to_adopt(end: End) -> None:
     successor = end.session(session_id="second01")
-    successor.adopt(end.session())
+    adopt(successor, end.session())
     successor.drop_partials(ConnectionClosed("over"))
     assert successor.partial_touched("87652491kzp") is None

@@ -10,6 +10,7 @@ from sipstack.msrp.connection import MsrpConnection, SessionFailed
 from sipstack.msrp.message import IncomingMessage, MessageState
 from sipstack.msrp.outbox import MAX_CHUNK
 from sipstack.msrp.session import MsrpSession
+from sipstack.msrp.succession import adopt, progress, take_over, undecided
 
 from .helpers import OURS, THEIRS, End, answer, chunks_of, frames_of, report, send, transfer
 
@@ -27,7 +28,7 @@ def lose(end: End) -> list[object]:
 def successor_of(end: End, former: MsrpSession, *, attach: bool = True, remote: str | None = THEIRS) -> MsrpSession:
     """Return a new session in place of ``former``, which it does not take over yet."""
     successor = end.session(session_id="second01", attach=False, remote=remote)
-    successor.adopt(former)
+    adopt(successor, former)
     if attach:
         end.connection.attach(successor)
     return successor
@@ -47,14 +48,14 @@ def session(end: End) -> MsrpSession:
 
 def test_lost_messages_wait_for_their_owner(end: End, session: MsrpSession) -> None:
     message = session.send(b"hello", "text/plain", on_done=end.on_done)
-    assert session.has_undecided
+    assert undecided(session)
     end.output()
     (failed,) = lose(end)
     assert isinstance(failed, SessionFailed)
-    assert message.state is MessageState.PENDING and session.has_undecided and not session.closed
+    assert message.state is MessageState.PENDING and undecided(session) and not session.closed
     session.send(b"later", "text/plain")
     assert [one.state for one in session.close()] == [MessageState.UNKNOWN, MessageState.FAILED]
-    assert not session.has_undecided
+    assert not undecided(session)
 
 
 def test_small_messages_are_sent_again(end: End, session: MsrpSession) -> None:
@@ -70,7 +71,7 @@ def test_small_messages_are_sent_again(end: End, session: MsrpSession) -> None:
     waiting = session.send(b"four", "text/plain")
     successor = successor_of(end, session)
     last = successor.send(b"five", "text/plain")
-    successor.take_over(session)
+    take_over(successor, session)
     chunks = chunks_of(end.output())
     assert [chunk.body for chunk in chunks] == [b"two", b"three", b"four", b"five"]
     assert [chunk.message_id for chunk in chunks] == [one.message_id for one in (sent[1], sent[2], waiting, last)]
@@ -90,7 +91,7 @@ def test_large_message_goes_on_behind_what_is_confirmed(end: End, session: MsrpS
     assert message.written == len(BODY) and message.confirmed == MAX_CHUNK
     lose(end)
     successor = successor_of(end, session, remote=None)
-    successor.take_over(session)
+    take_over(successor, session)
     assert end.output() == b""
     successor.open((end.local,))
     rest = chunks_of(end.output())
@@ -109,7 +110,7 @@ def test_relays_confirm_nothing_but_by_reports(end: End) -> None:
     end.receive(report("000 200 OK", message_id=other.message_id, byte_range=f"1-1000/{len(BODY)}"))
     lose(end)
     successor = successor_of(end, session, remote=path)
-    successor.take_over(session)
+    take_over(successor, session)
     assert (message.written, other.written) == (0, 1000)
 
 
@@ -123,8 +124,8 @@ def test_running_session_is_replaced(end: End, session: MsrpSession) -> None:
     late = peer.output()
     successor = successor_of(end, session, attach=False, remote="msrp://192.0.2.20:7777/third001;tcp")
     their_successor = peer.session(session_id="third001", remote=successor.local, attach=False)
-    their_successor.adopt(theirs)
-    successor.take_over(session)
+    adopt(their_successor, theirs)
+    take_over(successor, session)
     ending = end.output()
     assert ending.endswith(b"+\r\n") and b"#" not in ending
     peer.receive(ending)
@@ -142,16 +143,16 @@ def test_nothing_but_empty_sends_to_take_over(end: End, session: MsrpSession) ->
     done = session.send(b"hello", "text/plain")
     for chunk in chunks_of(end.output())[1:]:
         end.receive(answer(chunk.transaction_id))
-    assert done.state is MessageState.SENT and not session.has_undecided
+    assert done.state is MessageState.SENT and not undecided(session)
     lose(end)
     successor = successor_of(end, session)
-    successor.take_over(session)
+    take_over(successor, session)
     assert end.output() == b"" and successor.find_message(done.message_id) is done
     # a second time, with something there already
     third = end.session(session_id="third001")
-    third.adopt(successor)
+    adopt(third, successor)
     mine = third.send(b"mine", "text/plain")
-    third.take_over(successor)
+    take_over(third, successor)
     assert third.find_message(done.message_id) is done and third.find_message(mine.message_id) is mine
     assert [chunk.body for chunk in chunks_of(end.output())] == [b"mine"]
 
@@ -163,7 +164,7 @@ def test_message_under_way_in_the_successor_goes_first(end: End, session: MsrpSe
     begun = successor.send(BODY, "image/png")
     octets = end.connection.data_to_send(0.0)
     assert begun.written
-    successor.take_over(session)
+    take_over(successor, session)
     chunks = chunks_of(octets + end.output())
     assert [chunk.message_id for chunk in chunks][-1] == former.message_id
     assert b"".join(chunk.body for chunk in chunks[:-1]) == BODY
@@ -175,8 +176,8 @@ def test_successor_of_a_peer_that_takes_less(end: End, session: MsrpSession) -> 
     end.connection.data_to_send(0.0)
     lose(end)
     successor = end.session(session_id="second01", remote_max_size=10)
-    successor.adopt(session)
-    successor.take_over(session)
+    adopt(successor, session)
+    take_over(successor, session)
     end.events()
     assert message.state is MessageState.FAILED and message.status == 413
 
@@ -201,3 +202,17 @@ def test_message_that_came_twice_is_reported_twice(end: End, session: MsrpSessio
 def test_session_that_never_received(end: End, session: MsrpSession) -> None:
     session.drop_partials(ConnectionClosed("over"))
     assert session.reception is None and not session.has_partials
+
+
+def test_progress_of_messages(end: End, session: MsrpSession) -> None:
+    """What is equal at two losses has not moved in between."""
+    assert progress(session) == ()
+    session.send(BODY, "image/png")
+    begin, *_ = chunks_of(end.output())
+    end.receive(send(body=b"hel", byte_range="1-*/5", flag="+"))
+    first = progress(session)
+    assert first and progress(session) == first
+    end.receive(answer(begin.transaction_id))
+    second = progress(session)
+    end.receive(send("tid00002", body=b"l", byte_range="4-*/5", flag="+"))
+    assert len({first, second, progress(session)}) == 3
