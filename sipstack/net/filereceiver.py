@@ -13,11 +13,11 @@ from sipstack.msrp.stream import IncomingStream, Sink
 from sipstack.net import media
 from sipstack.net.fileends import HEAD_LIMIT, FileWriter
 from sipstack.net.filetransfer import (
+    CANCELLED,
     CPIM,
     LOCAL,
     MISMATCH,
     REFUSED,
-    REMOTE,
     TIMEOUT,
     UNTYPED,
     FileHandler,
@@ -148,7 +148,7 @@ class FileReceiver(FileTransfer):
         if not self.is_open or self._reported:
             return
         if error is None:
-            self.report_end(REMOTE, None)
+            self.report_end(CANCELLED, None)
             self.hang_up_in(CANCEL_GRACE)
             return
         self.report_end(REFUSED if isinstance(error, (RemoteProtocolError, OSError)) else TIMEOUT, error)

@@ -12,6 +12,7 @@ from sipstack.msrp.stream import IncomingStream, Source
 from sipstack.net import media, notices
 from sipstack.net.fileends import HEAD_LIMIT, FilePart
 from sipstack.net.filetransfer import (
+    CANCELLED,
     CPIM,
     DONE,
     LOCAL,
@@ -31,6 +32,10 @@ from sipstack.sip.uri import Uri
 if TYPE_CHECKING:
     from sipstack.msrp.session import MsrpSession
     from sipstack.net.useragent import UserAgent
+
+
+ABORT_LEAD = 0.5
+"""Seconds that ``#`` gets before BYE, which goes another way: who hears BYE first takes it for a lost connection."""
 
 
 class FileSender(FileTransfer):
@@ -66,12 +71,14 @@ class FileSender(FileTransfer):
 
     def cancel(self) -> None:
         """Stop sending (:rfc:`5547#section-8.4`)."""
-        if not self.is_open:
+        if not self.is_open or self._reported:
             return
         self.report_end(LOCAL, None)
-        if self._message is not None:
+        if self._message is None:
+            self.hang_up()
+        else:
             self._message.cancel()
-        self.hang_up()
+            self.hang_up_in(ABORT_LEAD)
 
     def source_ready(self) -> None:
         """Go on: the source has octets again, after it had none."""
@@ -91,8 +98,10 @@ class FileSender(FileTransfer):
     def agreed(self, description: SessionDescription, remote: MsrpMedia) -> None:
         """Decide whether the file goes bare or wrapped (D-FTM-13). Raise MediaRefused when the peer takes neither."""
         super().agreed(description, remote)
-        if self._message is not None:
-            return
+        if self._message is None:
+            self._choose_form(remote)
+
+    def _choose_form(self, remote: MsrpMedia) -> None:
         bare = remote.accepts(self._content_type)
         wrapped = remote.accepts(CPIM) and remote.accepts_wrapped(self._content_type)
         if not bare and not wrapped:
@@ -161,15 +170,18 @@ class FileSender(FileTransfer):
             case MessageState.FAILED if message.error is not None:
                 self.conclude(UNREADABLE, message.error)
             case MessageState.FAILED:
-                # A receiver that has enough of it says 413 (:rfc:`5547#section-8.4`).
                 status = message.status or 0
                 error = RemoteProtocolError(f"the receiver answered {status}", status=status)
-                self.conclude(REMOTE if status == 413 else REFUSED, error)
+                self.conclude(_REASONS.get(status, REFUSED), error)
 
     def conclude(self, reason: str, error: Exception | None = None) -> None:
         """Tell how the transfer ended, and end the dialog."""
         self.report_end(reason, error)
         self.hang_up()
+
+
+# A receiver that has enough of it says 413 (RFC 5547 §8.4); one that has closed the session doesn't know it (481).
+_REASONS = {413: CANCELLED, 481: REMOTE}
 
 
 def _refuse(_: IncomingStream) -> int:

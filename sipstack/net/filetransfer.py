@@ -30,8 +30,10 @@ DONE = "done"
 """All octets are there and acknowledged."""
 LOCAL = "local"
 """We cancelled it."""
+CANCELLED = "cancelled"
+"""The peer cancelled it: a sender by ``#``, a receiver by 413."""
 REMOTE = "remote"
-"""The peer cancelled it, or hung up before the end."""
+"""The peer hung up before the end; it may have lost its connection."""
 REFUSED = "refused"
 """The peer, or our owner, refused the message."""
 MISMATCH = "mismatch"
@@ -149,14 +151,15 @@ class FileTransfer(MediaSession):
         """Return our answer to an offer of this file. Raise MediaRefused when it is about another one (D-FTM-03)."""
         config = self.agent.endpoint.config
         description = media.answer(config, self.msrp, self.sdp_id, offer, setup, taken=self.taken())
-        index = media.medium_of(offer, self.msrp).index
-        file = FileAttributes.of(offer.media[index])
+        remote = media.medium_of(offer, self.msrp)
+        file = FileAttributes.of(offer.media[remote.index])
         if file is None or file.transfer_id != self.attributes.transfer_id:
             raise MediaRefused("a session has one file only", media.MISCELLANEOUS)
         if not file.selector.fits(self.attributes.selector):
             self.agent.endpoint.timers.schedule(0.0, self.cancel)
             raise MediaRefused("one file-transfer-id stands for two files", media.MISCELLANEOUS)
-        describe_file(description.media[index], self.attributes.answer(), self.DIRECTION)
+        self.agreed(offer, remote)
+        describe_file(description.media[remote.index], self.attributes.answer(), self.DIRECTION)
         return description
 
     @abstractmethod

@@ -25,6 +25,10 @@ class MemoryFile:
     def size(self) -> int:
         return len(self.octets)
 
+    @property
+    def content(self) -> bytes:
+        return bytes(self.octets)
+
     def read(self, start: int, limit: int) -> bytes:
         return self.spoil(start, bytes(self.octets[start : start + limit]))
 
@@ -56,7 +60,7 @@ class Files(FileHandler):
         wrong = None
         if self.file is not None:
             check = FileCheck(transfer.attributes.selector)
-            check.update(0, bytes(self.file.octets))
+            check.update(0, self.file.content)
             wrong = check.mismatch(file.size)
         if wrong is not None:
             file.reject(400, wrong)

@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from sipstack.net.features import CHAT_FEATURES, accept_contact, feature_text, feature_values, offers_chat
+from sipstack.net.features import (
+    CHAT_FEATURES,
+    FILE_FEATURES,
+    accept_contact,
+    feature_text,
+    feature_values,
+    joined,
+    offers_chat,
+    offers_files,
+    takes_files,
+)
 from sipstack.sip.address import Address
 
 ICSI = "urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session"
@@ -33,3 +43,13 @@ def test_tags_of_others(parameters: str, values: set[str], chat: bool) -> None:
     contacts = [Address.parse(f"<sip:a@b>{parameters}")]
     assert feature_values(contacts) == values
     assert offers_chat(contacts) is chat
+
+
+def test_features_of_several_services_share_one_list() -> None:
+    """B-CAP-04, D-FTM-13: several values share one quoted list."""
+    both = joined(CHAT_FEATURES, FILE_FEATURES, FILE_FEATURES)
+    assert feature_text(both) == f';+g.oma.sip-im;+g.3gpp.icsi-ref="{ICSI},{ICSI.replace("session", "filetransfer")}"'
+    contact = [Address.parse(f"<sip:a@b>{feature_text(both)}")]
+    assert offers_chat(contact) and offers_files(contact) and takes_files(both)
+    assert not takes_files(CHAT_FEATURES)
+    assert not offers_files([Address.parse(f"<sip:a@b>{feature_text(CHAT_FEATURES)}")])
