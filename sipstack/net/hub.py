@@ -99,7 +99,7 @@ class MsrpHub:
     async def start(self) -> None:
         """Listen. Raise :exc:`OSError` when the address is taken or not ours."""
         self._loop = asyncio.get_running_loop()
-        await self._listener.start(partial(self._make_link, None))
+        await self._listener.start(partial(self._make_link, None), self._links.unclaimed)
 
     async def close(self) -> None:
         """Stop listening, write what is due, close every connection. Handlers of remaining sessions are told."""

@@ -43,7 +43,7 @@ class MsrpLinks:
         self._links: dict[MsrpConnection, MsrpLink] = {}
         self._outgoing: dict[Hop, MsrpLink] = {}
         self._dials: dict[asyncio.Task[None], MsrpLink] = {}
-        self._unclaimed = Unclaimed(limits)
+        self.unclaimed = Unclaimed(limits)
         # who wants no reading
         self._all_paused = False
         self._pauses: dict[MsrpSession, tuple[MsrpLink, Cancellable | None]] = {}
@@ -87,18 +87,17 @@ class MsrpLinks:
             link.pause_reading()
         if link.key is not None:
             return True
-        # Not before: of a TLS handshake that fails nobody is told.
         self._links[link.connection] = link
-        return self._unclaimed.add(link)
+        return self.unclaimed.add(link, link.remote[0] if link.remote else "")
 
     def claim(self, connection: MsrpConnection) -> None:
         """Note that a session uses a connection."""
-        self._unclaimed.discard(self._links[connection])
+        self.unclaimed.discard(self._links[connection])
 
     def remove(self, link: MsrpLink) -> None:
         """Forget a link that is gone."""
         self._links.pop(link.connection, None)
-        self._unclaimed.discard(link)
+        self.unclaimed.discard(link)
         if link.key is not None and self._outgoing.get(link.key) is link:
             del self._outgoing[link.key]
 

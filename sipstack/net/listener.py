@@ -11,7 +11,9 @@ from sipstack.flow import HostPort
 from sipstack.msrp.uri import DEFAULT_PORT, MsrpUri
 from sipstack.sdp_msrp import DISCARD_PORT
 
-from .tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT, Tls
+from .handshake import TlsGate
+from .tls import Tls
+from .unclaimed import Unclaimed
 
 
 class MsrpListener:
@@ -38,10 +40,14 @@ class MsrpListener:
         # state
         self._local = bind
         self._servers: list[asyncio.Server] = []
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._nowhere = f"{ids.token(80)}.invalid"  # host of our URIs on WebSockets (:rfc:`7977#appendix-A`)
 
-    async def start(self, accept: Callable[[bool], asyncio.Protocol]) -> None:
-        """Listen; ``accept`` makes the protocol of a connection, secure or not. Raise :exc:`OSError`."""
+    async def start(self, accept: Callable[[bool], asyncio.Protocol], unclaimed: Unclaimed) -> None:
+        """Listen; ``accept`` makes the protocol of a connection, secure or not; TLS handshakes are ``unclaimed``.
+
+        Raise :exc:`OSError`.
+        """
         loop = asyncio.get_running_loop()
         host, port = self._bind
         server = await loop.create_server(partial(accept, False), host, port)
@@ -50,14 +56,8 @@ class MsrpListener:
         if self._tls is None or self._tls.server is None:
             return
         try:
-            server = await loop.create_server(
-                partial(accept, True),
-                host,
-                self._tls_port,
-                ssl=self._tls.server,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
-                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
-            )
+            gate = partial(TlsGate, partial(accept, True), self._tls.server, unclaimed, self._handshakes)
+            server = await loop.create_server(gate, host, self._tls_port)
         except OSError:
             self.close()
             raise
@@ -65,14 +65,17 @@ class MsrpListener:
         self._tls_port = server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
-        """Accept nothing more."""
+        """Accept nothing more; who is in the middle of a handshake is let go."""
         for server in self._servers:
             server.close()
+        for handshake in tuple(self._handshakes):
+            handshake.cancel()
 
     async def wait_closed(self) -> None:
         """Wait until the sockets are gone."""
         for server in self._servers:
             await server.wait_closed()
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
 
     @property
     def port(self) -> int:

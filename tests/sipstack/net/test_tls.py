@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,16 @@ from sipstack.errors import ConnectionClosed, RequestFailed
 from sipstack.msrp.chunk import MsrpResponse
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.session import MsrpSession
+from sipstack.net import handshake
 from sipstack.net.config import EndpointConfig
 from sipstack.net.hub import MsrpHub
 from sipstack.net.tls import Tls
+from sipstack.net.unclaimed import HubLimits
 from sipstack.trace import Record, Trace, WireRecord
 
 from .certificates import make_tls, write_certificate
 from .helpers import B, Chats, pair
-from .test_hub import MakeHub, Owner, RawPeer, Settled, chunk, make_hub
+from .test_hub import MakeHub, Owner, RawPeer, Settled, chunk, make_hub, until
 
 __all__ = ["make_hub"]
 
@@ -222,3 +226,82 @@ def test_configuration_needs_a_certificate() -> None:
         EndpointConfig(msrp_security="offer")
     with pytest.raises(ValueError, match="certificate"):
         EndpointConfig(msrp_security="require", msrp_tls=Tls())
+
+
+# strangers
+
+
+async def test_handshakes_under_way_are_counted(make_hub: MakeHub, tmp_path: Path) -> None:
+    # C-SET-07, C-SET-08: who connects and says nothing costs no more than any other stranger.
+    hub = await make_hub(tls=make_tls(tmp_path), limits=HubLimits(unclaimed_per_host=2))
+    unclaimed = hub._links.unclaimed
+    silent = [await asyncio.open_connection("127.0.0.1", hub.tls_port) for _ in range(2)]
+    await until(lambda: len(unclaimed) == 2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.tls_port)
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    assert len(unclaimed) == 2
+    for _, silent_writer in silent:
+        silent_writer.close()
+    await until(lambda: len(unclaimed) == 0)
+    assert len(hub) == 0
+
+
+async def test_handshake_that_takes_too_long(
+    make_hub: MakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # C-SET-07
+    monkeypatch.setattr("sipstack.net.handshake.HANDSHAKE_TIMEOUT", 0.05)
+    hub = await make_hub(tls=make_tls(tmp_path))
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.tls_port)
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    assert len(hub._links.unclaimed) == 0
+
+
+async def test_closing_amid_a_handshake(make_hub: MakeHub, tmp_path: Path) -> None:
+    hub = await make_hub(tls=make_tls(tmp_path))
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.tls_port)
+    await until(lambda: len(hub._links.unclaimed) == 1)
+    await hub.close()
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    assert len(hub._links.unclaimed) == 0
+
+
+async def test_what_comes_with_the_end_of_the_handshake(make_hub: MakeHub, tmp_path: Path) -> None:
+    # C-SET-08: a client may send its first request, and close, in the same packet as the end of its handshake.
+    tls = make_tls(tmp_path)
+    hub = await make_hub(tls=tls)
+    owner = Owner()
+    session = hub.create_session(owner, max_size=1000, secure=True)
+    hub.open(session, session.local_path, active=False)
+    early, gate = handshake._EarlyOctets(), hub._make_link(None, True)
+    early.data_received(chunk(session))
+    early.connection_lost(None)
+    transport = Transport()
+    gate.connection_made(transport)
+    early.hand_on(gate)
+    await owner.until(lambda: len(owner.closed) == 1)
+    assert owner.log == ["opened", "message", "closed"]
+    transport.raw.close()
+
+
+class Transport(asyncio.Transport):
+    """Takes everything and is connected to nobody."""
+
+    def __init__(self) -> None:
+        self.raw = socket.socket()
+        super().__init__({"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2), "socket": self.raw})
+
+    def is_closing(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
