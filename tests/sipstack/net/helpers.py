@@ -45,6 +45,8 @@ class Core:
         self.challenge_all = False
         self.service_route = True
         self.expires = 3600
+        self.rewrite: Callable[[Request | Response], None] = lambda message: None
+        """Changes what is forwarded in either direction."""
         self._forwarded: dict[ServerTransaction, ClientRequest] = {}
         endpoint.on_request = self._request
         endpoint.on_ack = self._ack
@@ -115,7 +117,10 @@ class Core:
             self.endpoint.reply(transaction, 404)
             return
 
+        self.rewrite(routed[0])
+
         def answered(response: Response) -> None:
+            self.rewrite(response)
             self.endpoint.respond(transaction, response, repeat=False)
 
         def failed(error: SipstackError) -> None:
@@ -128,6 +133,7 @@ class Core:
         self.requests.append(request)
         routed = self._routed(request)
         if routed is not None:
+            self.rewrite(routed[0])
             self.endpoint.send_stateless(*routed)
         return True
 
