@@ -86,7 +86,6 @@ class Reception:
         if partial is None:
             begun = self._begin(chunk, connection, now)
             if isinstance(begun, int):
-                self._remember(message_id, begun)
                 return begun
             partial = begun
         try:
@@ -116,6 +115,7 @@ class Reception:
     def _begin(self, chunk: Chunk, connection: MsrpConnection, now: float) -> Assembly | int:
         """Return where the octets of a new message go, or the code that refuses it."""
         if len(self._partials) >= MAX_PARTIALS:
+            self._remember(chunk.message_id, 413)
             return 413
         partial: Assembly
         if self.session.on_stream is None:
@@ -127,6 +127,7 @@ class Reception:
             partial = stream = IncomingStream(self, chunk, now)
             sink = self.session.on_stream(stream)
             if isinstance(sink, int):
+                self._remember(chunk.message_id, sink)
                 return sink
             stream.sink = sink
         self._partials[chunk.message_id] = partial
