@@ -8,32 +8,28 @@ that a test can have a peer that declines, never answers or hangs up in the midd
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib
 import logging
-from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 from gateway.lab.behaviour import Behaviour
 from gateway.lab.cutter import Cutter
 from gateway.lab.pages import NO_SESSIONS, Pages, SentPage
+from gateway.lab.phonelog import PhoneEvent, PhoneLog
+from gateway.lab.phoneoptions import PhoneOptions
 from sipstack.errors import RemoteProtocolError, RequestFailed, SipstackError
 from sipstack.flow import HostPort
 from sipstack.im.cpim import CpimMessage
 from sipstack.im.imdn import Imdn, ImdnRequest, is_notification_type
 from sipstack.im.iscomposing import ComposingSender, IsComposing, is_composing_type
 from sipstack.msrp.message import OutgoingMessage
-from sipstack.msrp.uri import MsrpUri
 from sipstack.net import notices
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
-from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
-from sipstack.net.tls import Tls
 from sipstack.net.useragent import AgentHandler, Identity, UserAgent
 from sipstack.sip.digest import Credentials
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed, Unregistered
@@ -44,56 +40,11 @@ __all__ = ["Behaviour", "Phone", "PhoneEvent", "PhoneOptions", "echo", "explain"
 
 logger = logging.getLogger(__name__)
 
-EVENTS_KEPT = 1000
-"""Events that :attr:`Phone.events` holds; older ones are forgotten."""
-
 ECHO_LIMIT = 2000
 """Characters that the echo repeats; of a longer message it tells the length."""
 
 
-@dataclass(slots=True)
-class PhoneOptions:
-    """Who the phone is and where its core is."""
-
-    aor: str = "sip:a@cc.com"
-    password: str = ""
-    username: str = ""
-    """Private identity for the digest; empty: the user part of ``aor``."""
-    proxy: str = ""
-    """Outbound proxy, ``sip:127.0.0.1:5060;transport=tcp;lr``; empty: found by the domain of ``aor``."""
-    display_name: str | None = None
-    host: str = "127.0.0.1"
-    port: int = 0
-    msrp_port: int = 0
-    expires: int = 3600
-    cutter: bool = False
-    """Let peers reach MSRP through a wire that can be cut."""
-    relays: tuple[str, ...] = ()
-    """MSRP relays that chats go by, nearest first; they know the phone by the same password as its core."""
-    authorities: Path | None = None
-    """PEM file of those who sign certificates of relays; None: the system's."""
-    behaviour: Behaviour = field(default_factory=Behaviour)
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneEvent:
-    """Something that happened to the phone."""
-
-    serial: int
-    kind: str
-    """``registered``, ``unregistered``, ``registration-failed``, ``invited``, ``cancelled``, ``chat``, ``message``,
-    ``sent``, ``closed``, ``page``, ``receipt``, ``composing``, ``lost`` (what the phone wanted to send by itself)."""
-    peer: str = ""
-    text: str = ""
-    """The message; or why, or in which state."""
-    id: str = ""
-
-    def view(self) -> dict[str, Any]:
-        """Return it for JSON, without what is empty."""
-        return {name: value for name, value in asdict(self).items() if value != ""}
-
-
-class Phone(AgentHandler, ChatHandler):
+class Phone(PhoneLog, AgentHandler, ChatHandler):
     """One phone with its own endpoint: start, then use :attr:`chats`, :meth:`say`, :meth:`hang_up`."""
 
     def __init__(
@@ -107,30 +58,16 @@ class Phone(AgentHandler, ChatHandler):
         self.options = options = options or PhoneOptions()
         self.behaviour = options.behaviour
         # what happened
-        self.events: deque[PhoneEvent] = deque(maxlen=EVENTS_KEPT)
+        super().__init__(on_event)
         self.messages_in = 0
         self.messages_out = 0
-        self._serial = 0
         self._lines = 0
-        self._happened = asyncio.Event()
-        self.on_event = on_event
         # what stands: chats and unanswered invitations by the peer's address-of-record
         self.chats: dict[str, ChatSession] = {}
         self.invitations: dict[str, IncomingInvitation] = {}
         self.pages = Pages(self)
         self._tasks: set[asyncio.Task[None]] = set()
-        relays = tuple(map(MsrpUri.parse, options.relays))
-        config = EndpointConfig(
-            bind_host=options.host,
-            bind_port=options.port,
-            msrp_port=options.msrp_port,
-            msrp_relays=relays,
-            msrp_tls=Tls(authorities=options.authorities) if any(relay.secure for relay in relays) else None,
-            user_agent="rcsgw lab phone",
-            accept_types=notices.ACCEPT_TYPES,
-            accept_wrapped_types=notices.ACCEPT_WRAPPED_TYPES,
-        )
-        self.endpoint = Endpoint(config, trace=trace)
+        self.endpoint = Endpoint(options.endpoint_config(), trace=trace)
         self.cutter = Cutter(options.host, lambda: self.behaviour.cut_after) if options.cutter else None
         self.agent: UserAgent
 
@@ -257,23 +194,6 @@ class Phone(AgentHandler, ChatHandler):
 
     # what it tells its owner
 
-    async def wait_for(self, kind: str, *, peer: str = "", after: int = 0, timeout: float = 10.0) -> PhoneEvent:
-        """Return the first event of a kind (and peer) with a serial above ``after``; TimeoutError when none comes."""
-        async with asyncio.timeout(timeout):
-            while True:
-                for event in self.events:
-                    if event.serial > after and event.kind == kind and peer in ("", event.peer):
-                        return event
-                await self._happened.wait()
-
-    async def wait_for_events(self, after: int, timeout: float) -> list[PhoneEvent]:
-        """Return the events with a serial above ``after``; waits for one up to ``timeout`` seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self._serial <= after:
-                    await self._happened.wait()
-        return [event for event in self.events if event.serial > after]
-
     def state(self) -> dict[str, Any]:
         """Return what stands, for JSON."""
         return {
@@ -283,19 +203,9 @@ class Phone(AgentHandler, ChatHandler):
             "invitations": sorted(self.invitations),
             "messages_in": self.messages_in,
             "messages_out": self.messages_out,
-            "events": self._serial,
+            "events": self.serial,
             "behaviour": asdict(self.behaviour),
         }
-
-    def emit(self, kind: str, peer: str = "", text: str = "", id: str = "") -> None:
-        """Tell of something that has happened."""
-        self._serial += 1
-        event = PhoneEvent(self._serial, kind, peer, text, id)
-        self.events.append(event)
-        self._happened.set()
-        self._happened.clear()  # whoever waits has been woken
-        if self.on_event is not None:
-            self.on_event(event)
 
     # sipstack.net.useragent.AgentHandler
 
