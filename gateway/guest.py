@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.arrivals import FirstMessage, Page
 from gateway.conversation import Conversation
+from gateway.features import announce
 from gateway.feed import GuestFeed
 from gateway.outbox import GuestOutbox
 from gateway.refusals import refusals
@@ -111,6 +112,7 @@ class GuestSession(AgentHandler):
         self.relations.add(relation)
         if self._ended is not None:
             self._ended.discard(relation.uid)
+        announce(self.agent, self.relations.kinds)
 
     async def end_relation(self, uid: str, reason: str) -> None:
         """Let go of one inviter: BYE, no more status. The guest is told, also when the end was before a restart."""

@@ -57,6 +57,11 @@ class Relations(dict[str, Relation]):
             self._by_identity[identity] = relation
             self._by_identity[canonical(identity)] = relation
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Return the interaction types of all relations."""
+        return frozenset(kind for relation in self.values() for kind in relation.types)
+
     def take_out(self, uid: str) -> Relation | None:
         """Remove and return the relation to one inviter, None when there is none."""
         relation = self.pop(uid, None)

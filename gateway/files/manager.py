@@ -106,14 +106,11 @@ class GuestTransfers(GuestFiles):
             log.warning("%s: file of %s refused: %s", self.account, relation.sip, error)
             offer.refuse(480, "No room for files now")
         else:
-            if file is not None:
-                self._take_or_ask(file, offer)
-
-    def _take_or_ask(self, file: GuestFile, offer: IncomingFile) -> None:
-        if file.record.state == "offered":
-            _ = Offered(self, file, offer)
-        else:
-            Receiving(self, file, file.record.octets).begin(offer)
+            if file.record.state == "offered":
+                _ = Offered(self, file, offer)
+            else:
+                Receiving(self, file, file.record.octets).begin(offer)
+            await self._keep_icon(file, offer)
 
     async def _broken(self, relation: Relation, attributes: FileAttributes) -> GuestFile | None:
         """Return the file that an offer goes on with, ready for it; None when it is a new one.
@@ -143,7 +140,7 @@ class GuestTransfers(GuestFiles):
         if sum(isinstance(file.mover, Receiving) for file in self.all()) >= limits.guest_transfers:
             raise Conflict("Too many files come in at once.")
         hashes = {name: digest.hex() for name, digest in selector.hashes.items()}
-        file = await self.add(
+        return await self.add(
             FileRecord(
                 ids.token(96),
                 self.guest.account_id,
@@ -161,14 +158,16 @@ class GuestTransfers(GuestFiles):
                 transfer_id=offer.attributes.transfer_id,
             )
         )
-        await self._keep_icon(file, offer)
-        return file
 
     async def _keep_icon(self, file: GuestFile, offer: IncomingFile) -> None:
         icon = offer.icon
         if icon is None or not icon[0].startswith("image/") or len(icon[1]) > self.max_thumbnail:
             return
-        await self.room.spool.put_thumbnail(file.record.id, icon[1])
+        try:
+            await self.room.spool.put_thumbnail(file.record.id, icon[1])
+        except OSError as error:
+            log.warning("%r: its thumbnail cannot be written: %s", file, error)
+            return
         file.record.thumbnail = media_type("file-icon", icon[0])
         file.save()
         file.tell()

@@ -145,11 +145,12 @@ class FileRoom:
 
     async def _expire(self, record: FileRecord) -> None:
         guest = self.guests.get(record.account_id)
+        if guest is None:
+            await self.delete_octets([record.id])
+            if record.account_id == NOBODY:
+                await self.store.delete_files([record.id])
+                return
+            _ = await self.store.update_file(replace(record, state="expired"))
+            guest = self.guests.get(record.account_id)  # who may have logged in meanwhile
         if guest is not None:
             guest.expire(record.id)
-            return
-        await self.delete_octets([record.id])
-        if record.account_id == NOBODY:
-            await self.store.delete_files([record.id])
-        else:
-            _ = await self.store.update_file(replace(record, state="expired"))

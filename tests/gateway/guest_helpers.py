@@ -20,6 +20,7 @@ from sipstack.errors import LocalProtocolError, RequestFailed, SipstackError
 from sipstack.msrp.message import IncomingMessage, MessageState
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
+from sipstack.net.features import CHAT_FEATURES
 from sipstack.net.useragent import AgentHandler, UserAgent
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
@@ -241,6 +242,7 @@ class FakeAgent:
 
     def __init__(self) -> None:
         self.registered = False
+        self.features = CHAT_FEATURES
         self.on_options: Any = None
         self.gate = asyncio.Event()
         self.gate.set()
