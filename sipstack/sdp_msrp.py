@@ -77,6 +77,11 @@ class MsrpMedia:
         """Tell whether the first hop speaks TLS."""
         return self.path[0].secure
 
+    @property
+    def may_receive(self) -> bool:
+        """Tell whether the endpoint wants payload; notifications, typing and reports it gets in any case (C-SES-05)."""
+        return self.direction in ("sendrecv", "recvonly")
+
     def accepts(self, content_type: str) -> bool:
         """Tell whether the endpoint takes ``content_type`` outside any container."""
         return accepts(self.accept_types, content_type)

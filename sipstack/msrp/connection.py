@@ -171,6 +171,10 @@ class MsrpConnection:
 
     def data_to_send(self, now: float) -> bytes:
         """Return the next bytes for the wire, some tens of KiB at most; ``b""`` when there is nothing."""
+        return b"".join(self._outbox.data_to_send(now))
+
+    def pieces_to_send(self, now: float) -> list[bytes]:
+        """Return what :meth:`data_to_send` does, not joined: for transports that can write the octets of a file so."""
         return self._outbox.data_to_send(now)
 
     def get_timer(self) -> float | None:

@@ -17,11 +17,11 @@ SMALL = 2048
 """Octets of body that may go out in one chunk that can't be interrupted (C-BR-02)."""
 TURN = 8192
 """Octets that a session writes while another one waits for its turn (C-BR-04); never fewer than SMALL."""
-MAX_CHUNK = 65_536
+MAX_CHUNK = 262_144
 """Octets of body of one chunk: each chunk is answered, which shows that the peer is alive long before the end."""
 RELAY_CHUNK = 8192
 """The same where a relay is in the path: Kamailio drops frames of 11 kB and more without a word (C-RLY-05)."""
-MAX_WRITE = 32_768
+MAX_WRITE = 131_072
 """Octets after which a call of :meth:`Outbox.data_to_send` ends, so that the transport can push back."""
 WINDOW = 32
 """Chunks of a session that may wait for their answers (C-RSP-08)."""
@@ -175,8 +175,8 @@ class Outbox:
 
     # Writing
 
-    def data_to_send(self, now: float) -> bytes:
-        """Return the next octets for the wire, ``b""`` when there are none. ``now`` starts their timers."""
+    def data_to_send(self, now: float) -> list[bytes]:
+        """Return the next octets for the wire, in pieces; none when there are none. ``now`` starts their timers."""
         out: list[bytes] = []
         if self._message is not None and (self._frames or len(self._ready) > 1):
             # Somebody waits: end the chunk here, go on in another one later (C-BR-04).
@@ -188,7 +188,7 @@ class Outbox:
             size += self._write_turn(self._ready[0], out, now)
         if not self._ready:
             self._is_awake = False
-        return b"".join(out)
+        return out
 
     def _write_turn(self, session: MsrpSession, out: list[bytes], now: float) -> int:
         """Write a small message, or a part of a large one, and return how many octets that took."""

@@ -89,7 +89,7 @@ class MsrpHub:
             self._make_link, self.schedule, tls=tls, limits=self._limits, connect_timeout=connect_timeout
         )
         # of sessions that are being set up
-        self._bind_timers: dict[MsrpSession, Cancellable] = {}
+        self._expected: dict[MsrpSession, Cancellable | None] = {}
         # Messages that came before their session was announced to its handler.
         self._held: dict[MsrpSession, list[IncomingMessage]] = {}
         self._relayed: dict[MsrpSession, MsrpLink] = {}
@@ -191,13 +191,15 @@ class MsrpHub:
         remote_accept_types: Sequence[str] | None = None,
         fingerprints: Sequence[str] = (),
         at: HostPort | None = None,
+        is_acknowledged: bool = True,
     ) -> None:
         """Take over what the peer's SDP says and get the session its connection.
 
         ``active``: connect to the first URI of the path, or reuse a connection to it (C-SET-04). Else wait for the peer
-        (C-SET-07). ``fingerprints``: SHA-256 hashes, one of which the certificate of the peer that we connect to must
-        have (C-SET-08); a relay's has to be signed for its name instead. ``at``: where to connect instead of the path's
-        first URI (C-CEM-01). ``session_opened`` or ``session_closed`` follows, never from within this call.
+        (C-SET-07), whose time runs from :meth:`expect` on unless ``is_acknowledged``. ``fingerprints``: SHA-256 hashes,
+        one of which the certificate of the peer that we connect to must have (C-SET-08); a relay's has to be signed for
+        its name instead. ``at``: where to connect instead of the path's first URI (C-CEM-01). ``session_opened`` or
+        ``session_closed`` follows, never from within this call.
         """
         session.open(remote_path, max_size=remote_max_size, accept_types=remote_accept_types)
         if session.is_bound:
@@ -208,8 +210,18 @@ class MsrpHub:
             expected = tuple(sorted(fingerprints)) if len(remote_path) == 1 else ()
             self._connect(session, Hop.of(remote_path[0], expected, at=at))
         else:
+            self._expected[session] = None
+            if is_acknowledged:
+                self.expect(session)
+
+    def expect(self, session: MsrpSession) -> None:
+        """Give the peer its time to connect from now on: it has our answer. Without effect when it is not waited for.
+
+        No timer runs before, as no BYE may be sent before the ACK (:rfc:`3261#section-15`).
+        """
+        if session in self._expected and self._expected[session] is None:
             due = self._clock() + BIND_TIMEOUT
-            self._bind_timers[session] = self.schedule(due, partial(self._bind_timed_out, session))
+            self._expected[session] = self.schedule(due, partial(self._bind_timed_out, session))
 
     def release(self, session: MsrpSession) -> None:
         """End a session whose dialog is over (C-SET-06). Its handler is not told, but its undecided messages are."""
@@ -228,9 +240,7 @@ class MsrpHub:
         self._held.pop(session, None)
         self._relayed.pop(session, None)
         self._links.resume(session)
-        timer = self._bind_timers.pop(session, None)
-        if timer is not None:
-            timer.cancel()
+        self._stop_expecting(session)
 
     def _end(self, session: MsrpSession, error: SipstackError) -> None:
         """Close a session that has no connection, and tell its handler."""
@@ -240,8 +250,13 @@ class MsrpHub:
                 message.on_done(message)
         session.owner.session_closed(session, error)
 
+    def _stop_expecting(self, session: MsrpSession) -> None:
+        timer = self._expected.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+
     def _bind_timed_out(self, session: MsrpSession) -> None:
-        if self._bind_timers.pop(session, None) is not None:
+        if session in self._expected:
             self._end(session, ConnectionClosed("the MSRP peer did not connect", certain=True))
 
     def _announce(self, session: MsrpSession) -> None:
@@ -340,9 +355,8 @@ class MsrpHub:
     def _bound(self, session: MsrpSession) -> None:
         if session.connection is not None:
             self._links.claim(session.connection)
-        timer = self._bind_timers.pop(session, None)
-        if timer is not None:
-            timer.cancel()
+        if session in self._expected:
+            self._stop_expecting(session)
             self._announce(session)
 
     def link_up(self, link: MsrpLink) -> None:

@@ -191,6 +191,7 @@ class MediaSession(DialogSession):
         if self._closed or not self._waits_for_ack:
             return
         self._waits_for_ack = False
+        self.agent.endpoint.hub.expect(self.msrp)
         if self._unopened is not None:
             described, self._unopened = self._unopened, None
             self._open(described, offered=False)
@@ -228,6 +229,7 @@ class MediaSession(DialogSession):
             self._active = remote.setup != "active"
         self._remote_path = remote.path
         self._remote_origin = hash(str(description.origin))
+        self.msrp.may_send = remote.may_receive
         self._unopened = None
         if self._waits_for_ack and self._active:
             # An answerer that connects waits for the ACK: before it, nobody knows that the answer arrived.
@@ -264,6 +266,7 @@ class MediaSession(DialogSession):
             remote_accept_types=remote.accept_types,
             fingerprints=remote.fingerprints,
             at=at,
+            is_acknowledged=not self._waits_for_ack,
         )
 
     def answer_again(self, transaction: ServerTransaction, request: Request) -> Response:
@@ -333,6 +336,7 @@ class MediaSession(DialogSession):
         """Take over what a description that changes no path says beside it."""
         self.agreed(description, remote)
         self._remote_origin = hash(str(description.origin))
+        self.msrp.may_send = remote.may_receive
         self.msrp.open(remote.path, max_size=remote.max_size, accept_types=remote.accept_types)
 
     # sipstack.net.dispatch.InviteUser, for INVITEs inside the dialog

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 WRITE_BUFFER = 131_072
 """Octets that may wait in memory for the kernel: then nothing more is taken out of messages and their sources."""
+JOINED = 65_536
+"""Octets up to which pieces are copied together, which costs less than to hand the kernel many small ones."""
 WRITE_PER_TICK = 262_144
 """Octets that one connection may hand to the kernel in one turn of the loop; then the others are served."""
 
@@ -101,6 +103,10 @@ class MsrpLink(asyncio.Protocol):
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(raw)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # What has not left yet waits with us, where it can still be interrupted, and the timers of transactions
+            # begin when the octets really go. In fast networks it is faster, too: they stay in the processor's cache.
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, WRITE_BUFFER)
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER)
         if self.key is not None and not is_expected(transport, self.key.fingerprints):
             self._refusal = ConnectionClosed("the certificate of the MSRP peer has another fingerprint", certain=True)
@@ -244,14 +250,17 @@ class MsrpLink(asyncio.Protocol):
         """Write, and tell whether everything is written that the kernel will take now."""
         written = 0
         while not self._is_write_paused:
-            data = self.connection.data_to_send(self._loop.time())
-            if not data:
+            pieces = self.connection.pieces_to_send(self._loop.time())
+            if not pieces:
                 return True
+            size = sum(map(len, pieces))
+            if size < JOINED or self._owner.trace is not None:
+                pieces = [b"".join(pieces)]
             trace = self._owner.trace
             if trace is not None:
-                trace.wire("MSRP", self._transport_name, "out", self.local, self.remote, data)
-            transport.write(data)
-            written += len(data)
+                trace.wire("MSRP", self._transport_name, "out", self.local, self.remote, pieces[0])
+            transport.writelines(pieces)
+            written += size
             if written >= WRITE_PER_TICK:
                 self._wake()
                 return False

@@ -47,7 +47,7 @@ def send_notification(
         return None
     wrapped = wrap_notification(ANONYMOUS, notification, chat.agent.endpoint.date(), headers)
     try:
-        return chat.msrp.send(wrapped, CPIM)
+        return chat.msrp.send(wrapped, CPIM, is_control=True)
     except LocalProtocolError:  # the connection has just gone
         return None
 
@@ -80,6 +80,6 @@ def send_composing(chat: ChatSession, status: iscomposing.IsComposing) -> Outgoi
         body = ANONYMOUS.render(content_type, body, datetime=chat.agent.endpoint.date())
         content_type = CPIM
     try:
-        return chat.msrp.send(body, content_type, on_done=done)
+        return chat.msrp.send(body, content_type, is_control=True, on_done=done)
     except LocalProtocolError:
         return None

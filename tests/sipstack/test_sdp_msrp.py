@@ -187,6 +187,8 @@ def test_direction(offered: str, answered: str) -> None:
     assert msrp_media(answer(message(f"a={offered}\n"))).direction == answered
     session_level = answer(f"a={offered}\n" + message())
     assert msrp_media(session_level).direction == answered
+    remote = msrp_media(SessionDescription.parse(MINIMUM + message(f"a={offered}\n")))
+    assert remote.may_receive is (offered in ("sendrecv", "recvonly"))
 
 
 def test_details() -> None:

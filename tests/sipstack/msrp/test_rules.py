@@ -205,9 +205,9 @@ def test_a_chunk_shorter_or_longer_than_it_says(end: End) -> None:
 
 
 def test_200_for_the_peers_message_leaves_amid_an_upload(end: End) -> None:
-    # C-BR-04: not one more octet of the 1 MB goes before the response, wherever the upload is.
+    # C-BR-04: not one more octet of the 3 MB goes before the response, wherever the upload is.
     session = end.session()
-    upload = session.send(bytes(1_000_000), "application/octet-stream")
+    upload = session.send(bytes(3_000_000), "application/octet-stream")
     end.connection.data_to_send(end.clock())
     answers = 0
     while upload.written < upload.size:

@@ -14,7 +14,7 @@ from sipstack.msrp.succession import adopt, progress, take_over, undecided
 
 from .helpers import OURS, THEIRS, End, answer, chunks_of, frames_of, report, send, transfer
 
-BODY = bytes(range(256)) * 1024
+BODY = bytes(range(256)) * 4096
 
 
 def lose(end: End) -> list[object]:
