@@ -66,6 +66,19 @@ async def test_a_file_is_pushed(octets: bytes) -> None:
         assert offer.attributes.selector == describe(octets).selector
 
 
+@pytest.mark.parametrize(
+    "content_type", ["application/vnd.gsma.rcspushlocation+xml", "application/x-nobody-knows", None]
+)
+async def test_a_type_that_nobody_knows_is_kept(content_type: str | None) -> None:
+    """D-FTH-07: a geolocation is an opaque attachment, as any other type; a file may have none."""
+    async with file_pair() as (_, a, _b, phone):
+        files = Files()
+        await a.send_file(B, describe(SMALL, "place.xml", content_type), MemoryFile(SMALL), files)
+        await until(lambda: files.ended and phone.files.ended)
+        assert (files.reason, phone.disk.content) == ("done", SMALL)
+        assert phone.offers[0].attributes.selector.content_type == content_type
+
+
 async def test_a_declined_file_is_a_failed_request() -> None:
     """D-FTM-13: decline = 603, with words."""
     async with file_pair() as (_, a, _b, phone):
