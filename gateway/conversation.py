@@ -11,17 +11,21 @@ from gateway import correlation
 from gateway.arrivals import Arrival
 from gateway.asked import Asked
 from gateway.composing import Composing
+from gateway.idle import IdleChats
 from gateway.outgoing import Outgoing
 from gateway.pager import Pager, pages_only
 from gateway.receipts import Receipts
+from gateway.ringing import ChatAnswer, Ringing
 from gateway.services import Conflict, ServiceError, TooLarge
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception
 from sipstack.errors import LocalProtocolError, RemoteProtocolError, SipstackError
 from sipstack.im.imdn import Imdn, is_notification_type
 from sipstack.im.iscomposing import IsComposing, is_composing_type
+from sipstack.msrp.message import MessageState, OutgoingMessage
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
+from sipstack.net.invitation import IncomingInvitation
 from sipstack.sip.uri import Uri
 from translators.model import PLAIN_TEXT, SipCause
 
@@ -45,11 +49,14 @@ class Conversation(ChatHandler):
     """Everything between one guest and one inviter on the wire. Holds no task but while a chat is being opened."""
 
     __slots__ = (
+        "_closed",
         "_composing",
+        "_idle",
         "_opening",
         "_others",
         "_pager",
         "_receipts",
+        "_ringing",
         "_seen",
         "_storing",
         "_waiting",
@@ -65,6 +72,8 @@ class Conversation(ChatHandler):
         """The chat that new messages go to: the newest one that is open."""
         self._others: list[ChatSession] | None = None
         """Further open chats, after both sides opened one at the same time (B-CHT-12)."""
+        self._idle: IdleChats | None = None
+        self._closed = False
         self._opening: asyncio.Task[None] | None = None
         self._waiting: deque[Outgoing] | None = None
         self._seen: deque[str] | None = None
@@ -73,6 +82,7 @@ class Conversation(ChatHandler):
         self._composing: Composing | None = None
         self._receipts: Receipts | None = None
         self._pager: Pager | None = None
+        self._ringing: Ringing | None = None
 
     @property
     def open_chats(self) -> int:
@@ -83,6 +93,7 @@ class Conversation(ChatHandler):
 
     def send(self, outgoing: Outgoing) -> None:
         """Send on the open chat; else as a page where that is the way to this inviter, or queue and open a chat."""
+        self.happened("message")
         if self._composing is not None:
             self._composing.content_sent()
         if self.chat is not None and not self._waiting:
@@ -97,9 +108,12 @@ class Conversation(ChatHandler):
         if self._waiting is None:
             self._waiting = deque()
         if len(self._waiting) >= WAITING_LIMIT:
-            outgoing.settle("failed", Conflict("Too many messages wait for the chat to open."))
+            outgoing.not_sent(Conflict("Too many messages wait for the chat to open."))
             return
         self._waiting.append(outgoing)
+        self._need_chat()
+
+    def _need_chat(self) -> None:
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._open())
 
@@ -111,11 +125,33 @@ class Conversation(ChatHandler):
                 entry.content_type,
                 message_id=entry.id,
                 notify=True,
-                on_done=outgoing.answered,
+                on_done=self._answered,
                 tag=outgoing,
             )
         except LocalProtocolError as error:
             outgoing.settle("failed", TooLarge(str(error)) if "max-size" in str(error) else Conflict(str(error)))
+
+        if self._idle is not None:
+            self._idle.used(chat)
+
+    def _answered(self, message: OutgoingMessage) -> None:
+        """Take what became of a message; what a chat leaves undecided at its end goes by the next one."""
+        outgoing: Outgoing = message.tag
+        lost = message.state in (MessageState.FAILED, MessageState.UNKNOWN)
+        if lost and not self._closed and outgoing.left_by(message):
+            self._waiting = self._waiting or deque()
+            self._waiting.append(outgoing)
+            asyncio.get_running_loop().call_soon(self._go_on)  # behind all that the chat has left, and its end
+        else:
+            outgoing.answered(message)
+
+    def _go_on(self) -> None:
+        if self._closed or not self._waiting:
+            return
+        if self.chat is not None:
+            self._send_waiting(self.chat)
+        else:
+            self._need_chat()
 
     async def _open(self) -> None:
         """Open a chat and send what waits; whatever goes wrong is the outcome of each waiting message."""
@@ -152,6 +188,12 @@ class Conversation(ChatHandler):
         if self.chat is not None:
             self._others = [*(self._others or ()), self.chat]
         self.chat = chat
+        if self._idle is None:
+            self._idle = IdleChats(self)
+        self._idle.opened(chat)
+        self._send_waiting(chat)
+
+    def _send_waiting(self, chat: ChatSession) -> None:
         waiting, self._waiting = self._waiting, None
         for outgoing in waiting or ():
             if not outgoing.settled:  # else it could not be stored, and its sender knows
@@ -160,7 +202,23 @@ class Conversation(ChatHandler):
     def _fail(self, error: ServiceError) -> None:
         waiting, self._waiting = self._waiting, None
         for outgoing in waiting or ():
-            outgoing.settle("failed", error)
+            outgoing.not_sent(error)
+
+    # chats that the inviter opens
+
+    def invited(self, invitation: IncomingInvitation) -> None:
+        """Take the inviter's invitation: at once, or when the guest does something (B-CHT-10)."""
+        if self.guest.guests.settings.chat_answer == "at-once" or self.chat is not None:
+            self.guest.answer(self.relation, invitation)
+            return
+        if self._ringing is None:
+            self._ringing = Ringing(self)
+        self._ringing.add(invitation)
+
+    def happened(self, what: ChatAnswer) -> None:
+        """Take note that the guest has opened the conversation, types or writes."""
+        if self._ringing is not None:
+            self._ringing.happened(what)
 
     def find_outgoing(self, message_id: str) -> Outgoing | None:
         """Return a message that is on its way or was sent lately on a chat that is still open."""
@@ -201,7 +259,13 @@ class Conversation(ChatHandler):
     # incoming: sipstack.net.chat.ChatHandler
 
     def chat_message(self, chat: ChatSession, message: ChatMessage) -> None:
-        """Take what the inviter wrote."""
+        """Take what the inviter wrote. Of several chats, what we write goes by the one that the inviter writes by:
+        so both sides end up with the same one (B-CHT-12)."""
+        if chat is not self.chat and self._others and chat in self._others and self.chat is not None:
+            self._others[self._others.index(chat)] = self.chat
+            self.chat = chat
+        if self._idle is not None:
+            self._idle.used(chat)
         self.take(message)
 
     def take(self, message: Arrival, conversation_id: str = "") -> None:
@@ -260,12 +324,16 @@ class Conversation(ChatHandler):
 
     def chat_closed(self, chat: ChatSession, reason: str, error: SipstackError | None) -> None:
         """Let go of a chat that ended; the next message opens a new one."""
+        if self._idle is not None:
+            self._idle.closed(chat)
         if chat is self.chat:
             self.chat = self._others.pop() if self._others else None
         elif self._others and chat in self._others:
             self._others.remove(chat)
-        if self.chat is None and self._composing is not None:
-            self._composing.stop()
+        if self.chat is None:
+            self._idle = None
+            if self._composing is not None:
+                self._composing.stop()
 
     def remember(self, message_id: str) -> None:
         """Note that a message of the inviter is stored: what repeats it is acknowledged and not stored again."""
@@ -278,6 +346,7 @@ class Conversation(ChatHandler):
     async def close(self, reason: str | None = None, *, over: bool = True) -> None:
         """End every chat with BYE. Messages that still wait fail if the relation is ``over``; else they stay pending,
         and the guest's next session sends them."""
+        self._closed = True
         if self._composing is not None:
             self._composing.stop()
         if not over:
@@ -286,6 +355,8 @@ class Conversation(ChatHandler):
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
             self._opening = None
+        if self._ringing is not None:
+            self._ringing.close()
         self._fail(_ended())  # for a task that was cancelled before it had begun
         if self._pager is not None:
             await self._pager.close(over=over)

@@ -204,6 +204,8 @@ class GuestSession(AgentHandler):
         self.touch()
         relation = self.relations.to(request.to, "im")
         if relation.conversation is not None:
+            if request.state == "active":
+                relation.conversation.happened("typing")
             relation.conversation.composing.send(active=request.state == "active")
 
     async def receipt(self, request: ReceiptRequest) -> None:
@@ -272,16 +274,16 @@ class GuestSession(AgentHandler):
             return
         part = invitation.first_message
         if part is None:
-            self._answer(relation, invitation)
+            self.conversation(relation).invited(invitation)
             return
         try:
-            first = FirstMessage(invitation, part.content_type, part.body, lambda: self._answer(relation, invitation))
+            first = FirstMessage(invitation, part.content_type, part.body, lambda: self.answer(relation, invitation))
         except RemoteProtocolError as error:
             invitation.reject(error.status)
         else:
             self.conversation(relation).take(first)
 
-    def _answer(self, relation: Relation, invitation: IncomingInvitation) -> None:
+    def answer(self, relation: Relation, invitation: IncomingInvitation) -> None:
         """Open a chat that an inviter wants; nobody wants it any more where either side has gone meanwhile."""
         if self._closed or relation.uid not in self.relations:
             invitation.reject(480)
@@ -374,7 +376,10 @@ class GuestSession(AgentHandler):
     async def messages(self, peer: str | None, before: int | None, limit: int) -> Messages:
         """Return one page of the conversation with one inviter or with all."""
         self.touch()
-        uid = self.relations.to(peer).uid if peer is not None else None
+        opened = None if peer is None else self.relations.to(peer)
+        if opened is not None and opened.conversation is not None:
+            opened.conversation.happened("open")
+        uid = None if opened is None else opened.uid
         with self.feed.reading(), refusals():
             entries = await self.guests.store.conversation(self.account_id, uid, before, limit)
             self.feed.showing(entries)

@@ -26,7 +26,7 @@ FOLLOWING: dict[str, frozenset[str]] = {
 class Outgoing:
     """A guest's message on its way: done when its row is committed and the peer's answer is in (design: states)."""
 
-    __slots__ = ("committed", "entry", "error", "guest", "hurried", "on_done", "settled")
+    __slots__ = ("committed", "entry", "error", "guest", "hurried", "maybe_there", "on_done", "resent", "settled")
 
     def __init__(self, guest: GuestSession, entry: Entry, on_done: Callable[[Outgoing], None] | None) -> None:
         self.guest = guest
@@ -37,6 +37,10 @@ class Outgoing:
         self.settled = False
         self.hurried = False
         """``message_wait`` has passed: whoever waits is told as soon as the row is committed."""
+        self.maybe_there = False
+        """A chat ended before the peer's answer, so that the message may have arrived by it."""
+        self.resent = False
+        """A chat ended before the peer's answer, and the message waits for another one, or goes by it."""
         self.error: ServiceError | None = None
 
     def hurry(self) -> None:
@@ -65,6 +69,18 @@ class Outgoing:
             self._correct(message.state.value, error)
         else:
             self.settle(message.state.value, error)
+
+    def left_by(self, message: OutgoingMessage) -> bool:
+        """Tell whether to send the message once more, with the same id, because its chat has ended (design: §6)."""
+        if self.settled or self.resent or message.status is not None:
+            return False
+        self.resent = True
+        self.maybe_there = message.state is MessageState.UNKNOWN
+        return True
+
+    def not_sent(self, error: ServiceError) -> None:
+        """Take that there is no way to send it now."""
+        self.settle("unknown" if self.maybe_there else "failed", error)
 
     def settle(self, state: str, error: ServiceError | None) -> None:
         """Fix the outcome: ``sent`` or better, ``failed`` or ``unknown``."""

@@ -17,6 +17,7 @@ from gateway.guest import GuestSession
 from gateway.presence import Presence
 from gateway.refusals import refusals
 from gateway.relations import Relation
+from gateway.ringing import ChatAnswer
 from gateway.services import Ended, ServiceError
 from gateway.storage.store import AccountRecord, Entry, Store, StoreError
 from sipstack.net.useragent import AgentHandler, SilentAgent, UserAgent
@@ -47,6 +48,9 @@ class Settings:
     probe_interval: float = 60.0
     probe_timeout: float = 2.5
     guest_idle: float = 300.0
+    chat_idle: float = 300.0
+    """0: chats stay open until somebody ends them."""
+    chat_answer: ChatAnswer = "at-once"
     require_online: bool = False
     max_message_size: int = 1 << 20
     max_streams: int = 8

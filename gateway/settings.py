@@ -165,6 +165,15 @@ class PolicySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     types: Annotated[tuple[Type, ...], Meta(min_length=1)] = ("im",)
 
 
+class ChatSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How chats begin and end."""
+
+    answer: Literal["at-once", "open", "typing", "message"] = "at-once"
+    ring_timeout: Positive = 30.0
+    idle: Duration = 300.0
+    recovery: Duration = 2.0
+
+
 class RetrySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often a step that failed for now is tried again."""
 
@@ -315,6 +324,7 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     users: UsersSection = field(default_factory=UsersSection)
     accounts: AccountsSection = field(default_factory=AccountsSection)
     policy: PolicySection = field(default_factory=PolicySection)
+    chat: ChatSection = field(default_factory=ChatSection)
     provisioning: ProvisioningSection = field(default_factory=ProvisioningSection)
     interaction: InteractionSection = field(default_factory=InteractionSection)
     delivery: DeliverySection = field(default_factory=DeliverySection)

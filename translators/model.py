@@ -60,7 +60,7 @@ FileState = Literal[
 Direction = Literal["in", "out"]
 Known = Literal["yes", "no", "unknown"]
 EventKind = Literal["message", "composing", "receipt", "status", "file", "session", "invitation", "reset"]
-SessionState = Literal["ended", "expired", "revoked", "closed", "idle", "failed", "restored"]
+SessionState = Literal["ended", "expired", "revoked", "closed", "idle", "failed", "restored", "ringing"]
 
 Identity = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTIFIER)]
 Text = Annotated[str, Meta(max_length=MAX_NOTE)]

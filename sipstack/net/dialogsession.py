@@ -31,6 +31,10 @@ def _ignore(_: object) -> None:
     pass
 
 
+def _reason(text: str | None) -> list[tuple[str, str]]:
+    return [] if text is None else [("Reason", f"SIP;cause=200;text={quote(' '.join(text.split()))}")]
+
+
 class DialogSession(ABC):
     """One dialog with one peer. Leaving an ``async with`` block closes it."""
 
@@ -94,15 +98,14 @@ class DialogSession(ABC):
             if not answered.done():
                 answered.set_result(None)
 
-        headers = [] if reason is None else [("Reason", f"SIP;cause=200;text={quote(' '.join(reason.split()))}")]
-        if self.end("local", None, bye=headers, on_bye=done):
+        if self.end("local", None, bye=_reason(reason), on_bye=done):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BYE_TIMEOUT):
                     await answered
 
-    def hang_up(self) -> None:
+    def hang_up(self, reason: str | None = None) -> None:
         """:meth:`close` without waiting."""
-        self.end("local", None, bye=[])
+        self.end("local", None, bye=_reason(reason))
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from sipstack import ids
 from sipstack.errors import ConnectionClosed, RemoteProtocolError, SipstackError, TransactionTimeout
 from sipstack.flow import HostPort
 from sipstack.msrp.message import IncomingMessage
+from sipstack.msrp.succession import undecided
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net import anchoring, media, uas
 from sipstack.net.body import SDP
@@ -104,6 +105,11 @@ class MediaSession(DialogSession):
         session.keeps_messages = True
         self.session_made(session)
         return session
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether messages are on their way, in either direction."""
+        return bool(undecided(self.msrp)) or self.msrp.has_partials
 
     @property
     def may_offer(self) -> bool:

@@ -188,7 +188,7 @@ class FakeMessage:
         self.on_done(self)
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeChat:
     """An open chat; ``answer`` is what every message gets at once, None for silence."""
 
@@ -196,6 +196,7 @@ class FakeChat:
     answer: tuple[MessageState, int | None] | None = (MessageState.SENT, 200)
     sent: list[FakeMessage] = field(default_factory=list)
     closed: list[str | None] = field(default_factory=list)
+    takes_composing: bool = False
 
     def send(
         self,
@@ -217,6 +218,14 @@ class FakeChat:
 
     def find_message(self, message_id: str) -> FakeMessage | None:
         return next((message for message in self.sent[::-1] if message.message_id == message_id), None)
+
+    @property
+    def is_busy(self) -> bool:
+        return any(message.state is MessageState.PENDING for message in self.sent)
+
+    def hang_up(self, reason: str | None = None) -> None:
+        self.closed.append(reason)
+        self.handler.chat_closed(cast(ChatSession, self), "local", None)
 
     async def close(self, reason: str | None = None) -> None:
         self.closed.append(reason)

@@ -145,7 +145,7 @@ async def test_a_notification_resolves_unknown(house: House, guest: GuestSession
     house.agent.chat_answer = None
     heard = listen(guest)
     id = (await send_in_haste(house, guest, "hello")).id
-    house.agent.chats[0].sent[0].settle(MessageState.UNKNOWN)
+    house.agent.chats[0].sent[0].settle(MessageState.UNKNOWN, 408)
     deliver(guest, told(id, "delivered"))
     await turns()
     assert reported(heard) == [(id, "unknown"), (id, "delivered")]
