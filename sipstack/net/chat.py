@@ -48,13 +48,15 @@ class ChatSession(MediaSession):
 
     KIND: ClassVar[str] = "chat"
 
-    __slots__ = ("_handler", "_wraps", "takes_composing", "takes_notifications")
+    __slots__ = ("_handler", "_inside", "_wraps", "takes_composing", "takes_notifications")
 
     def __init__(self, agent: UserAgent, peer: Uri, handler: ChatHandler | None, *, secure: bool = False) -> None:
         super().__init__(agent, peer, secure=secure)
         self._handler: ChatHandler = Inbox() if handler is None else handler
         # what was negotiated
         self._wraps = False
+        self._inside: tuple[str, ...] = ()
+        """Media types that the peer takes inside CPIM; empty when it names none for that: then it is asked."""
         self.takes_notifications = False
         """The peer lists disposition notifications inside CPIM."""
         self.takes_composing = False
@@ -86,7 +88,8 @@ class ChatSession(MediaSession):
         """
         body = content.encode() if isinstance(content, str) else content
         message_id = message_id or ids.message_id()
-        if self._wraps:
+        # What the peer does not take inside goes bare, to be refused for what accept-types says (C-SES-04).
+        if self._wraps and (not self._inside or accepts(self._inside, content_type)):
             template = notices.ASKING if notify and self.takes_notifications else notices.ANONYMOUS
             body = template.render(content_type, body, datetime=self.agent.endpoint.date(), message_id=message_id)
             content_type = CPIM
@@ -135,6 +138,7 @@ class ChatSession(MediaSession):
     def agreed(self, description: SessionDescription, remote: MsrpMedia) -> None:
         """Take what kinds of messages the peer wants."""
         self._wraps = media.wants_cpim(remote)
+        self._inside = remote.accept_wrapped_types and (*remote.accept_types, *remote.accept_wrapped_types)
         self.takes_notifications = self._wraps and notices.takes_notifications(remote)
         self.takes_composing = notices.takes_composing(remote, wraps=self._wraps)
 

@@ -165,6 +165,7 @@ async def test_a_read_that_began_before_the_change(house: House, guest: GuestSes
 async def test_refusals_of_a_message(
     house: House, guest: GuestSession, code: int | None, state: MessageState, status: int, type: str
 ) -> None:
+    # C-BR-13 for 413, C-RSP-01 for 408
     house.agent.chat_answer = state, code
     with pytest.raises(UpstreamRefused) as caught:
         await send(guest, "hello")

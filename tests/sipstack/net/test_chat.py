@@ -275,6 +275,7 @@ class Forks:
 
 
 async def test_one_of_several_forks_is_kept() -> None:
+    # C-SES-06, A-INV-02: each 200 is acknowledged, one session lives, the others get BYE.
     async with world() as around:
         forks = Forks(around.b, ("one", SDP), ("two", SDP), ("one", SDP))
         agent = around.agent(around.a, "a")
@@ -305,10 +306,14 @@ async def test_useless_answers(body: bytes) -> None:
 
 
 async def test_unwelcome_messages() -> None:
+    # C-BAD-12: CPIM that does not parse is malformed, 400; a type inside it that was never announced is 415.
     async with pair() as (_, agent, _, phone):
         chat = await agent.invite(B, Chats())
+        # C-SES-04: what nobody listed is not even sent.
         assert (await chat.deliver(b"x", "image/png")).status == 415
-        for body, status in ((b"no cpim", 400), (b"From: <sip:a@b>\r\n\r\nContent-Type: a/b\r\n\r\n", 400)):
+        addresses = b"From: <sip:a@b>\r\nTo: <sip:a@b>\r\n"
+        inputs = [(b"no cpim", 400), (b"From: <sip:a@b>\r\n\r\nContent-Type: a/b\r\n\r\n", 400)]
+        for body, status in [*inputs, (addresses + b"\r\nContent-Type: image/png\r\n\r\nx", 415)]:
             future = asyncio.get_running_loop().create_future()
             chat.msrp.send(body, "message/cpim", on_done=future.set_result)
             assert (await asyncio.wait_for(future, 5)).status == status

@@ -74,6 +74,7 @@ async def test_conversation_checked_by_fingerprint(make_hub: MakeHub, tmp_path: 
 
 
 async def test_wrong_fingerprint(make_hub: MakeHub, tmp_path: Path) -> None:
+    # C-SET-08: no session, and not one octet of the message.
     left, right = await make_hub(tls=make_tls(tmp_path, "left")), await make_hub(tls=make_tls(tmp_path, "right"))
     other = make_tls(tmp_path, "other").fingerprint
     assert other is not None
@@ -87,7 +88,7 @@ async def test_wrong_fingerprint(make_hub: MakeHub, tmp_path: Path) -> None:
 
 
 async def test_name_is_checked_without_fingerprint(make_hub: MakeHub, tmp_path: Path) -> None:
-    # Signed by whom we believe, for the address in the path.
+    # C-SET-08: signed by whom we believe, for the address in the path.
     tls = make_tls(tmp_path, "right", believe=True)
     left, right = await make_hub(tls=tls), await make_hub(tls=tls)
     ours, active, _, _ = join(left, right)
