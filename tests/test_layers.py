@@ -88,6 +88,13 @@ RULES = [
         exempt=("gateway.lab", "gateway.cli", "gateway.labrun"),
     ),
     Rule(
+        "gateway.clients",
+        ("gateway",),
+        "clients know the gateway by its public HTTP face only",
+        allowed=("gateway.clients",),
+    ),
+    Rule("gateway.clients", ("sipstack.net", "sipstack.sip", "sipstack.msrp"), "clients speak HTTP only"),
+    Rule(
         "gateway.http",
         (
             "gateway.app",
