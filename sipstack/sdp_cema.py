@@ -74,26 +74,31 @@ def must_refuse(offer: MsrpMedia, addresses: Addresses | None = None) -> bool:
     return not offer.cema and not matches(offer, addresses)
 
 
-def takes_part(offer: MsrpMedia, *, relayed: bool) -> bool:
-    """Tell whether the answer to ``offer`` says ``msrp-cema`` (:rfc:`6714#section-4.3`).
-
-    ``relayed``: we are behind relays. The answer repeats what the offer says, unless whoever connects does so through a
-    relay.
-    """
-    if not offer.cema or offer.setup is None:
-        return False
-    if len(offer.path) > 1:
-        return not relayed and offer.setup != "active"
-    return not relayed or offer.setup != "passive"
-
-
 def answer_role(
     offer: MsrpMedia, preferred: Literal["active", "passive"], *, relayed: bool
 ) -> Literal["active", "passive"]:
-    """Return what we are where ``offer`` leaves the choice: with a relay on one side, the other side connects."""
-    if not takes_part(offer, relayed=relayed) or (not relayed and len(offer.path) == 1):
+    """Return what we are where ``offer`` leaves the choice; ``relayed``: we are behind relays.
+
+    Who is behind relays is best connected to. But relays of the offerer reach us well without CEMA, so we connect to
+    them only when a middlebox is between us.
+    """
+    if not offer.cema:
         return preferred
-    return "passive" if relayed else "active"
+    if relayed:
+        return preferred if len(offer.path) > 1 else "passive"
+    return "active" if len(offer.path) > 1 and not matches(offer) else preferred
+
+
+def takes_part(offer: MsrpMedia, *, active: bool, relayed: bool) -> bool:
+    """Tell whether the answer to ``offer`` says ``msrp-cema`` (:rfc:`6714#section-4.3`).
+
+    ``active``: it says that we connect. It repeats what the offer says, unless whoever connects does so by a relay.
+    """
+    if not offer.cema or offer.setup is None:
+        return False
+    if relayed:
+        return not active and len(offer.path) == 1
+    return active or len(offer.path) == 1
 
 
 def route(answer: MsrpMedia, *, active: bool, relayed: bool, addresses: Addresses | None = None) -> Route:

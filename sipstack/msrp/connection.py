@@ -36,6 +36,10 @@ UNCLAIMED_TIMEOUT = 10.0
 """Seconds that a connection may live before a session claims it (C-SET-07)."""
 LINGER = 5.0
 """Seconds that a connection outlives its last session (C-SET-06): the next to the same peer often follows at once."""
+FOREIGN_RELAY_LINGER = 300.0
+"""The same for one to a relay of a peer, where the next session may be with somebody else (:rfc:`4976#section-5.4`)."""
+OWN_RELAY_LINGER = 3600.0
+"""The same for one to a relay of ours, by which every session goes (:rfc:`4976#section-5.4`)."""
 MAX_FAULTS = 5
 """Malformed requests in a row after which the peer is beyond hope (C-BAD-10)."""
 
@@ -118,9 +122,10 @@ class MsrpConnection:
         """Malformed requests so far, answered or not (C-BAD-11)."""
         self.on_response: Callable[[MsrpResponse], None] | None = None
         """Given the responses to what went out by :meth:`send_frame`."""
+        self.linger = LINGER
+        """Seconds that the connection outlives its last session."""
         self.is_held = False
-        """The connection leads to a relay of ours: it stays without sessions, and late messages to past ones are no
-        reason to close it."""
+        """The connection leads to a relay of ours: late messages to past sessions are no reason to close it."""
         self._sessions = sessions
         self._local = local
         self._secure = secure
@@ -200,7 +205,7 @@ class MsrpConnection:
                 reception.expire(message_id, self)
         if self._idle_deadline is not None and self._idle_deadline <= now:
             self._idle_deadline = None
-            self.is_closing = not self.is_held
+            self.is_closing = True
 
     # Sessions
 
@@ -221,11 +226,18 @@ class MsrpConnection:
         session.connection = None
         self._outbox.remove(session)
         if not self.bound:
-            self._idle_deadline = now + LINGER
+            self._idle_deadline = now + self.linger
 
     def interrupt(self, session: MsrpSession) -> None:
         """Send nothing more of ``session``, whose messages another one goes on with; what comes is still its."""
         self._outbox.remove(session, resumed=True)
+
+    def hold(self, now: float) -> None:
+        """Take the connection for one to a relay of ours, which lives longer and is asked for a path first."""
+        self.is_held = True
+        self.linger = OWN_RELAY_LINGER
+        if not self.bound:
+            self._idle_deadline = now + self.linger
 
     def send_frame(self, frame: bytes) -> None:
         """Queue a whole request that is no SEND; its answer goes to ``on_response``."""

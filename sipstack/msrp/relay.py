@@ -23,6 +23,10 @@ DEFAULT_EXPIRES = 900
 """Seconds that a path is taken to live when the relay does not say."""
 REFRESH_SHARE = 0.8
 """Part of the life of a path after which the next one is asked for."""
+RETRY_AFTER = 30.0
+"""Seconds after a refresh that failed until the next try, at least: the old path still lives for a while."""
+RETRY_SHARE = 0.25
+"""Part of what is left of the life of a path after which a failed refresh is tried again."""
 MAX_TRIES = 4
 """AUTH requests for one relay: the first, one with credentials, one for a stale nonce, one for other bounds."""
 MAX_EXPIRES = 86_400
@@ -54,11 +58,19 @@ class RelayReady:
 
 @dataclass(slots=True)
 class RelayFailed:
-    """There is no path, or no further one."""
+    """There is no path, or no further one: the last one lives on until :class:`RelayExpired`."""
 
     status: int
     """What the relay answered; 408 when it did not."""
     reason: str
+
+
+@dataclass(slots=True)
+class RelayExpired:
+    """The path is of no use any more, and could not be had anew."""
+
+
+Event = RelayReady | RelayFailed | RelayExpired
 
 
 def chain_fault(relays: Sequence[MsrpUri]) -> str | None:
@@ -99,6 +111,7 @@ class RelayClient:
         "_timer",
         "_transaction_id",
         "_tries",
+        "_valid_until",
     )
 
     def __init__(
@@ -117,10 +130,12 @@ class RelayClient:
         self._transaction_id: str | None = None
         self._path: tuple[MsrpUri, ...] = ()
         self._expires_at: float | None = None
+        self._valid_until: float | None = None
+        """The end of the last path that we told of; None when there is none, or it has come."""
         self._timer: float | None = None
         # things to send and to tell
         self._output: list[bytes] = []
-        self._events: deque[RelayReady | RelayFailed] = deque()
+        self._events: deque[Event] = deque()
 
     @property
     def transaction_id(self) -> str:
@@ -148,7 +163,7 @@ class RelayClient:
         elif self._tries < MAX_TRIES and self._may_retry(response):
             self._send(now)
         else:
-            self._fail(response.status, response.comment or f"the relay answered {response.status}")
+            self._fail(response.status, response.comment or f"the relay answered {response.status}", now)
         return True
 
     def data_to_send(self) -> bytes:
@@ -157,7 +172,7 @@ class RelayClient:
         self._output.clear()
         return data
 
-    def next_event(self) -> RelayReady | RelayFailed | None:
+    def next_event(self) -> Event | None:
         """Return what happened, oldest first; None when all is told."""
         return self._events.popleft() if self._events else None
 
@@ -171,9 +186,16 @@ class RelayClient:
             return
         if self._transaction_id is not None:
             self._transaction_id = None
-            self._fail(408, "the relay does not answer")
+            self._fail(408, "the relay does not answer", now)
+        elif self._valid_until is not None and now >= self._valid_until:
+            self._expire()
         else:
             self.start(now)
+
+    def forget_path(self) -> None:
+        """Take notice that the connection is lost, and the path with it (:rfc:`4976#section-6.3`)."""
+        self._transaction_id = self._timer = self._valid_until = None
+        self._output.clear()
 
     def _begin(self, hop: int, now: float) -> None:
         self._hop = hop
@@ -216,13 +238,13 @@ class RelayClient:
         # A wrong one is something else: that relay does not know our password.
         for info in _values(response, "Authentication-Info"):
             if not self._digest.receive_success(str(self._relays[self._hop]), info):
-                self._fail(403, "the relay cannot prove that it knows the password")
+                self._fail(403, "the relay cannot prove that it knows the password", now)
                 return
         try:
             part = parse_path(" ".join(_values(response, "Use-Path")))
             path = part if part[: len(self._path)] == self._path else parse_path(_joined(self._path, part))
         except ParseError as error:
-            self._fail(400, f"Use-Path: {error}")
+            self._fail(400, f"Use-Path: {error}", now)
             return
         seconds = _seconds(response, "Expires")
         expires_at = now + (DEFAULT_EXPIRES if seconds is None else seconds)
@@ -233,11 +255,23 @@ class RelayClient:
         else:
             # Not sooner than in a second, whatever a relay says.
             self._timer = now + max(1.0, (self._expires_at - now) * REFRESH_SHARE)
+            self._valid_until = self._expires_at
             self._events.append(RelayReady(path, self._expires_at))
 
-    def _fail(self, status: int, reason: str) -> None:
+    def _fail(self, status: int, reason: str, now: float) -> None:
         self._timer = None
         self._events.append(RelayFailed(status, reason))
+        if self._valid_until is None:
+            return
+        if now < self._valid_until:
+            left = self._valid_until - now
+            self._timer = min(self._valid_until, now + max(RETRY_AFTER, left * RETRY_SHARE))
+        else:
+            self._expire()
+
+    def _expire(self) -> None:
+        self._timer = self._valid_until = None
+        self._events.append(RelayExpired())
 
 
 def _joined(path: Sequence[MsrpUri], part: Sequence[MsrpUri]) -> str:

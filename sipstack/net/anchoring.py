@@ -16,7 +16,6 @@ from sipstack.sdp_cema import Addresses
 from sipstack.sdp_msrp import MediaRefused, MsrpMedia, msrp_media
 
 if TYPE_CHECKING:
-    from sipstack.msrp.session import MsrpSession
     from sipstack.net.config import EndpointConfig
     from sipstack.net.endpoint import Endpoint
     from sipstack.sdp import SessionDescription
@@ -35,21 +34,21 @@ def word_offer(config: EndpointConfig, description: SessionDescription, *, plain
 
 
 def word_answer(
-    config: EndpointConfig, description: SessionDescription, offer: MsrpMedia, session: MsrpSession
+    config: EndpointConfig, description: SessionDescription, offer: MsrpMedia, *, active: bool, relayed: bool
 ) -> bool:
     """Finish our answer; return whether it says ``msrp-cema`` (C-CEM-01)."""
-    says_so = config.msrp_cema and sdp_cema.takes_part(offer, relayed=bool(session.use_path))
+    says_so = config.msrp_cema and sdp_cema.takes_part(offer, active=active, relayed=relayed)
     if says_so:
         sdp_cema.mark_answer(description)
     return says_so
 
 
-def answer_role(config: EndpointConfig, offer: MsrpMedia, session: MsrpSession) -> Literal["active", "passive"]:
+def answer_role(config: EndpointConfig, offer: MsrpMedia, *, relayed: bool) -> Literal["active", "passive"]:
     """Return what we are where ``offer`` leaves the choice."""
     preferred: Literal["active", "passive"] = "active" if config.msrp_setup == "active" else "passive"
     if not config.msrp_cema:
         return preferred
-    return sdp_cema.answer_role(offer, preferred, relayed=bool(session.use_path))
+    return sdp_cema.answer_role(offer, preferred, relayed=relayed)
 
 
 def check_offer(config: EndpointConfig, offer: MsrpMedia, addresses: Addresses | None = None) -> None:

@@ -12,6 +12,8 @@ from sipstack import ids
 from sipstack.errors import ConnectionClosed, LocalProtocolError, SipstackError
 from sipstack.flow import HostPort
 from sipstack.msrp.connection import (
+    FOREIGN_RELAY_LINGER,
+    LINGER,
     ChunkConfirmed,
     SessionBound,
     SessionEvent,
@@ -208,7 +210,8 @@ class MsrpHub:
             self._connect_by_relay(session)
         elif active:
             expected = tuple(sorted(fingerprints)) if len(remote_path) == 1 else ()
-            self._connect(session, Hop.of(remote_path[0], expected, at=at))
+            linger = FOREIGN_RELAY_LINGER if len(remote_path) > 1 else LINGER
+            self._connect(session, Hop.of(remote_path[0], expected, at=at), linger)
         else:
             self._expected[session] = None
             if is_acknowledged:
@@ -283,8 +286,9 @@ class MsrpHub:
         if not session.closed:
             self._end(session, error)
 
-    def _connect(self, session: MsrpSession, hop: Hop) -> None:
+    def _connect(self, session: MsrpSession, hop: Hop, linger: float) -> None:
         link = self._links.to(hop, self._allowed)
+        link.connection.linger = max(linger, link.connection.linger)
         link.connection.attach(session)
         if link.transport is not None:
             link.begin(session)

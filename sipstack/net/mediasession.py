@@ -146,7 +146,7 @@ class MediaSession(DialogSession):
             return self._word_offer(self.make_offer())
         offer = self.medium(remote)
         anchoring.check_offer(config, offer)
-        local = self.make_answer(remote, anchoring.answer_role(config, offer, self.msrp))
+        local = self.make_answer(remote, anchoring.answer_role(config, offer, relayed=bool(self.msrp.use_path)))
         self._active = is_active(self.medium(local), offer, offerer=False)
         return self._word_answer(local, offer)
 
@@ -155,7 +155,13 @@ class MediaSession(DialogSession):
         return self._word(description)
 
     def _word_answer(self, description: SessionDescription, offer: MsrpMedia) -> bytes:
-        self._cema = anchoring.word_answer(self.agent.endpoint.config, description, offer, self.msrp)
+        self._cema = anchoring.word_answer(
+            self.agent.endpoint.config,
+            description,
+            offer,
+            active=self._active,
+            relayed=bool(self.msrp.use_path),
+        )
         return self._word(description)
 
     def _word(self, description: SessionDescription) -> bytes:
@@ -191,6 +197,7 @@ class MediaSession(DialogSession):
         if remote is not None and described is not None:
             self._negotiated(remote, described, offered=offered)
         self.report("set up")
+        self.path_changed(None)  # while the peer was making up its mind
 
     def confirmed(self, ack: Request) -> None:
         """Take the ACK of our 200, which may bring the answer to our offer (A-OA-03)."""
@@ -315,6 +322,16 @@ class MediaSession(DialogSession):
         """
         if self.is_open:
             self.renegotiation.request()
+
+    def path_changed(self, error: SipstackError | None) -> None:
+        """Go by the path that we have by MSRP relays now; ``error`` is why there is none (C-RLY-05)."""
+        relay = self.agent.relay
+        if relay is None or self.msrp.use_path == relay.use_path:
+            return
+        if error is not None:
+            self.renegotiation.replace(error)
+        elif relay.use_path:
+            self.renegotiate()
 
     def queued(self) -> None:
         """Have a lost connection replaced now: there is something to send. To be called after each message."""

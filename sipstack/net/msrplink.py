@@ -146,8 +146,8 @@ class MsrpLink(asyncio.Protocol):
             session.send_empty()
 
     def hold(self) -> None:
-        """Keep the connection, to a relay, also while no session uses it."""
-        self.connection.is_held = True
+        """Keep the connection, to a relay of ours, for an hour while no session uses it (C-RLY-05)."""
+        self.connection.hold(self._loop.time())
         self.connection.on_response = self._answered
 
     def when_up(self, up: Callable[[], None], down: Callable[[SipstackError], None]) -> None:

@@ -8,15 +8,18 @@ when there are none.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from sipstack.errors import ConnectionClosed, RemoteProtocolError, SipstackError
 from sipstack.msrp.chunk import MsrpResponse
-from sipstack.msrp.relay import RelayClient, RelayDigest, RelayFailed, RelayReady
+from sipstack.msrp.relay import RelayClient, RelayDigest, RelayExpired, RelayFailed, RelayReady
 from sipstack.msrp.uri import MsrpUri
 
 from .msrplink import Cancellable, MsrpLink
+
+logger = logging.getLogger(__name__)
 
 MARGIN = 10.0
 """Seconds that a path must still live to be used for a new chat."""
@@ -38,21 +41,46 @@ class RelayHub(Protocol):
         """Call back at a time of the loop."""
 
 
+class RelayUser(Protocol):
+    """Who has a path: what it needs to be told, and to tell."""
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether there are sessions, for which the path is to be kept alive."""
+
+    def path_changed(self, error: SipstackError | None) -> None:
+        """Take notice that the path is another one now, or that there is none, because of ``error``.
+
+        The sessions that go by the old one have to be moved.
+        """
+
+
 class RelayAccess:
-    """The path of one user agent. ``in_use`` tells whether it has chats, for which the path is to be kept alive."""
+    """The path of one user agent."""
 
-    __slots__ = ("_client", "_expires_at", "_hub", "_in_use", "_link", "_relays", "_timer", "_use_path", "_waiting")
+    __slots__ = (
+        "_client",
+        "_expires_at",
+        "_hub",
+        "_is_overdue",
+        "_link",
+        "_relays",
+        "_timer",
+        "_use_path",
+        "_user",
+        "_waiting",
+    )
 
-    def __init__(
-        self, hub: RelayHub, relays: Sequence[MsrpUri], digest: RelayDigest, in_use: Callable[[], bool]
-    ) -> None:
+    def __init__(self, hub: RelayHub, relays: Sequence[MsrpUri], digest: RelayDigest, user: RelayUser) -> None:
         self._hub = hub
         self._relays = tuple(relays)
-        self._in_use = in_use
+        self._user = user
         self._client = RelayClient(relays, hub.relay_uri(relays[0]), digest)
         # state
         self._use_path: tuple[MsrpUri, ...] = ()
         self._expires_at = 0.0
+        self._is_overdue = False
+        """Nobody needed the path when it was time to refresh it."""
         self._link: MsrpLink | None = None
         self._timer: Cancellable | None = None
         self._waiting: list[Done] = []
@@ -80,6 +108,8 @@ class RelayAccess:
             and self._link.is_usable
             and self._now() + MARGIN < self._expires_at
         ):
+            if self._is_overdue:
+                self._refresh()
             done(None)
             return
         self._waiting.append(done)
@@ -116,8 +146,11 @@ class RelayAccess:
             self._run()
 
     def _link_down(self, error: SipstackError) -> None:
+        # What goes by the connection hears of its end from the hub.
         self._cancel_timer()
+        self._client.forget_path()
         self._use_path = ()
+        self._is_overdue = False
         self._finish(error)
 
     def _response_received(self, response: MsrpResponse) -> None:
@@ -125,29 +158,50 @@ class RelayAccess:
         self._run()
 
     def _run(self) -> None:
-        """Write what the machine wants sent, tell what happened, set the timer."""
+        """Write what the machine wants sent, set the timer, tell what happened."""
         link = self._link
         data = self._client.data_to_send()
         if data and link is not None:
             link.send_request(self._client.transaction_id, data, self._response_received)
-        while (event := self._client.next_event()) is not None:
-            match event:
-                case RelayReady():
-                    self._use_path, self._expires_at = event.use_path, event.expires_at
-                    self._finish(None)
-                case RelayFailed():
-                    self._use_path = ()
-                    self._finish(RemoteProtocolError(f"MSRP relay: {event.reason}", status=event.status))
         self._cancel_timer()
         due = self._client.get_timer()
         if due is not None:
             self._timer = self._hub.schedule(due, self._timed_out)
+        while (event := self._client.next_event()) is not None:
+            match event:
+                case RelayReady():
+                    self._renew(event)
+                case RelayFailed():
+                    self._fail(event)
+                case RelayExpired():
+                    self._use_path = ()
+                    self._user.path_changed(ConnectionClosed("the path by the MSRP relay has expired"))
+                case _:
+                    assert_never(event)
+
+    def _renew(self, event: RelayReady) -> None:
+        former, self._use_path = self._use_path, event.use_path
+        self._expires_at = event.expires_at
+        self._finish(None)
+        if former and former != event.use_path:
+            logger.info("the path by the MSRP relay %s is another one now", self.nearest)
+            self._user.path_changed(None)
+
+    def _fail(self, event: RelayFailed) -> None:
+        logger.warning("no path by the MSRP relay %s: %d %s", self.nearest, event.status, event.reason)
+        self._finish(RemoteProtocolError(f"MSRP relay: {event.reason}", status=event.status))
 
     def _timed_out(self) -> None:
         self._timer = None
-        if self._client.is_waiting or self._in_use():
-            self._client.handle_timer(self._now())
-            self._run()
+        if self._client.is_waiting or self._user.has_sessions:
+            self._refresh()
+        else:
+            self._is_overdue = True
+
+    def _refresh(self) -> None:
+        self._is_overdue = False
+        self._client.handle_timer(self._now())
+        self._run()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from sipstack import ids
+from sipstack.errors import SipstackError
 from sipstack.msrp.stream import Sink, Source
 from sipstack.net import uas
 from sipstack.net.binding import Binding
@@ -23,6 +24,7 @@ from sipstack.net.filetransfer import FileHandler
 from sipstack.net.identity import AgentHandler, Identity, SilentAgent
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.invite import call
+from sipstack.net.mediasession import MediaSession
 from sipstack.net.reception import receive
 from sipstack.net.relay import RelayAccess
 from sipstack.sdp_file import FileAttributes
@@ -174,9 +176,7 @@ class UserAgent:
         """Our path through MSRP relays, None where there are none; made when first needed."""
         relays, credentials = self.endpoint.config.msrp_relays, self.identity.credentials
         if self._relay is None and relays and credentials is not None:
-            self._relay = RelayAccess(
-                self.endpoint.hub, relays, RelayCredentials(credentials), lambda: self._sessions is not None
-            )
+            self._relay = RelayAccess(self.endpoint.hub, relays, RelayCredentials(credentials), self)
         return self._relay
 
     def contact(self) -> str:
@@ -363,6 +363,17 @@ class UserAgent:
         if self._sessions is not None:
             self._sessions.discard(session)
             self._sessions = self._sessions or None
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether there are sessions with anybody."""
+        return self._sessions is not None
+
+    def path_changed(self, error: SipstackError | None) -> None:
+        """Move all sessions to the path that we have by our MSRP relays now; ``error`` is why there is none."""
+        for session in tuple(self._sessions or ()):
+            if isinstance(session, MediaSession):
+                session.path_changed(error)
 
     # the end
 

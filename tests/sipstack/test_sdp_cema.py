@@ -10,7 +10,7 @@ from sipstack import sdp_cema
 from sipstack.msrp.uri import parse_path
 from sipstack.sdp import SessionDescription
 from sipstack.sdp_cema import Route
-from sipstack.sdp_msrp import MsrpMedia, Setup, msrp_answer, msrp_media, msrp_offer
+from sipstack.sdp_msrp import MsrpMedia, Setup, answer_setup, msrp_answer, msrp_media, msrp_offer
 from tests.sipstack.test_sdp import MINIMUM
 
 DIRECT = "msrp://192.0.2.10:2855/a;tcp"
@@ -126,33 +126,35 @@ def test_offers_that_a_middlebox_changed_for_somebody_unprepared(c: str, cema: b
 
 
 @pytest.mark.parametrize(
-    ("offer", "relayed", "says_so", "role"),
+    ("offer", "preferred", "relayed", "role", "says_so"),
     [
-        (peer(), False, True, "passive"),
-        (peer(setup="active"), False, True, "passive"),
-        (peer(cema=False), False, False, "passive"),
-        (peer(setup=None), False, False, "passive"),
+        (peer(), "passive", False, "passive", True),
+        (peer(), "active", False, "active", True),
+        (peer(setup="active"), "active", False, "passive", True),
+        (peer(cema=False), "passive", False, "passive", False),
+        (peer(cema=False), "active", True, "active", False),
+        (peer(setup=None), "active", False, "passive", False),
         # with a relay of ours: the offerer connects
-        (peer(), True, True, "passive"),
-        (peer(setup="active"), True, True, "passive"),
-        (peer(setup="passive"), True, False, "passive"),
-        # with a relay of the offerer: we do
-        (peer(RELAYED), False, True, "active"),
-        (peer(RELAYED, setup="active"), False, False, "passive"),
-        (peer(RELAYED, setup=None), False, False, "passive"),
+        (peer(), "active", True, "passive", True),
+        (peer(setup="active"), "active", True, "passive", True),
+        (peer(setup="passive"), "passive", True, "active", False),
+        # with a relay of the offerer: it does, and not by CEMA, unless it is we
+        (peer(RELAYED), "passive", False, "passive", False),
+        (peer(RELAYED), "active", False, "active", True),
+        (peer(RELAYED, c="IN IP4 198.51.100.1"), "passive", False, "active", True),
+        (peer(RELAYED, setup="active", c="IN IP4 198.51.100.1"), "passive", False, "passive", False),
         # with both: RFC 4975 and RFC 4976
-        (peer(RELAYED), True, False, "passive"),
+        (peer(RELAYED), "passive", True, "passive", False),
+        (peer(RELAYED, c="IN IP4 198.51.100.1"), "active", True, "active", False),
     ],
 )
-def test_answers(offer: MsrpMedia, relayed: bool, says_so: bool, role: str) -> None:
+def test_answers(
+    offer: MsrpMedia, preferred: Literal["active", "passive"], relayed: bool, role: str, says_so: bool
+) -> None:
     # C-CEM-01, RFC 6714 section 4.3
-    assert sdp_cema.takes_part(offer, relayed=relayed) is says_so
-    assert sdp_cema.answer_role(offer, "passive", relayed=relayed) == role
-
-
-def test_who_prefers_to_connect_does_unless_behind_a_relay() -> None:
-    assert sdp_cema.answer_role(peer(), "active", relayed=False) == "active"
-    assert sdp_cema.answer_role(peer(), "active", relayed=True) == "passive"
+    setup = answer_setup(offer.setup, sdp_cema.answer_role(offer, preferred, relayed=relayed))
+    assert (setup or "passive") == role
+    assert sdp_cema.takes_part(offer, active=role == "active", relayed=relayed) is says_so
 
 
 MOVED = "IN IP4 198.51.100.1"

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from sipstack.errors import ConnectionClosed, LocalProtocolError, ParseError, RemoteProtocolError, UnexpectedMessage
 from sipstack.msrp.chunk import MsrpResponse, Report
-from sipstack.msrp.connection import LINGER, MAX_FAULTS, UNCLAIMED_TIMEOUT, MsrpConnection, SessionBound
+from sipstack.msrp.connection import (
+    LINGER,
+    MAX_FAULTS,
+    OWN_RELAY_LINGER,
+    UNCLAIMED_TIMEOUT,
+    MsrpConnection,
+    SessionBound,
+)
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.reception import MAX_PARTIALS, PARTIAL_TIMEOUT, RECENT
 from sipstack.msrp.session import MsrpSession
@@ -592,10 +599,10 @@ def test_tls_and_plain_never_share(secure: bool) -> None:
 
 
 def test_connection_to_a_relay() -> None:
-    # C-RLY-05: it stays while it has no session, and a late message to a past one closes nothing.
+    # C-RLY-05: it stays for an hour while it has no session, and a late message to a past one closes nothing.
     end = End()
     connection = end.connection
-    connection.is_held = True
+    connection.hold(end.clock())
     responses: list[MsrpResponse] = []
     end.receive(answer("abcd1234"))
     connection.on_response = responses.append
@@ -607,6 +614,15 @@ def test_connection_to_a_relay() -> None:
     assert end.output() == b"MSRP abcd1234 AUTH\r\n"
     end.receive(answer("abcd1234", 401))
     assert [response.status for response in responses] == [401]
+    session = end.session()
+    connection.hold(end.clock())
+    end.advance(2 * OWN_RELAY_LINGER)
+    assert not connection.is_closing
+    connection.detach(session, end.clock())
+    end.advance(OWN_RELAY_LINGER - 1)
+    assert not connection.is_closing
+    end.advance(1)
+    assert connection.is_closing
 
 
 def test_session_behind_relays() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sipstack.errors import ConnectionClosed, RemoteProtocolError
+from sipstack.errors import ConnectionClosed, RemoteProtocolError, SipstackError
 from sipstack.msrp.chunk import Chunk, MsrpResponse, OtherRequest
 from sipstack.msrp.uri import MsrpUri, parse_path
 from sipstack.net import websocket
@@ -39,9 +39,18 @@ class NoDigest:
         return True
 
 
+class Nobody:
+    """Has no sessions of its own."""
+
+    has_sessions = False
+
+    def path_changed(self, error: SipstackError | None) -> None:
+        raise AssertionError("nobody is to be told")
+
+
 def access(hub: MsrpHub, relay: WebSocketRelay) -> RelayAccess:
     """Return the way of somebody through the relay."""
-    return RelayAccess(hub, [relay.uri], NoDigest(), lambda: False)
+    return RelayAccess(hub, [relay.uri], NoDigest(), Nobody())
 
 
 async def test_one_chunk_in_each_message(make_hub: MakeHub, tmp_path: Path) -> None:
@@ -129,7 +138,7 @@ async def test_no_websocket_at_all(make_hub: MakeHub, tmp_path: Path) -> None:
         port = server.sockets[0].getsockname()[1]
         uri = MsrpUri("msrps", "127.0.0.1", port, None, "ws")
         with pytest.raises(ConnectionClosed, match="404"):
-            await RelayAccess(hub, [uri], NoDigest(), lambda: False).ready()
+            await RelayAccess(hub, [uri], NoDigest(), Nobody()).ready()
         await stop.wait()
         server.close()
         await server.wait_closed()
@@ -194,7 +203,7 @@ async def test_a_caller_that_gives_up_while_hands_are_shaken(make_hub: MakeHub, 
         hub = await make_hub(tls=relay.tls, connect_timeout=0.2)
         uri = MsrpUri("msrps", "127.0.0.1", server.sockets[0].getsockname()[1], None, "ws")
         with pytest.raises(ConnectionClosed):
-            await RelayAccess(hub, [uri], NoDigest(), lambda: False).ready()
+            await RelayAccess(hub, [uri], NoDigest(), Nobody()).ready()
         async with asyncio.timeout(WAIT):
             await closed.wait()
         server.close()
