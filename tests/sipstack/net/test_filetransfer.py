@@ -12,6 +12,7 @@ import pytest
 
 from sipstack.errors import LocalProtocolError, RequestFailed
 from sipstack.im.imdn import ImdnRequest
+from sipstack.msrp.message import MessageState
 from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, joined
 from sipstack.net.fileoffer import MAX_ICON, IncomingFile
 from sipstack.net.filereceiver import FileReceiver
@@ -311,6 +312,34 @@ async def test_two_files_are_two_sessions_on_one_connection() -> None:
         await until(lambda: all(told.ended for told in files) and len(phone.files.ended) == 2)
         assert [told.reason for told in files] == ["done", "done"]
         assert {disk.content for disk in disks} == set(octets)
+
+
+async def test_nothing_else_goes_by_the_session_of_a_file() -> None:
+    """D-FTM-06: never a second file or chat text on it, neither way."""
+    async with file_pair() as (_, a, _b, phone):
+        phone.files.hold, files = True, Files()
+        transfer = await a.send_file(B, describe(SMALL), MemoryFile(SMALL), files)
+        await until(lambda: phone.files.received)
+        for session in (transfer.msrp, phone.transfers[0].msrp):
+            message = session.send(b"hello", "text/plain", is_control=True)
+            await until(lambda: message.state is MessageState.FAILED)  # noqa: B023  # awaited in the same turn
+            assert message.status == 403
+        phone.files.received[0].accept()
+        await until(lambda: files.ended)
+        assert (files.reason, phone.files.reason) == ("done", "done")
+
+
+async def test_the_owner_may_take_its_time_over_the_end_of_the_dialog() -> None:
+    """D-FTM-12: a file that is whole waits for its check, whatever becomes of the session."""
+    async with file_pair() as (_, a, _b, phone):
+        phone.files.hold, files = True, Files()
+        transfer = await a.send_file(B, describe(SMALL), MemoryFile(SMALL), files)
+        await until(lambda: phone.files.received)
+        await transfer.close()
+        await until(lambda: not phone.transfers[0].is_open)
+        assert not phone.files.ended
+        phone.files.received[0].accept()
+        assert phone.files.reason == "done"
 
 
 async def test_a_preview_goes_with_the_offer() -> None:
