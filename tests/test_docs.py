@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -15,6 +16,9 @@ TOPS = ("sipstack/", "translators/", "gateway/", "tests/", "scripts/", "config/"
 RULE = re.compile(r"\b([A-G]-[A-Z]{2,4})-([0-9]{2})\b")
 # The same in the table, where a row may stand for several: A-ICT-01…07.
 RULES = re.compile(r"\b([A-G]-[A-Z]{2,4})-([0-9]{2})(?:…([0-9]{2}))?\b")
+
+PROVEN = {"C-FRM": 14, "C-URI": 6, "C-BR": 13, "C-RSP": 12, "C-SET": 9, "C-SES": 6, "C-BAD": 13}
+"""Families of rules → how many there are; each has a row of its own, and a test that names it."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -50,3 +54,38 @@ def test_tests_that_the_conformance_table_names_exist() -> None:
         if not file.exists() or (name and f"def {name}(" not in file.read_text(encoding="utf-8")):
             missing.append(f"{path}::{name}" if name else path)
     assert missing == []
+
+
+def rows_of(family: str) -> dict[str, str]:
+    """Return the rows of the conformance table by the rules in their first column."""
+    rows = {}
+    for line in (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"| {family}-"):
+            for rule in line.split("|")[1].split(","):
+                rows[rule.strip()] = line
+    return rows
+
+
+def source_of(path: str, name: str) -> str:
+    """Return a test with its decorators and comments, or the whole file when ``name`` is empty."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+    return text
+
+
+@pytest.mark.parametrize("family", PROVEN)
+def test_each_rule_is_named_by_the_tests_of_its_row(family: str) -> None:
+    rows = rows_of(family)
+    assert list(rows) == [f"{family}-{number:02}" for number in range(1, PROVEN[family] + 1)]
+    unproven = []
+    for rule, row in rows.items():
+        tests = re.findall(r"`(tests/[\w./]+\.py)(?:::(\w+))?`", row)
+        if not tests and "**not" in row:
+            continue
+        unproven += [f"{rule}: {path}::{name}" for path, name in tests if rule not in source_of(path, name)]
+        if not tests:
+            unproven.append(f"{rule}: no test")
+    assert unproven == []

@@ -79,7 +79,7 @@ def test_small_messages_go_in_one_exact_chunk(end: End, size: int) -> None:
 
 @pytest.mark.parametrize("size", [SMALL + 1, TURN, MAX_CHUNK, MAX_CHUNK + 1, 3 * MAX_CHUNK + 5])
 def test_large_messages_go_in_interruptible_chunks(end: End, size: int) -> None:
-    # C-BR-01, -02, -03, -05: in order, open end, same ids and types, none but the last below 2048.
+    # C-BR-01, C-BR-02, C-BR-03, C-BR-05: in order, open end, same ids and types, none but the last below 2048.
     body = bytes(index * 7 % 251 for index in range(size))
     end.session().send(body, "text/plain", message_id="large001")
     chunks = chunks_of(end.output())
@@ -492,7 +492,7 @@ def test_behind_relays_only_the_report_tells(end: End, report_first: bool) -> No
     ],
 )
 def test_failure_report(end: End, status: str, state: str, code: int, closed: bool) -> None:
-    # C-RSP-05: like a response of that code, also after the 200; octets that got lost end the session.
+    # C-RSP-04, C-RSP-05: like a response of that code, also after the 200; octets that got lost end the session.
     session = end.session()
     session.send(b"x", "text/plain", message_id="failing1", on_done=end.on_done)
     acknowledge(end, end.output_frames())
