@@ -11,6 +11,12 @@ ON_MESSAGE: tuple[str, ...] = ("echo", "script", "accept", "hang-up", "ignore")
 """Besides an MSRP status from 400 to 599."""
 
 
+ON_FILE: tuple[str, ...] = ("accept", "ask", "ignore")
+"""Besides a status from 300 to 699."""
+
+FILES: tuple[str, ...] = ("none", "msrp", "http", "both")
+"""What the phone announces."""
+
 RECEIPTS: tuple[str, ...] = ("none", "delivery", "display")
 """What is told to who asks. With ``none`` the phone does not ask either."""
 
@@ -30,6 +36,11 @@ class Behaviour:
     """Lines for ``script``, again from the first after the last."""
     receipts: str = "display"
     """Of messages whose sender asks: ``none``, ``delivery``, or ``display`` as well, at once."""
+    files: str = "both"
+    """How the device takes files, and says by OPTIONS: ``msrp``, ``http`` (links in chats), ``both`` or ``none``."""
+    on_file: str | int = "accept"
+    """What becomes of a file over MSRP: ``accept``; ``ask``: rings until ``Files.accept`` or ``decline``; ``ignore``:
+    not even that; or a status to refuse with, such as 603."""
     sessions: bool = True
     """False: the device has no session mode. It says so by OPTIONS, refuses INVITE with 488 (or the status in
     ``on_invite``), and speaks by SIP MESSAGE only."""
@@ -45,9 +56,23 @@ class Behaviour:
             isinstance(self.on_message, int) and 400 <= self.on_message <= 599
         ):
             raise ValueError(f"on_message: one of {', '.join(ON_MESSAGE)} or a status from 400 to 599")
+        if self.on_file not in ON_FILE and not (isinstance(self.on_file, int) and 300 <= self.on_file <= 699):
+            raise ValueError(f"on_file: one of {', '.join(ON_FILE)} or a status from 300 to 699")
+        if self.files not in FILES:
+            raise ValueError(f"files: one of {', '.join(FILES)}")
         if self.receipts not in RECEIPTS:
             raise ValueError(f"receipts: one of {', '.join(RECEIPTS)}")
         if self.on_message == "script" and not self.script:
             raise ValueError("script: no lines")
         if self.delay < 0 or (self.cut_after or 0) < 0:
             raise ValueError("delay, cut_after: must not be negative")
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether files over MSRP are taken."""
+        return self.sessions and self.files in ("msrp", "both")
+
+    @property
+    def takes_links(self) -> bool:
+        """Whether files by links in the chat are taken."""
+        return self.files in ("http", "both")

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from gateway.lab.part import Part
 from sipstack.flow import HostPort
 
 PIECE = 4096
-"""Octets handed on at a time; how exactly the place of the cut is met."""
+"""Octets handed on at a time."""
 
 
-class Cutter:
+class Cutter(Part):
     """Listens on a free port and connects each caller with ``target``, which is set before the first one comes.
 
     ``limit()`` returns after how many octets from a caller its connection is cut, or None: asked for each piece.
     """
 
-    def __init__(self, host: str, limit: Callable[[], int | None]) -> None:
+    def __init__(self, host: str, limit: Callable[[], int | None] = lambda: None) -> None:
         self.target: HostPort = (host, 0)
+        self.cuts: deque[int] = deque()
+        """After how many octets each of the next connections is cut; :attr:`done` counts them."""
+        self.done = 0
         self._host = host
         self._limit = limit
         self._server: asyncio.Server | None = None
@@ -52,20 +57,27 @@ class Cutter:
             return
         pair = {writer, there}
         self._writers |= pair
+        cut = self.cuts.popleft() if self.cuts else None
         with suppress(OSError):
-            await asyncio.gather(self._carry(reader, there, counted=True), self._carry(there_reader, writer))
+            limit = self._limit if cut is None else lambda: cut
+            await asyncio.gather(self._carry(reader, there, limit), self._carry(there_reader, writer, lambda: None))
         for end in pair:
             end.close()
         self._writers -= pair
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counted: bool = False) -> None:
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: Callable[[], int | None]
+    ) -> None:
         passed = 0
         while data := await reader.read(PIECE):
-            passed += len(data)
-            limit = self._limit() if counted else None
-            if limit is not None and passed > limit:
+            left = limit()
+            if left is not None and passed + len(data) > left:
+                writer.write(data[: max(left - passed, 0)])
+                await writer.drain()
+                self.done += 1
                 self.cut()
                 return
+            passed += len(data)
             writer.write(data)
             await writer.drain()
         writer.close()

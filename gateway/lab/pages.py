@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sipstack import ids
 from sipstack.errors import RemoteProtocolError, SipstackError
-from sipstack.im.cpim import CpimMessage
 from sipstack.im.imdn import Imdn, ImdnRequest
 from sipstack.msrp.message import MessageState
 from sipstack.net import notices
 from sipstack.net.chatmessage import CPIM, Content, unwrap
-from sipstack.net.features import CHAT_FEATURES, PAGER_FEATURES
+from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, PAGER_FEATURES, joined
 from sipstack.net.invitation import IncomingPage
 from sipstack.net.page import page_headers, wrap_page
 from sipstack.sip.uri import Parameters, Uri
@@ -47,7 +46,9 @@ class Pages:
     @property
     def features(self) -> Parameters:
         """Feature tags of the phone as it behaves now."""
-        return CHAT_FEATURES if self._phone.behaviour.sessions else PAGER_FEATURES
+        behaviour = self._phone.behaviour
+        features = CHAT_FEATURES if behaviour.sessions else PAGER_FEATURES
+        return joined(features, FILE_FEATURES) if behaviour.takes_files else features
 
     def close(self) -> None:
         """Call off what is under way."""
@@ -76,6 +77,11 @@ class Pages:
 
     async def _answer(self, peer: str, text: str) -> None:
         await self._phone.say(peer, text)
+
+    def notify(self, peer: str, notifications: list[Imdn], asked: ImdnRequest, conversation_id: str = "") -> None:
+        """Tell a peer what became of a message that it asked about."""
+        if notifications:
+            self._spawn(self._notify(peer, notifications, asked, conversation_id))
 
     async def _notify(self, peer: str, notifications: list[Imdn], asked: ImdnRequest, conversation_id: str) -> None:
         agent = self._phone.agent
@@ -123,16 +129,9 @@ class Pages:
     def _taken(self, peer: str, conversation_id: str, content: Content, act: str) -> None:
         """Notify of a text that was accepted, and answer it where pages are all that there is."""
         phone = self._phone
-        notifications = self._wanted(content.cpim)
-        if notifications is not None:
-            self._spawn(self._notify(peer, *notifications, conversation_id))
+        asked = ImdnRequest.of(content.cpim)
+        if asked is not None:
+            self.notify(peer, phone.wanted(asked), asked, conversation_id)
         text = None if phone.behaviour.sessions else phone.reply_to(content.body.decode("utf-8", "replace"), act)
         if text is not None:
             self._spawn(self._answer(peer, text))
-
-    def _wanted(self, cpim: CpimMessage | None) -> tuple[list[Imdn], ImdnRequest] | None:
-        asked, receipts = ImdnRequest.of(cpim), self._phone.behaviour.receipts
-        if asked is None or receipts == "none":
-            return None
-        told = [asked.delivered(), asked.displayed() if receipts == "display" else None]
-        return [notification for notification in told if notification is not None], asked

@@ -17,6 +17,7 @@ from typing import Any, Self
 from gateway.lab.behaviour import Behaviour
 from gateway.lab.cutter import Cutter
 from gateway.lab.pages import NO_SESSIONS, Pages, SentPage
+from gateway.lab.phonefiles import Files
 from gateway.lab.phonelog import PhoneEvent, PhoneLog
 from gateway.lab.phoneoptions import PhoneOptions
 from sipstack.errors import RemoteProtocolError, RequestFailed, SipstackError
@@ -29,6 +30,7 @@ from sipstack.net import notices
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
 from sipstack.net.endpoint import Endpoint
+from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
 from sipstack.net.useragent import AgentHandler, Identity, UserAgent
 from sipstack.sip.digest import Credentials
@@ -66,6 +68,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
         self.chats: dict[str, ChatSession] = {}
         self.invitations: dict[str, IncomingInvitation] = {}
         self.pages = Pages(self)
+        self.files = Files(self, options.folder)
         self._tasks: set[asyncio.Task[None]] = set()
         self.endpoint = Endpoint(options.endpoint_config(), trace=trace)
         self.cutter = Cutter(options.host, lambda: self.behaviour.cut_after) if options.cutter else None
@@ -112,6 +115,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
         for task in self._tasks:
             task.cancel()
         self.pages.close()
+        self.files.close()
         if hasattr(self, "agent"):
             await self.agent.close()
         if self.cutter is not None:
@@ -200,6 +204,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             "aor": self.options.aor,
             "registered": self.agent.registered,
             "chats": sorted(self.chats),
+            "files": [file.view() for file in self.files.all.values()],
             "invitations": sorted(self.invitations),
             "messages_in": self.messages_in,
             "messages_out": self.messages_out,
@@ -238,6 +243,10 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             self.invitations[peer] = invitation
             if act != "ignore":
                 invitation.ring()
+
+    def file_offered(self, agent: UserAgent, offer: IncomingFile) -> None:
+        """Do as the behaviour says."""
+        self.files.offered(offer)
 
     def message_received(self, agent: UserAgent, message: IncomingPage) -> None:
         """Take a SIP MESSAGE."""
@@ -318,13 +327,26 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             return False
         return True
 
+    def wanted(self, asked: ImdnRequest) -> list[Imdn]:
+        """Return what is to be told of a message whose sender asks: as the behaviour says."""
+        if self.behaviour.receipts == "none":
+            return []
+        told = [asked.delivered(), asked.displayed() if self.behaviour.receipts == "display" else None]
+        return [notification for notification in told if notification is not None]
+
+    def tell(self, peer: str, asked: ImdnRequest) -> None:
+        """Notify of what came beside a chat: in the chat with that peer if there is one, else by SIP MESSAGE."""
+        chat, notifications = self.chats.get(peer), self.wanted(asked)
+        if chat is None or not (chat.is_open and chat.takes_notifications):
+            self.pages.notify(peer, notifications, asked)
+            return
+        for notification in notifications:
+            notices.send_notification(chat, notification, asked.headers)
+
     def _notify(self, chat: ChatSession, cpim: CpimMessage | None) -> None:
         asked = ImdnRequest.of(cpim)
-        if asked is None or self.behaviour.receipts == "none":
-            return
-        displayed = asked.displayed() if self.behaviour.receipts == "display" else None
-        for notification in (asked.delivered(), displayed):
-            if notification is not None:
+        if asked is not None:
+            for notification in self.wanted(asked):
                 notices.send_notification(chat, notification, asked.headers)
 
     def chat_closed(self, chat: ChatSession, reason: str, error: SipstackError | None) -> None:

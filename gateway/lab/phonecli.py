@@ -98,7 +98,7 @@ def main(
     """A's phone: registers, is online, receives and answers chats; in the terminal it also invites."""
     try:
         act = on_message or ("accept" if control is None else "echo")
-        behaviour = Behaviour(parse_action(on_invite), parse_action(act), script, receipts, not no_sessions)
+        behaviour = Behaviour(parse_action(on_invite), parse_action(act), script, receipts, sessions=not no_sessions)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     options = PhoneOptions(aor, password, username, proxy, name, host, port, msrp_port)

@@ -33,6 +33,8 @@ class PhoneOptions:
     """MSRP relays that chats go by, nearest first; they know the phone by the same password as its core."""
     authorities: Path | None = None
     """PEM file of those who sign certificates of relays; None: the system's."""
+    folder: Path | None = None
+    """Where files go that come in; None: a folder that goes with the phone."""
     behaviour: Behaviour = field(default_factory=Behaviour)
 
     def endpoint_config(self) -> EndpointConfig:

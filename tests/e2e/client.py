@@ -24,7 +24,7 @@ PATIENCE = 20.0
 LISTS = frozenset({"inviters", "types", "events", "messages", "services", "invitations", "warning", "reason_header"})
 """Elements that repeat (docs/api.md): in XML one of them looks like none."""
 
-NUMBERS = frozenset({"cursor", "code", "before", "ended", "retry_after", "cause"})
+NUMBERS = frozenset({"cursor", "code", "before", "ended", "retry_after", "cause", "size", "octets"})
 """Elements whose text is a number, where it is one."""
 
 EMPTY_LISTS = {"page": "events", "conversation": "messages", "list": "invitations", "status": "services"}
@@ -45,10 +45,15 @@ class Answer:
 
     status: int
     headers: dict[str, str]
-    text: str
+    content: bytes
     json: Any
     took: float
     """Seconds."""
+
+    @property
+    def text(self) -> str:
+        """The content as text."""
+        return self.content.decode()
 
 
 def basic(user: str, password: str) -> str:
@@ -77,23 +82,22 @@ class Http:
         headers: dict[str, str] | None = None,
         **kwargs: Any,
     ) -> Answer:
-        """Make one call. ``body`` is sent as it is if it is text, else in this client's format; ``root`` is the root
-        element that it has in XML."""
+        """Make one call. ``body`` is sent as it is if it is text, octets or a form, else in this client's format;
+        ``root`` is the root element that it has in XML."""
         sent = {"Accept": f"application/{self.format}", **(headers or {})}
         if self._auth:
             sent["Authorization"] = self._auth
-        data: str | None = None
-        if isinstance(body, str):
-            data = body
-        elif body is not None:
+        if isinstance(body, dict):
             sent.setdefault("Content-Type", f"application/{self.format}")
-            data = to_xml(root, body) if self.format == "xml" else json.dumps(body)
+            body = to_xml(root, body) if self.format == "xml" else json.dumps(body)
         started = time.monotonic()
-        coded = None if data is None else io.BytesIO(data.encode())
-        async with self._session.request(method, self._base + path, headers=sent, data=coded, **kwargs) as response:
-            text = await response.text()
+        # in a buffer, as octets by themselves would get a warning when they are many
+        data = io.BytesIO(body.encode() if isinstance(body, str) else body) if isinstance(body, str | bytes) else body
+        async with self._session.request(method, self._base + path, headers=sent, data=data, **kwargs) as response:
+            content = await response.read()
             took = time.monotonic() - started
-            return Answer(response.status, dict(response.headers), text, parse(response.content_type, text), took)
+            tree = parse(response.content_type, content)
+            return Answer(response.status, dict(response.headers), content, tree, took)
 
     async def get(self, path: str, **kwargs: Any) -> Answer:
         """GET."""
@@ -203,12 +207,12 @@ def kind(name: str, **fields: str) -> Matches:
 # JSON and XML to the same tree
 
 
-def parse(content_type: str, text: str) -> Any:
+def parse(content_type: str, body: str | bytes) -> Any:
     """Return a body as JSON would have it; None for other types."""
     if "json" in content_type:
-        return json.loads(text) if text else None
+        return json.loads(body) if body else None
     if "application/" in content_type and "xml" in content_type:
-        root = ElementTree.fromstring(text)
+        root = ElementTree.fromstring(body)
         tree = _tree(root) if len(root) else {}
         if name := EMPTY_LISTS.get(root.tag):
             tree.setdefault(name, [])

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote, unquote
@@ -22,12 +22,12 @@ import aiohttp
 from gateway.app import Gateway
 from gateway.config import loads
 from gateway.lab.core import Core, CoreOptions
+from gateway.lab.fileserver import FileServer
 from gateway.lab.imserver import ImServer
 from gateway.lab.interaction import InteractionOptions
 from gateway.lab.kamailio import Kamailio
 from gateway.lab.mailbox import Mailbox
 from gateway.lab.phone import Behaviour, Phone, PhoneOptions
-from sipstack.flow import HostPort
 from sipstack.net.tracefile import mask
 from sipstack.trace import Record, Trace, WireRecord
 from tests.e2e.client import MESSAGE, PATIENCE, SESSION, Answer, Event, Format, Http, Matches, kind, text_in
@@ -51,6 +51,7 @@ class World:
     """How gateway and phones speak to the core; UDP goes over to TCP where messages are long."""
     core: EmbeddedCore | KamailioCore = field(init=False)
     im_server: ImServer = field(init=False)
+    file_server: FileServer = field(init=False)
     mailbox: Mailbox = field(init=False)
     gateway: Gateway | None = None
     phones: dict[str, Phone] = field(default_factory=dict)
@@ -126,8 +127,9 @@ class World:
         """Return a subscriber's phone, registered; ``identity`` is one of theirs besides the first.
 
         It tells nothing of what it has received unless the test says so: then states stay what the answers made them.
+        It takes files where the test says so.
         """
-        behaviour.setdefault("receipts", "none")
+        behaviour = {"receipts": "none", "files": "none", **behaviour}
         options = PhoneOptions(
             aor=identity or f"sip:{uid}@{DOMAIN}",
             username=uid,
@@ -279,8 +281,8 @@ async def embedded_world(
     """Run the embedded core, IM server, mailbox and a gateway; ``settings`` is added to the gateway's TOML, and
     ``sections`` take the place of some of its tables, see :func:`gateway_toml`."""
     async with World(folder, format, transport) as world:
-        im_server = await _servers_around(world)
-        options = CoreOptions(domain=DOMAIN, database=folder / "core.db", im_server=im_server, algorithms=algorithms)
+        servers = await _servers_around(world)
+        options = CoreOptions(domain=DOMAIN, database=folder / "core.db", algorithms=algorithms, **servers)
         core = await world.enter(Core(options, trace=world.trace("core")))
         world.core = EmbeddedCore(core)
         provisioning = f'driver = "lab"\nlab = {{ url = "{core.admin.url}" }}'
@@ -302,8 +304,7 @@ async def kamailio_world(
     """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio; where ``relay`` is a
     scheme, gateway and phones have Kamailio's MSRP relay between them."""
     async with World(folder, format, transport) as world:
-        im_server = await _servers_around(world)
-        options: dict[str, Any] = {"domain": DOMAIN, "im_server": im_server, "algorithm": algorithm}
+        options: dict[str, Any] = {"domain": DOMAIN, "algorithm": algorithm, **await _servers_around(world)}
         if relay:
             world.authorities, key = write_certificate(folder, "relay")
             options |= {"msrp": True, "certificate": world.authorities, "key": key}
@@ -323,13 +324,14 @@ WORLDS: dict[str, Callable[..., AbstractAsyncContextManager[World]]] = {
 }
 
 
-async def _servers_around(world: World) -> HostPort:
-    """Start the IM server and the mailbox; return the IM server's address, which the core needs."""
-    members = tuple(f"sip:{uid}@{DOMAIN}" for uid in PASSWORDS)
-    options = InteractionOptions(domain=DOMAIN, members=members, database=world.folder / "im.db")
-    world.im_server = await world.enter(ImServer(options, trace=world.trace("im server")))
+async def _servers_around(world: World) -> dict[str, Any]:
+    """Start IM server, file server and mailbox; return what the core has to know of them."""
+    options = InteractionOptions(domain=DOMAIN, members=tuple(f"sip:{uid}@{DOMAIN}" for uid in PASSWORDS))
+    im, file = replace(options, database=world.folder / "im.db"), replace(options, database=world.folder / "file.db")
+    world.im_server = await world.enter(ImServer(im, trace=world.trace("im server")))
+    world.file_server = await world.enter(FileServer(file, trace=world.trace("file server")))
     world.mailbox = await world.enter(Mailbox(trace=world.trace("mailbox")))
-    return world.im_server.address
+    return {"im_server": world.im_server.address, "file_server": world.file_server.address}
 
 
 async def _gateway(world: World, settings: str, sections: dict[str, str]) -> None:
@@ -354,7 +356,7 @@ def gateway_toml(world: World, sections: dict[str, str]) -> str:
 
 
 def _defaults(world: World) -> dict[str, str]:
-    im_server, mailbox = world.im_server.address, world.mailbox.address
+    im_server, file_server, mailbox = world.im_server.address, world.file_server.address, world.mailbox.address
     return {
         "gateway": 'public_url = "http://127.0.0.1:8080"\ndrain_timeout = 5',
         "http": 'listen = "127.0.0.1:0"',
@@ -364,7 +366,8 @@ def _defaults(world: World) -> dict[str, str]:
         "accounts": 'naming = "identifier"',
         "interaction": 'driver = "sip"',
         "interaction__sip": (
-            f'im = "sip:{im_server[0]}:{im_server[1]};transport=tcp"\nidentity = "sip:rcsgw@{DOMAIN}"'
+            f'im = "sip:{im_server[0]}:{im_server[1]};transport=tcp"\n'
+            f'file = "sip:{file_server[0]}:{file_server[1]};transport=tcp"\nidentity = "sip:rcsgw@{DOMAIN}"'
         ),
         "delivery__email": f'host = "{mailbox[0]}"\nport = {mailbox[1]}\nsender = "gateway@{DOMAIN}"',
         "users": "",
