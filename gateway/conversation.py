@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+import re
+import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ from gateway.ringing import ChatAnswer, Ringing
 from gateway.services import Conflict, ServiceError, TooLarge
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception
+from sipstack import ids
 from sipstack.errors import LocalProtocolError, RemoteProtocolError, SipstackError
 from sipstack.im.imdn import Imdn, is_notification_type
 from sipstack.im.iscomposing import IsComposing, is_composing_type
@@ -38,6 +42,9 @@ log = logging.getLogger("rcsgw.chat")
 WAITING_LIMIT = 256
 """Messages that may wait for one chat to open; a person does not type more than that in half a minute."""
 
+# A UUID, or a token of any kind (B-CHT-02), short enough to be kept.
+_CONVERSATION_ID = re.compile(r"[!-~]{1,64}")
+
 NIL = "0" * 32
 """The remote half of Session-ID as long as the peer's is not known (RFC 7989 §5)."""
 
@@ -51,6 +58,7 @@ class Conversation(ChatHandler):
     __slots__ = (
         "_closed",
         "_composing",
+        "_conversation_id",
         "_idle",
         "_opening",
         "_others",
@@ -72,6 +80,7 @@ class Conversation(ChatHandler):
         """The chat that new messages go to: the newest one that is open."""
         self._others: list[ChatSession] | None = None
         """Further open chats, after both sides opened one at the same time (B-CHT-12)."""
+        self._conversation_id = ""
         self._idle: IdleChats | None = None
         self._closed = False
         self._opening: asyncio.Task[None] | None = None
@@ -178,8 +187,21 @@ class Conversation(ChatHandler):
 
     async def _invite(self) -> ChatSession:
         timeout = self.guest.guests.settings.ring_timeout
-        headers = (("Session-ID", f"{correlation.current()};remote={NIL}"),)
+        headers = (
+            ("Session-ID", f"{correlation.current()};remote={NIL}"),
+            ("Conversation-ID", self.conversation_id),
+            ("Contribution-ID", ids.contribution_id()),
+        )
         return await self.guest.agent.invite(Uri.parse(self.relation.sip), self, headers=headers, timeout=timeout)
+
+    @property
+    def conversation_id(self) -> str:
+        """Return the id that all sessions and messages of these two have (B-CHT-01, B-CHT-13): the inviter's, if their
+        client has named one; else one that stays the same after a restart."""
+        if self._conversation_id:
+            return self._conversation_id
+        pair = f"{self.guest.account}\0{self.relation.uid}"
+        return str(uuid.UUID(hex=hashlib.sha256(pair.encode()).hexdigest()[:32], version=4))
 
     def adopt(self, chat: ChatSession) -> None:
         """Use a chat that was opened by either side, and send what waits for one."""
@@ -208,6 +230,8 @@ class Conversation(ChatHandler):
 
     def invited(self, invitation: IncomingInvitation) -> None:
         """Take the inviter's invitation: at once, or when the guest does something (B-CHT-10)."""
+        if _CONVERSATION_ID.fullmatch(invitation.conversation_id):
+            self._conversation_id = invitation.conversation_id
         if self.guest.guests.settings.chat_answer == "at-once" or self.chat is not None:
             self.guest.answer(self.relation, invitation)
             return

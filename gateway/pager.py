@@ -7,9 +7,7 @@ that is too long for a page goes by a chat then, if the device takes one after a
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import uuid
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -154,7 +152,7 @@ class Pager:
         content = entry.body.encode()
         if not self._bare:
             body = wrap_page(entry.content_type, content, message_id=entry.id, date=agent.endpoint.date(), notify=True)
-            headers = page_headers(self._conversation_id(), str(_uuid(ids.token(128))))
+            headers = page_headers(self._conversation.conversation_id, ids.contribution_id())
             try:
                 response = await agent.message(target, body, CPIM, headers=headers)
             except RequestTooLarge:
@@ -180,12 +178,6 @@ class Pager:
             assert self._refusal is not None
             error = self._refusal  # why there is no chat says more than why there is not even a page
         outgoing.settle("unknown" if response.status in NOT_KNOWN else "failed", from_exception(error))
-
-    def _conversation_id(self) -> str:
-        """Return the id that all sessions and messages of these two have (B-CHT-01), the same after a restart."""
-        conversation = self._conversation
-        pair = f"{conversation.guest.account}\0{conversation.relation.uid}"
-        return str(_uuid(hashlib.sha256(pair.encode()).hexdigest()))
 
     # the end
 
@@ -223,7 +215,3 @@ def _too_long(error: RequestTooLarge) -> TooLarge:
         "The other side takes no chats, only single messages, and this text is "
         f"{error.size - error.limit} octets too long for one."
     )
-
-
-def _uuid(digits: str) -> uuid.UUID:
-    return uuid.UUID(hex=digits[:32], version=4)

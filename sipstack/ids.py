@@ -74,6 +74,11 @@ def instance_id() -> str:
     return f"urn:uuid:{uuid.UUID(hex=token(128), version=4)}"
 
 
+def contribution_id() -> str:
+    """Return a Contribution-ID: a UUID as text (B-CHT-01)."""
+    return str(uuid.UUID(hex=token(128), version=4))
+
+
 def msrp_session_id() -> str:
     """Return the session part of an MSRP URI; RFC 4975 §14.1 wants 80 random bits."""
     return token(96)

@@ -50,6 +50,11 @@ class IncomingProbe:
         return self.request.from_.uri
 
     @property
+    def conversation_id(self) -> str:
+        """Conversation-ID, which notifications repeat (B-PGR-04); empty where there is none."""
+        return self.request.headers.get("Conversation-ID") or ""
+
+    @property
     def offers_chat(self) -> bool:
         """Whether the peer's Contact says that it can chat (B-CAP-03)."""
         return offers_chat(self.request.contacts)
@@ -69,11 +74,6 @@ class IncomingPage(IncomingProbe):
     def body(self) -> bytes:
         """The content, as it came."""
         return self.request.body
-
-    @property
-    def conversation_id(self) -> str:
-        """Conversation-ID, which notifications repeat (B-PGR-04); empty where there is none."""
-        return self.request.headers.get("Conversation-ID") or ""
 
     def accept(self, status: int = 200) -> None:
         """Answer 200: it is stored. (202: it is queued.)"""

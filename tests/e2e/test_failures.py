@@ -243,18 +243,22 @@ async def test_a_answers_late(start: Start) -> None:
 
 
 async def test_a_hangs_up_in_the_middle(start: Start) -> None:
-    """BYE while a message is under way: nobody knows whether it was read, and we say so."""
+    """BYE while a message is under way: it goes once more, by a new session (C-BR-12). After that nobody knows whether
+    it was read, and we say so."""
     world = await start(QUICK)
     phone = await world.phone("a", on_message="ignore")
     guest = await world.guest("a")
     answer = await guest.send("did you get this?")
-    await phone.wait_for("message")
+    first = await phone.wait_for("message")
+    await phone.hang_up(guest.account)
+    second = await phone.wait_for("message", after=first.serial)
+    assert (second.id, second.text) == (first.id, first.text) == (answer.json["id"], "did you get this?")
     await phone.hang_up(guest.account)
     await final(guest, answer, "unknown", code=408)
     assert world.received("BYE")
     phone.behave(on_message="accept")
     await guest.say("hello again")
-    assert len(world.sent("INVITE")) == 2
+    assert len(world.sent("INVITE")) == 3
     phone.behave(on_message="hang-up")
     await guest.say("and goodbye")
     await phone.wait_for("closed", after=phone.events[-1].serial - 1)

@@ -44,6 +44,7 @@ class Call:
     def __init__(self, uid: str = "a") -> None:
         self.asserted = (Uri.parse(f"sip:{uid}@cc.com"),)
         self.first_message = None
+        self.conversation_id = ""
         self.on_cancel: Any = None
         self.rings = 0
         self.status: int | None = None

@@ -519,7 +519,13 @@ def invite(guest: GuestSession, house: House, first: bytes | None = None) -> Cal
         return FakeChat(handler)
 
     part = None if first is None else Part("message/cpim", first)
-    offered = SimpleNamespace(asserted=invitation.asserted, answer=answer, reject=invitation.reject, first_message=part)
+    offered = SimpleNamespace(
+        asserted=invitation.asserted,
+        answer=answer,
+        reject=invitation.reject,
+        first_message=part,
+        conversation_id="",
+    )
     guest.chat_invited(cast(UserAgent, house.agent), cast(IncomingInvitation, offered))
     return lambda: invitation.answer
 
