@@ -57,11 +57,11 @@ class Pages:
 
     # what is sent
 
-    async def say(self, uri: str, text: str) -> SentPage:
+    async def say(self, uri: str, text: str, content_type: str = "text/plain") -> SentPage:
         """Send a text and wait for the answer. Raises as :meth:`UserAgent.message`."""
         agent, peer, message_id = self._phone.agent, Uri.parse(uri), ids.message_id()
         body = wrap_page(
-            "text/plain",
+            content_type,
             text.encode(),
             message_id=message_id,
             date=agent.endpoint.date(),
@@ -108,7 +108,9 @@ class Pages:
         phone, peer = self._phone, page.peer.aor
         try:
             content = unwrap(page.content_type, page.body)
-            if phone.status_received(peer, content.content_type, content.body):
+            if phone.status_received(peer, content.content_type, content.body) or phone.links.received(
+                peer, content.content_type, content.body, content.cpim
+            ):
                 page.accept()
                 return
         except RemoteProtocolError as error:

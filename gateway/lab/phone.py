@@ -18,6 +18,7 @@ from gateway.lab.behaviour import Behaviour
 from gateway.lab.cutter import Cutter
 from gateway.lab.pages import NO_SESSIONS, Pages, SentPage
 from gateway.lab.phonefiles import Files
+from gateway.lab.phonelinks import Links
 from gateway.lab.phonelog import PhoneEvent, PhoneLog
 from gateway.lab.phoneoptions import PhoneOptions
 from sipstack.errors import RemoteProtocolError, RequestFailed, SipstackError
@@ -69,6 +70,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
         self.invitations: dict[str, IncomingInvitation] = {}
         self.pages = Pages(self)
         self.files = Files(self, options.folder)
+        self.links = Links(self, options.content_server)
         self._tasks: set[asyncio.Task[None]] = set()
         self.endpoint = Endpoint(options.endpoint_config(), trace=trace)
         self.cutter = Cutter(options.host, lambda: self.behaviour.cut_after) if options.cutter else None
@@ -116,6 +118,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             task.cancel()
         self.pages.close()
         self.files.close()
+        await self.links.close()
         if hasattr(self, "agent"):
             await self.agent.close()
         if self.cutter is not None:
@@ -145,19 +148,19 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             self._chat_is_up(peer.aor, chat)
         return chat
 
-    async def say(self, uri: str, text: str) -> OutgoingMessage | SentPage:
+    async def say(self, uri: str, text: str, content_type: str = "text/plain") -> OutgoingMessage | SentPage:
         """Send a message and wait for its fate; opens a chat when there is none, but for a phone without session mode.
 
         Raises as :meth:`call` and :meth:`UserAgent.message`.
         """
         if not self.behaviour.sessions:
             self.messages_out += 1
-            sent = await self.pages.say(uri, text)
+            sent = await self.pages.say(uri, text, content_type)
             self.emit("sent", Uri.parse(uri).aor, sent.state.value, sent.message_id)
             return sent
         chat = await self.call(uri)
         self.messages_out += 1
-        message = await chat.deliver(text, notify=self._asks)
+        message = await chat.deliver(text, content_type, notify=self._asks)
         self.emit("sent", chat.peer.aor, message.state.value, message.message_id)
         return message
 
@@ -280,7 +283,10 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
     def chat_message(self, chat: ChatSession, message: ChatMessage) -> None:
         """Do as the behaviour says."""
         try:
-            if self.status_received(chat.peer.aor, message.content_type, message.body):
+            peer, kind = chat.peer.aor, message.content_type
+            if self.status_received(peer, kind, message.body) or self.links.received(
+                peer, kind, message.body, message.cpim
+            ):
                 message.accept()
                 return
         except RemoteProtocolError as error:

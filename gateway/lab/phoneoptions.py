@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.lab.behaviour import Behaviour
+from sipstack.im import fthttp
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net import notices
 from sipstack.net.config import EndpointConfig
@@ -35,6 +36,8 @@ class PhoneOptions:
     """PEM file of those who sign certificates of relays; None: the system's."""
     folder: Path | None = None
     """Where files go that come in; None: a folder that goes with the phone."""
+    content_server: str = ""
+    """URL to which files go whose links are sent (RCC.07); empty: the phone can only fetch."""
     behaviour: Behaviour = field(default_factory=Behaviour)
 
     def endpoint_config(self) -> EndpointConfig:
@@ -48,5 +51,5 @@ class PhoneOptions:
             msrp_tls=Tls(authorities=self.authorities) if any(relay.secure for relay in relays) else None,
             user_agent="rcsgw lab phone",
             accept_types=notices.ACCEPT_TYPES,
-            accept_wrapped_types=notices.ACCEPT_WRAPPED_TYPES,
+            accept_wrapped_types=(*notices.ACCEPT_WRAPPED_TYPES, fthttp.CONTENT_TYPE),
         )

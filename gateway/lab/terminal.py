@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import aiohttp
 from rich.console import Console
@@ -15,7 +17,9 @@ from rich.table import Table
 
 from gateway.lab.inviter import InviteFailed, Inviter
 from gateway.lab.phone import Phone, PhoneEvent, explain
+from gateway.lab.phonefiles import UNTYPED
 from sipstack.errors import ParseError, SipstackError
+from sipstack.sip.uri import Uri
 
 Command = Callable[[str], Awaitable[None]]
 
@@ -29,6 +33,9 @@ NOTICES = {
     "receipt": "[dim]{peer}: {text}[/]",
     "composing": "[dim]{peer} is typing: {text}[/]",
     "page": "[bold]{peer}[/] (page): {text}",
+    "file-offered": "[bold]{peer}[/] has a file: {text}",
+    "file-sent": "{peer} has the file {text}",
+    "file-ended": "[red]the file with {peer} has not arrived: {text}[/]",
 }
 """How events look; messages and invitations have functions of their own."""
 
@@ -46,8 +53,11 @@ class Terminal:
         self._commands: dict[str, tuple[Command, str, str]] = {
             "help": (self._help, "", "this list"),
             "to": (self._to, "URI", "talk to somebody; a chat opens with the first message"),
-            "accept": (self._accept, "[URI]", "accept an invitation to a chat"),
+            "accept": (self._accept, "[URI]", "accept an invitation to a chat, or a file"),
             "decline": (self._decline, "[URI]", "refuse it with 603"),
+            "file": (self._file, "PATH", "send a file over MSRP"),
+            "link": (self._link, "PATH", "leave a file on the content server and send its link"),
+            "files": (self._files, "", "files that came and went"),
             "busy": (self._busy, "[URI]", "refuse it with 486"),
             "hangup": (self._hang_up, "[URI]", "end a chat"),
             "chats": (self._chats, "", "chats and invitations"),
@@ -72,6 +82,8 @@ class Terminal:
         elif event.kind == "invited":
             self.peer = event.peer
             self._print(f"[bold]{escape(event.peer)}[/] wants to chat" + self._hint())
+        elif event.kind == "file":
+            self._print(f"the file from {escape(event.peer)} is {escape(str(self.phone.files.all[event.id].path))}")
         elif event.kind == "sent" and event.text != "sent":
             self._print(f"[red]not sent: {escape(event.text)}[/]")
         elif event.kind in NOTICES:
@@ -145,10 +157,57 @@ class Terminal:
         self._print(f"to {escape(uri or 'nobody')}")
 
     async def _accept(self, uri: str) -> None:
-        self.phone.accept(uri or self.peer)
+        offered = self._offered(uri or self.peer)
+        if offered is None:
+            self.phone.accept(uri or self.peer)
+        else:
+            self.phone.files.accept(offered)
 
     async def _decline(self, uri: str) -> None:
-        self.phone.decline(uri or self.peer)
+        offered = self._offered(uri or self.peer)
+        if offered is None:
+            self.phone.decline(uri or self.peer)
+        else:
+            self.phone.files.decline(offered)
+
+    def _offered(self, uri: str) -> str | None:
+        """Return the id of a file from this person that waits for an answer."""
+        files, peer = self.phone.files, Uri.parse(uri).aor
+        return next((id for id in files.offers if files.all[id].peer == peer), None)
+
+    async def _file(self, path: str) -> None:
+        if (chosen := self._choose(path)) is not None:
+            work = self.phone.files.send(self.peer, chosen, name=chosen.name, content_type=_type_of(chosen))
+            self.phone.files.spawn(self._finish(work))
+
+    async def _link(self, path: str) -> None:
+        if (chosen := self._choose(path)) is not None:
+            work = self.phone.links.send(self.peer, chosen, name=chosen.name, content_type=_type_of(chosen))
+            self.phone.files.spawn(self._finish(work))
+
+    async def _finish(self, work: Awaitable[object]) -> None:
+        """Send a file while the person goes on typing."""
+        try:
+            await work
+        except (SipstackError, OSError) as error:
+            self._print(f"[red]{escape(explain(error))}[/]")
+
+    def _choose(self, path: str) -> Path | None:
+        """Return the file to be sent, if there is somebody to send it to."""
+        chosen = Path(path).expanduser()
+        if not self.peer:
+            self._print("to whom? /to sip:b@cc.com")
+        elif not chosen.is_file():
+            self._print(f"[red]there is no file {escape(path)}[/]")
+        else:
+            return chosen
+        return None
+
+    async def _files(self, _: str) -> None:
+        for file in self.phone.files.all.values():
+            way = "from" if file.direction == "in" else "to"
+            what = f"{escape(file.name)} {way} {escape(file.peer)}"
+            self._print(f"{what}: {file.octets} of {file.size} octets, {escape(file.state)}, {escape(str(file.path))}")
 
     async def _busy(self, uri: str) -> None:
         self.phone.decline(uri or self.peer, 486)
@@ -209,3 +268,7 @@ class Terminal:
 
     async def _quit(self, _: str) -> None:
         self._done.set()
+
+
+def _type_of(path: Path) -> str:
+    return mimetypes.guess_type(path.name)[0] or UNTYPED
