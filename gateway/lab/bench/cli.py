@@ -19,9 +19,15 @@ from rich.progress import Progress, TaskID
 from gateway.lab.bench.guests import memory
 from gateway.lab.bench.login import login_rates
 from gateway.lab.bench.message import message_rates, status_rates
+from gateway.lab.bench.msrp import file_rates, parse_rates
+from gateway.lab.bench.msrp import message_rates as msrp_message_rates
 from gateway.lab.bench.network import FSYNC
 from gateway.lab.run import loop_factory
 
+FILE_TURNS = 8
+"""How often the file is sent."""
+MSRP = ("msrp-parse", "msrp-message", "msrp-file")
+"""What ``msrp`` stands for."""
 KIB_LIMIT = 40
 """KiB of resident memory that a guest may cost at most."""
 
@@ -52,11 +58,11 @@ class Report:
             click.echo(json.dumps(fields))
             return
         notes = ", ".join(f"{key} {item}" for key, item in more.items())
-        click.echo(f"{name:10} {value:10.1f} {unit:16} baseline {baseline:10.1f}   ratio {ratio:.2f}   {notes}")
+        click.echo(f"{name:12} {value:10.1f} {unit:16} baseline {baseline:10.1f}   ratio {ratio:.2f}   {notes}")
 
 
 @click.command()
-@click.argument("figures", nargs=-1, type=click.Choice(["message", "login", "status", "guests"]))
+@click.argument("figures", nargs=-1, type=click.Choice(["message", "login", "status", "guests", "msrp", *MSRP]))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a figure.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long message and status are measured.")
 @click.option("--connections", default=128, show_default=True, help="Requests under way at once.")
@@ -65,12 +71,14 @@ class Report:
 def main(figures: tuple[str, ...], as_json: bool, seconds: float, connections: int, logins: int, count: int) -> None:
     """Measure FIGURES (default: message, login, status); each beside its baseline in the same run.
 
-    Load, gateway and peer are processes of their own on loopback; the store is durable.
+    Load, gateway and peer are processes of their own on loopback; the store is durable. `msrp` is all three figures of
+    the MSRP stack alone, without a gateway.
     """
     report = Report(as_json)
     if not as_json:
         click.echo(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    for name in figures or ("message", "login", "status"):
+    chosen = figures or ("message", "login", "status")
+    for name in (each for group in chosen for each in (MSRP if group == "msrp" else (group,))):
         with tempfile.TemporaryDirectory(prefix="rcsgw-bench-", dir="/var/tmp") as folder:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(_measure(name, Path(folder), report, seconds, connections, logins, count))
@@ -81,6 +89,9 @@ async def _measure(
 ) -> None:
     loop = asyncio.get_running_loop()
     more: dict[str, Any] = {"fsync": FSYNC}
+    if name in MSRP:
+        await _measure_msrp(name, folder, report, seconds)
+        return
     if name == "guests":
         with report.progress("guests", count) as show:
             used = await memory(folder, count, lambda what, done, of: show(done * count / of, what))
@@ -107,6 +118,20 @@ async def _measure(
         rates = await measure(folder, seconds, connections, lambda: None)
         ticker.cancel()
     report.figure(name, rates.gateway, rates.baseline, "answers/s", connections=connections, **more)
+
+
+async def _measure_msrp(name: str, folder: Path, report: Report, seconds: float) -> None:
+    with report.progress(name, 2 * seconds) as show:
+        started = asyncio.get_running_loop().time()
+        ticker = asyncio.ensure_future(_tick_along(show, started, 2 * seconds))
+        if name == "msrp-parse":
+            rates, unit = await asyncio.to_thread(parse_rates, seconds), "frames/s"
+        elif name == "msrp-message":
+            rates, unit = await msrp_message_rates(folder, seconds), "messages/s"
+        else:
+            rates, unit = await file_rates(folder, FILE_TURNS), "MiB/s"
+        ticker.cancel()
+    report.figure(name, rates.value, rates.baseline, unit)
 
 
 async def _tick_along(show: Callable[[float, str | None], None], started: float, seconds: float) -> None:
