@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, joined
+from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, FT_HTTP_FEATURES, joined
 from sipstack.net.useragent import UserAgent
 from sipstack.sip.uri import Parameters
-
-FT_HTTP = "urn:urn-7:3gpp-application.ims.iari.rcs.fthttp"
-FT_HTTP_FEATURES: Parameters = (("+g.3gpp.iari-ref", f'"{FT_HTTP.replace(":", "%3A", 2)}"'),)
-"""Files by links in the chat (RCC.07)."""
 
 _FEATURES: dict[tuple[bool, bool], Parameters] = {
     (False, True): FILE_FEATURES,

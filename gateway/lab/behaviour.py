@@ -41,6 +41,8 @@ class Behaviour:
     on_file: str | int = "accept"
     """What becomes of a file over MSRP: ``accept``; ``ask``: rings until ``Files.accept`` or ``decline``; ``ignore``:
     not even that; or a status to refuse with, such as 603."""
+    cancel_at: int | None = None
+    """Call off each file over MSRP, whichever way it goes, when so many of its octets are there."""
     sessions: bool = True
     """False: the device has no session mode. It says so by OPTIONS, refuses INVITE with 488 (or the status in
     ``on_invite``), and speaks by SIP MESSAGE only."""
@@ -64,8 +66,8 @@ class Behaviour:
             raise ValueError(f"receipts: one of {', '.join(RECEIPTS)}")
         if self.on_message == "script" and not self.script:
             raise ValueError("script: no lines")
-        if self.delay < 0 or (self.cut_after or 0) < 0:
-            raise ValueError("delay, cut_after: must not be negative")
+        if self.delay < 0 or (self.cut_after or 0) < 0 or (self.cancel_at or 0) < 0:
+            raise ValueError("delay, cut_after, cancel_at: must not be negative")
 
     @property
     def takes_files(self) -> bool:

@@ -14,7 +14,7 @@ from sipstack.im.imdn import Imdn, ImdnRequest
 from sipstack.msrp.message import MessageState
 from sipstack.net import notices
 from sipstack.net.chatmessage import CPIM, Content, unwrap
-from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, PAGER_FEATURES, joined
+from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, FT_HTTP_FEATURES, PAGER_FEATURES, joined
 from sipstack.net.invitation import IncomingPage
 from sipstack.net.page import page_headers, wrap_page
 from sipstack.sip.uri import Parameters, Uri
@@ -48,7 +48,9 @@ class Pages:
         """Feature tags of the phone as it behaves now."""
         behaviour = self._phone.behaviour
         features = CHAT_FEATURES if behaviour.sessions else PAGER_FEATURES
-        return joined(features, FILE_FEATURES) if behaviour.takes_files else features
+        if behaviour.takes_files:
+            features = joined(features, FILE_FEATURES)
+        return joined(features, FT_HTTP_FEATURES) if behaviour.takes_links else features
 
     def close(self) -> None:
         """Call off what is under way."""

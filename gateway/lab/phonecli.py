@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import click
 
 from gateway.lab.admin import AdminServer
-from gateway.lab.behaviour import ON_INVITE, ON_MESSAGE, RECEIPTS, Behaviour
+from gateway.lab.behaviour import FILES, ON_FILE, ON_INVITE, ON_MESSAGE, RECEIPTS, Behaviour
 from gateway.lab.inviter import Inviter
 from gateway.lab.phone import Phone, PhoneEvent, PhoneOptions, explain
 from gateway.lab.phonecontrol import build_app
@@ -67,6 +68,14 @@ def parse_action(text: str) -> str | int:
 @click.option(
     "--receipts", type=click.Choice(RECEIPTS), default="display", show_default=True, help="What it tells who asks."
 )
+@click.option("--on-file", default="accept", show_default=True, help=f"{', '.join(ON_FILE)}, or a SIP status.")
+@click.option("--files", type=click.Choice(FILES), default="both", show_default=True, help="How it takes files.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="For files that come; gone at the end if not given.",
+)
+@click.option("--content-server", default="", metavar="URL", help="Where files go whose links are sent.")
 @click.option("--no-sessions", is_flag=True, help="A device without session mode: SIP MESSAGE only.")
 @click.option("--control", metavar="HOST:PORT", help="No terminal: driven by HTTP here, events as JSON lines.")
 @click.option("--quiet", is_flag=True, help="With --control: only the line that says ready.")
@@ -87,6 +96,10 @@ def main(
     on_message: str | None,
     script: tuple[str, ...],
     receipts: str,
+    on_file: str,
+    files: str,
+    folder: Path | None,
+    content_server: str,
     no_sessions: bool,
     control: str | None,
     quiet: bool,
@@ -98,11 +111,20 @@ def main(
     """A's phone: registers, is online, receives and answers chats; in the terminal it also invites."""
     try:
         act = on_message or ("accept" if control is None else "echo")
-        behaviour = Behaviour(parse_action(on_invite), parse_action(act), script, receipts, sessions=not no_sessions)
+        behaviour = Behaviour(
+            parse_action(on_invite),
+            parse_action(act),
+            script,
+            receipts,
+            files,
+            parse_action(on_file),
+            sessions=not no_sessions,
+        )
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     options = PhoneOptions(aor, password, username, proxy, name, host, port, msrp_port)
     options.behaviour, options.cutter = behaviour, cutter
+    options.folder, options.content_server = folder, content_server
     try:
         if control is not None:
             _run_controlled(options, control, quiet, trace)

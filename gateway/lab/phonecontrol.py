@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from gateway.lab.admin import read_json
 from gateway.lab.phone import Phone, explain
+from gateway.lab.phonefiles import UNTYPED
 from sipstack.errors import ParseError, RequestFailed, SipstackError
 
 MAX_WAIT = 60.0
@@ -28,6 +31,10 @@ def build_app(phone: Phone) -> web.Application:
             web.delete("/chats/{peer}", control.delete_chat),
             web.post("/invitations/{peer}", control.post_invitation),
             web.delete("/invitations/{peer}", control.delete_invitation),
+            web.post("/files", control.post_file),
+            web.get("/files/{id}", control.get_file),
+            web.post("/files/{id}", control.post_answer),
+            web.delete("/files/{id}", control.delete_file),
             web.get("/options/{peer}", control.get_options),
             web.put("/registration", control.put_registration),
             web.delete("/registration", control.delete_registration),
@@ -100,6 +107,52 @@ class PhoneControl:
 
         return await self._on_peer(request, decline)
 
+    async def post_file(self, request: web.Request) -> web.Response:
+        """Send the file ``{"to", "path"}`` of this machine, with ``name`` and ``content_type`` if they are given.
+
+        ``by`` is ``msrp`` (when not given) or ``link``. The answer comes when it is over.
+        """
+        body = await read_json(request)
+        to, path = _text(body, "to"), Path(_text(body, "path"))
+        name, content_type = str(body.get("name") or path.name), str(body.get("content_type") or UNTYPED)
+        if not path.is_file():
+            raise web.HTTPBadRequest(text=f"path: there is no file {path}")
+        try:
+            if body.get("by") == "link":
+                message = await self._phone.links.send(to, path, name=name, content_type=content_type)
+                return web.json_response({"id": message.message_id, "state": message.state.value})
+            file = await self._phone.files.send(to, path, name=name, content_type=content_type)
+        except SipstackError as error:
+            return _failure(error)
+        return web.json_response(file.view())
+
+    async def get_file(self, request: web.Request) -> web.StreamResponse:
+        """Return the octets of a file that came or went, as many as are there."""
+        file = self._phone.files.all.get(request.match_info["id"])
+        if file is None or not file.path.exists():
+            raise web.HTTPNotFound(text="no such file")
+        return web.FileResponse(file.path)
+
+    async def post_answer(self, request: web.Request) -> web.Response:
+        """Accept a file that is offered."""
+
+        async def accept(id: str) -> None:
+            self._phone.files.accept(id)
+
+        return await self._on(request.match_info["id"], accept)
+
+    async def delete_file(self, request: web.Request) -> web.Response:
+        """Refuse a file that is offered, with ``?status=`` or 603; stop one that is under way."""
+        status = int(request.query.get("status", "603"))
+
+        async def drop(id: str) -> None:
+            if id in self._phone.files.offers:
+                self._phone.files.decline(id, status)
+            else:
+                self._phone.files.cancel(id)
+
+        return await self._on(request.match_info["id"], drop)
+
     async def get_options(self, request: web.Request) -> web.Response:
         """Ask what a peer can."""
         try:
@@ -120,11 +173,14 @@ class PhoneControl:
         await self._phone.go_offline()
         return web.json_response(self._phone.state())
 
-    async def _on_peer(self, request: web.Request, action: Any) -> web.Response:
+    async def _on_peer(self, request: web.Request, action: Callable[[str], Awaitable[None]]) -> web.Response:
+        return await self._on(request.match_info["peer"], action)
+
+    async def _on(self, name: str, action: Callable[[str], Awaitable[None]]) -> web.Response:
         try:
-            await action(request.match_info["peer"])
+            await action(name)
         except KeyError:
-            raise web.HTTPNotFound(text="nothing with this peer") from None
+            raise web.HTTPNotFound(text="there is nothing of this name") from None
         except ParseError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         return web.Response(status=204)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -104,8 +105,10 @@ class PhoneFile(FileHandler):
     # sipstack.net.filetransfer.FileHandler
 
     def file_progress(self, transfer: FileTransfer, octets: int) -> None:
-        """Note it."""
+        """Note it; call it off where the behaviour says so."""
         self.octets = octets
+        if octets >= self._files.cancel_at:
+            transfer.cancel()
         self._files.watch(self)
 
     def file_received(self, transfer: FileTransfer, file: ReceivedFile) -> None:
@@ -154,6 +157,12 @@ class Files:
         """What waits for :meth:`accept` or :meth:`decline`, by the file's id."""
         self.watch: Callable[[PhoneFile], None] = lambda file: None
         """Called when octets have come or gone."""
+
+    @property
+    def cancel_at(self) -> float:
+        """From how many octets on a transfer is called off."""
+        limit = self._phone.behaviour.cancel_at
+        return math.inf if limit is None else limit
 
     def close(self) -> None:
         """Call off what is under way; what came goes, unless it lies in a folder of the caller's."""

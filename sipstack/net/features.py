@@ -22,6 +22,11 @@ CHAT_FEATURES: Parameters = (
 FILE_FEATURES: Parameters = (("+g.3gpp.icsi-ref", f'"{CPM_FILE.replace(":", "%3A", 2)}"'),)
 """Files over MSRP, as CPM says it (D-FTM-13)."""
 
+FT_HTTP = "urn:urn-7:3gpp-application.ims.iari.rcs.fthttp"
+
+FT_HTTP_FEATURES: Parameters = (("+g.3gpp.iari-ref", f'"{FT_HTTP.replace(":", "%3A", 2)}"'),)
+"""Files by links in the chat (RCC.07)."""
+
 
 CPM_MESSAGE = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.msg"
 

@@ -213,6 +213,9 @@ async def test_im_server_refusing(lab: Lab, b: Phone) -> None:
         {"on_message": 200},
         {"on_message": "script"},
         {"delay": -1},
+        {"on_file": "eat"},
+        {"files": "some"},
+        {"cancel_at": -1},
         {"cut_after": -1},
     ],
 )
