@@ -22,6 +22,7 @@ from sipstack.errors import RemoteProtocolError, SipstackError
 from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.useragent import AgentHandler, UserAgent
+from sipstack.sdp_msrp import MediaRefused
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed
 from translators.from_http import text_body
 from translators.from_msrp import is_chat_type, text_of
@@ -292,6 +293,8 @@ class GuestSession(AgentHandler):
         try:
             conversation.adopt(invitation.answer(conversation))
         except SipstackError as error:
+            if isinstance(error, MediaRefused):
+                self.feed.announce("session", relation.uid, session_body("refused", relation.uid, str(error)))
             self.guests.log.info("%s: chat of %s refused: %s", self.account, relation.sip, error)
 
     def _open_chats(self) -> int:

@@ -149,5 +149,6 @@ class GuestOutbox:
         if entry.taken:
             self._guest.feed.write_state(entry.cursor, state)
         if self._guest.feed.was_shown(entry):
-            cause = outgoing.error.sip if outgoing.error is not None else None
-            self._guest.feed.announce("receipt", entry.uid, receipt_body(entry.id, state, entry.uid, cause))
+            error = outgoing.error
+            cause, detail = (None, None) if error is None else (error.sip, error.detail)
+            self._guest.feed.announce("receipt", entry.uid, receipt_body(entry.id, state, entry.uid, cause, detail))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.services import ServiceError, UpstreamRefused
 from sipstack.errors import RequestFailed, TransactionTimeout
-from translators import from_msrp, from_sip, status
+from sipstack.sdp_msrp import MediaRefused
+from translators import from_msrp, from_sip, mismatch, status
 from translators.model import SipCause
 from translators.status import Outcome
 
@@ -19,7 +20,12 @@ def from_exception(error: Exception) -> ServiceError:
         return error
     if isinstance(error, RequestFailed):
         cause = from_sip.cause_of(error.response)
-        return _refusal(status.from_sip(cause.code), f"The network answered {cause.code} {cause.reason}.", cause)
+        detail = f"The network answered {cause.code} {cause.reason}."
+        words = mismatch.explain(error.response)
+        return _refusal(status.from_sip(cause.code), detail if words is None else f"{detail} {words}", cause)
+    if isinstance(error, MediaRefused):
+        outcome, cause = status.from_sip(error.status), mismatch.cause_of_refusal(error.warning, str(error))
+        return _refusal(outcome, f"The other side's answer is of no use to the gateway: {error}.", cause)
     if isinstance(error, TransactionTimeout | TimeoutError):
         return _refusal(status.TIMEOUT, "No answer came from the network in time.", NO_ANSWER)
     return _refusal(status.UNREACHABLE, "The network cannot be reached.", NO_TRANSPORT)

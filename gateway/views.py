@@ -63,9 +63,10 @@ def event_of(entry: Entry, account: str, peer: str) -> Event:
     return Event(cursor=entry.cursor, kind="session", at=at, session=_session.decode(entry.body))
 
 
-def receipt_body(message_id: str, state: str, uid: str, cause: SipCause | None) -> str:
-    """Return the stored form of a receipt."""
-    return _encoder.encode({"id": message_id, "state": state, "uid": uid, "cause": cause}).decode()
+def receipt_body(message_id: str, state: str, uid: str, cause: SipCause | None, detail: str | None = None) -> str:
+    """Return the stored form of a receipt; ``detail`` says in words why a message failed."""
+    fields = {"id": message_id, "state": state, "uid": uid, "cause": cause}
+    return _encoder.encode({**fields, "detail": detail} if detail else fields).decode()
 
 
 def composing_body(uid: str, state: ComposingState, until: str | None) -> str:

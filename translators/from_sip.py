@@ -109,21 +109,21 @@ def cause_of(response: Response) -> SipCause:
     """Return what a SIP peer answered, with its Retry-After, Warning and Reason (E-MAP-02, E-MAP-03)."""
     after = response.retry_after
     warnings = [
-        SipWarning(code=item.code, agent=_plain(item.agent), text=_plain(item.text)) for item in response.warnings
+        SipWarning(code=item.code, agent=plain(item.agent), text=plain(item.text)) for item in response.warnings
     ]
     reasons = [
-        SipReason(protocol=_plain(item.protocol), cause=item.cause, text=_plain(item.text) if item.text else None)
+        SipReason(protocol=plain(item.protocol), cause=item.cause, text=plain(item.text) if item.text else None)
         for item in response.reasons
     ]
     return SipCause(
         code=response.status,
-        reason=_plain(response.reason),
+        reason=plain(response.reason),
         retry_after=retry_after(after.seconds if after is not None else None),
         warning=warnings or None,
         reason_header=reasons or None,
     )
 
 
-def _plain(text: str) -> str:
-    """Cut a peer's words and drop what does not print."""
+def plain(text: str) -> str:
+    """Return a peer's own words, cut, with a space for what does not print."""
     return "".join(character if character.isprintable() else " " for character in text[:MAX_TEXT])

@@ -60,7 +60,7 @@ FileState = Literal[
 Direction = Literal["in", "out"]
 Known = Literal["yes", "no", "unknown"]
 EventKind = Literal["message", "composing", "receipt", "status", "file", "session", "invitation", "reset"]
-SessionState = Literal["ended", "expired", "revoked", "closed", "idle", "failed", "restored", "ringing"]
+SessionState = Literal["ended", "expired", "revoked", "closed", "idle", "failed", "restored", "ringing", "refused"]
 
 Identity = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTIFIER)]
 Text = Annotated[str, Meta(max_length=MAX_NOTE)]
@@ -277,6 +277,8 @@ class Receipt(Body, kw_only=True):
     state: MessageState
     uid: str | None = None
     cause: SipCause | None = None
+    detail: str | None = None
+    """Why a message failed, in words."""
 
 
 class FileView(Body, kw_only=True, rename={"from_": "from"}):

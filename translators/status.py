@@ -85,6 +85,22 @@ _SIP = {
 _OWN_MEDIA = {406, 415, 488, 606}
 """Codes that mean the media type when the user chose it."""
 
+_MISMATCH = {406, 415, 420, 488, 606}
+"""Final responses that say what the other side cannot do, not that it does not want to."""
+
+WARNINGS = {
+    300: "The other side's network is of another kind.",
+    301: "The other side cannot use addresses of the gateway's kind.",
+    302: "The other side does not take messages by the transport on offer: MSRP, with TLS or without.",
+    303: "The other side cannot tell how much bandwidth is wanted.",
+    304: "The other side takes no chats of the kind on offer.",
+    305: "The other side takes none of the message types on offer.",
+    306: "The other side does not understand a part of the offer.",
+    307: "The other side does not understand a part of the offer.",
+    370: "The other side has not enough bandwidth.",
+}
+"""Warning codes (:rfc:`3261#section-20.43`) in words for humans; 399 has none of its own."""
+
 _MSRP = {
     400: REFUSED_BY_CORE,
     403: FORBIDDEN,
@@ -109,6 +125,11 @@ def from_sip(code: int, *, own_media: bool = False) -> Outcome:
     if known is not None:
         return known
     return ELSEWHERE if 300 <= code < 400 else REFUSED_BY_CORE
+
+
+def is_mismatch(code: int) -> bool:
+    """Tell whether a final SIP response means that the two sides have not enough in common."""
+    return code in _MISMATCH
 
 
 def from_msrp(code: int) -> Outcome:

@@ -327,7 +327,7 @@ function tellComposing(state) {
 function receiveSession(session) {
   if (session.uid) {
     const conversation = conversations.get(session.uid);
-    if (!conversation || ["restored", "failed", "ringing"].includes(session.state)) return;
+    if (!conversation || ["restored", "failed", "ringing", "refused"].includes(session.state)) return;
     conversation.over = endWord(`${session.state} ${session.reason || ""}`);
     setStatus(conversation, "over");
     if (conversation === current) drawComposer();

@@ -11,11 +11,13 @@ import pytest
 from gateway import idle, ringing
 from gateway.guest import GuestSession
 from gateway.services import UpstreamRefused
+from sipstack.errors import RequestFailed
 from sipstack.msrp.message import IncomingMessage, MessageState
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
 from sipstack.net.invitation import IncomingInvitation
 from sipstack.net.useragent import UserAgent
+from sipstack.sdp_msrp import MediaRefused
 from sipstack.sip.uri import Uri
 from tests.gateway.guest_helpers import (
     FakeChat,
@@ -29,6 +31,7 @@ from tests.gateway.guest_helpers import (
     turns,
 )
 from translators.model import ComposingRequest
+from translators.status import WARNINGS
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -294,3 +297,69 @@ async def test_ringing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     last = call(house, guest)
     await guest.close("logout", final=True)
     assert last.status == 480
+
+
+# what the other side cannot do
+
+
+def cannot(warning: str) -> RequestFailed:
+    """Return a refusal of a chat that says why."""
+    failed = refusal(488)
+    failed.response.headers.add("Warning", warning)
+    return failed
+
+
+async def test_a_refusal_is_told_in_words() -> None:
+    """A-UAS-11: what is missing stands in the problem, and in the event where nobody waits for the answer any more."""
+    house = House()
+    guest = await house.login()
+    heard = listen(guest)
+    house.agent.failure = cannot('304 phone "chats are off"')
+    house.agent.answer_page = lambda page: 405
+    with pytest.raises(UpstreamRefused) as caught:
+        await send(guest, "hello")
+    assert (caught.value.status, caught.value.type) == (422, "unsupported-by-peer")
+    words = f"The network answered 488 Not Acceptable Here. {WARNINGS[304]} It says: “chats are off”."
+    assert caught.value.detail == words
+    house.agent.gate.clear()
+    guest.conversation(guest.relations["a"]).pager._refusal = None
+    pending = await send_in_haste(house, guest, "hello again")
+    assert pending.state == "pending"
+    house.agent.gate.set()
+    await until(lambda: (pending.id, "failed") in states(heard))
+    (told,) = [
+        event.receipt for event in heard if event is not None and event.receipt and event.receipt.id == pending.id
+    ]
+    assert told.detail == words and told.cause is not None and told.cause.warning is not None
+    assert told.cause.warning[0].text == "chats are off"
+
+
+async def test_an_answer_of_no_use_is_told_in_words() -> None:
+    """The peer has accepted, but by a session description that cannot be used."""
+    house = House()
+    guest = await house.login()
+    house.agent.failure = MediaRefused("TCP/TLS/MSRP is not supported", 302)
+    with pytest.raises(UpstreamRefused) as caught:
+        await send(guest, "hello")
+    assert (caught.value.status, caught.value.type) == (422, "unsupported-by-peer")
+    assert "TCP/TLS/MSRP is not supported" in caught.value.detail
+    assert caught.value.sip is not None and caught.value.sip.warning is not None
+    assert caught.value.sip.warning[0].code == 302
+
+
+async def test_a_chat_of_the_inviter_that_does_not_fit_is_told_in_words() -> None:
+    """The inviter gets 488 with a Warning, the guest learns that there was an attempt, and why it failed."""
+    house = House()
+    guest = await house.login()
+    heard = listen(guest)
+    made = Call()
+
+    def answer(handler: ChatHandler) -> FakeChat:
+        raise MediaRefused("none of our media types is in accept-types image/png")
+
+    made.answer = answer  # type: ignore[method-assign]  # it never gives a chat
+    guest.chat_invited(cast(UserAgent, house.agent), cast(IncomingInvitation, made))
+    await turns()
+    (told,) = [event.session for event in heard if event is not None and event.session is not None]
+    assert (told.state, told.uid) == ("refused", "a")
+    assert told.reason == "none of our media types is in accept-types image/png"
