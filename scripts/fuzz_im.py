@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from scripts import fuzzing
+from sipstack import sdp_cema
 from sipstack.errors import LocalProtocolError, RemoteProtocolError
+from sipstack.filename import safe_name
 from sipstack.im.cpim import CpimMessage
 from sipstack.im.fthttp import FtHttp, ResumeInfo
 from sipstack.im.imdn import Imdn, ImdnRequest, is_notification_type
@@ -73,8 +75,13 @@ def check_sdp(chance: random.Random, data: bytes) -> str:
         for medium in description.media:
             attributes = FileAttributes.of(medium)
             if attributes is not None:
+                name = safe_name(attributes.selector.name)
+                assert name and "/" not in name and name not in (".", "..") and safe_name(name) == name
                 attributes.attributes()
-        msrp_media(description, protocols=(TCP_MSRP, TLS_MSRP))
+        remote = msrp_media(description, protocols=(TCP_MSRP, TLS_MSRP))
+        for name in sdp_cema.unresolved_names(remote):
+            sdp_cema.matches(remote, {name: ["192.0.2.1"]})
+        sdp_cema.must_refuse(remote)
     except RemoteProtocolError as error:
         assert error.status in (400, 488), error.status
         return f"sdp {error.status}"
