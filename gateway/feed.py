@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from gateway.outgoing import FOLLOWING
 from gateway.refusals import refusals
 from gateway.relations import Relations
 from gateway.services import TooManyRequests
@@ -34,6 +35,7 @@ class GuestFeed:
         "_relations",
         "_shown",
         "_store",
+        "began_at",
         "cursor",
         "fetched",
         "last_seen",
@@ -51,6 +53,8 @@ class GuestFeed:
         self._max_streams = max_streams
         self.cursor = cursor
         """Cursor of the newest event, stored or about to be."""
+        self.began_at = cursor
+        """Cursor of the newest event of earlier sessions."""
         self._committed = cursor
         self.fetched = cursor
         """Cursor of the newest event that a client was handed; of earlier processes nothing is known."""
@@ -185,6 +189,14 @@ class GuestFeed:
 
         self._store.set_state(self._account_id, cursor, state, done)
 
+    def changed_past(self, cursor: int, state: str) -> None:
+        """Take that a row was changed by a call of its own: what reads the store just now may not have seen it."""
+        if self._reads:
+            if self._changing is None:
+                self._changing = {}
+            self._changing[cursor] = state
+            self._changed = {*(self._changed or ()), cursor}
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Keep the changes that are committed while the store is read: the read may have begun before them."""
@@ -203,9 +215,9 @@ class GuestFeed:
         """Bring what a client is about to be shown up to date, and note what of it is not final."""
         for entry in entries:
             if entry.direction == "out":
-                # a notification is written past what waits here, and nothing takes it back
-                if self._changing is not None and entry.state not in ("delivered", "displayed"):
-                    entry.state = self._changing.get(entry.cursor, entry.state)
+                changed = self._changing.get(entry.cursor) if self._changing is not None else None
+                if changed is not None and changed in FOLLOWING[entry.state]:
+                    entry.state = changed
                 if entry.state == "pending":
                     self.show(entry)
 

@@ -100,9 +100,9 @@ class GuestSession(AgentHandler):
             raise Forbidden("Files are not on offer here.")
         return self.transfers
 
-    def go_on(self, unresolved: Sequence[Entry]) -> None:
+    async def go_on(self) -> None:
         """Send what was on its way when the guest's last session ended."""
-        self.outbox.resend(unresolved)
+        await self.outbox.resume()
         if self.transfers is not None:
             self.transfers.go_on()
 

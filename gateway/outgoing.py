@@ -14,19 +14,37 @@ if TYPE_CHECKING:
     from gateway.guest import GuestSession
 
 FOLLOWING: dict[str, frozenset[str]] = {
+    "pending": frozenset({"sent", "delivered", "displayed", "failed", "unknown"}),
     "sent": frozenset({"delivered", "displayed", "failed"}),
     "delivered": frozenset({"displayed"}),
     "displayed": frozenset(),
     "failed": frozenset(),
     "unknown": frozenset({"sent", "delivered", "displayed", "failed"}),
 }
-"""Settled state of a message → states that a later report may bring it to: never back (D-IMD-14)."""
+"""State of a message → states that come after it: never back (D-IMD-14). Only the guest can begin anew, by sending
+again what has failed or is not known."""
+
+
+def states_before(state: str) -> tuple[str, ...]:
+    """Return the states from which a message may come to this one."""
+    return tuple(before for before, after in FOLLOWING.items() if state in after)
 
 
 class Outgoing:
     """A guest's message on its way: done when its row is committed and the peer's answer is in (design: states)."""
 
-    __slots__ = ("committed", "entry", "error", "guest", "hurried", "maybe_there", "on_done", "resent", "settled")
+    __slots__ = (
+        "committed",
+        "entry",
+        "error",
+        "guest",
+        "hurried",
+        "maybe_there",
+        "next_attempt",
+        "on_done",
+        "resent",
+        "settled",
+    )
 
     def __init__(self, guest: GuestSession, entry: Entry, on_done: Callable[[Outgoing], None] | None) -> None:
         self.guest = guest
@@ -42,6 +60,8 @@ class Outgoing:
         self.resent = False
         """A chat ended before the peer's answer, and the message waits for another one, or goes by it."""
         self.error: ServiceError | None = None
+        self.next_attempt: Outgoing | None = None
+        """The same message, sent again by the guest: what is told of this one then counts for that one."""
 
     def hurry(self) -> None:
         """Wait no longer than for the commit."""
@@ -53,6 +73,7 @@ class Outgoing:
         if error is not None:
             self.error = Unavailable("The message could not be stored.", message_id=entry.id)
             self.settled = self.committed = True
+            self.entry.state = "failed"  # whatever its fate, there is nothing left to tell it of
         else:
             self.committed = True
             self.guest.outbox.committed(self)
@@ -65,7 +86,11 @@ class Outgoing:
         error = None
         if message.state is not MessageState.SENT:
             error = from_msrp_status(message.status, maybe_sent=message.state is MessageState.UNKNOWN)
-        if self.settled:
+        if self.next_attempt is not None:
+            # That this one was lost was known when the guest sent it again; that it arrived is news.
+            if error is None:
+                self.next_attempt.reported("sent")
+        elif self.settled:
             self._correct(message.state.value, error)
         else:
             self.settle(message.state.value, error)
@@ -91,8 +116,10 @@ class Outgoing:
         self._finish()
 
     def reported(self, state: str) -> None:
-        """Take what a notification says; it may be quicker than the answer to the message itself, which then still
-        says ``sent``: the receipt is an event of its own."""
+        """Take what a notification says; it may be quicker than the answer to the message itself."""
+        if self.next_attempt is not None:
+            self.next_attempt.reported(state)
+            return
         error = Conflict("The network could not deliver the message.") if state == "failed" else None
         if self.settled:
             self._correct(state, error)

@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway.asked import Asked
+from gateway.outgoing import states_before
 from gateway.storage.store import Entry, StoreError
 from gateway.views import receipt_body
 from sipstack.errors import ParseError, SipstackError
@@ -28,13 +29,6 @@ END_TIMEOUT = 2.0
 
 UNFETCHED_LIMIT = 256
 """Messages of one inviter whose sender wants to hear of a failure alone, until the guest's client has fetched them."""
-
-EARLIER = {
-    "delivered": ("pending", "sent", "unknown"),
-    "displayed": ("pending", "sent", "unknown", "delivered"),
-    "failed": ("pending", "sent", "unknown"),
-}
-"""State that a notification brings → states from which it does (D-IMD-14)."""
 
 
 class Receipts:
@@ -66,14 +60,21 @@ class Receipts:
         """Change a message that only the store remembers."""
         guest, uid = self._conversation.guest, self._conversation.relation.uid
         try:
-            found = await guest.guests.store.advance(guest.account_id, "out", uid, message_id, state, EARLIER[state])
+            found = await guest.guests.store.advance(
+                guest.account_id, "out", uid, message_id, state, states_before(state)
+            )
         except StoreError as error:
             log.error("%s: a notification is lost: %s", guest.account, error)
             return
         if found is None:
             log.info("%s: a notification about a message that is not known: %s", guest.account, message_id)
         elif found[1]:
-            guest.feed.announce("receipt", uid, receipt_body(message_id, state, uid, None))
+            guest.feed.changed_past(found[0].cursor, state)
+            outgoing = self._conversation.find_outgoing(message_id)
+            if outgoing is not None:  # the guest has just sent it again
+                outgoing.reported(state)
+            else:
+                guest.feed.announce("receipt", uid, receipt_body(message_id, state, uid, None))
 
     # about the inviter's messages
 

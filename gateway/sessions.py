@@ -19,7 +19,7 @@ from gateway.refusals import refusals
 from gateway.relations import Relation
 from gateway.ringing import ChatAnswer
 from gateway.services import Ended, ServiceError
-from gateway.storage.store import AccountRecord, Entry, Store, StoreError
+from gateway.storage.store import AccountRecord, Store, StoreError
 from sipstack.net.useragent import AgentHandler, SilentAgent, UserAgent
 from translators.model import InviterView, LoginAnswer, format_time
 
@@ -206,25 +206,24 @@ class Guests:
             # The account's last session still writes and speaks to the core: neither may overtake us.
             await asyncio.wait({self._leaving[account.uri]})
         with refusals():
-            guest, unresolved = await self._begin(account)
+            guest = await self._begin(account)
         try:
             await guest.login()
         except BaseException:
             if self._by_account.get(account.uri) is guest and not account.logged_in:
                 await self._discard(guest)
             else:
-                guest.go_on(unresolved)
+                _ = self.spawn(guest.go_on())
             raise
-        guest.go_on(unresolved)
+        await guest.go_on()
         self.log.info("%s: logged in, %d relations", guest.account, len(guest.relations))
         return guest
 
-    async def _begin(self, account: AccountRecord) -> tuple[GuestSession, list[Entry]]:
-        """Make a session of what the store knows now; return it and what waits for an answer from an earlier one."""
+    async def _begin(self, account: AccountRecord) -> GuestSession:
+        """Make a session of what the store knows now."""
         # Before the REGISTER: whoever dies between the two leaves no registration that nobody knows of.
         await self.store.set_logged_in(account.id, True)
         received = await self.store.received(account.id, RECALLED)
-        unresolved = await self.store.unresolved(account.id)
         admission = await self.lifecycle.admission(account.uri)
         if admission is None or admission.account.id != account.id:
             await self._note_logged_out(account.id, account.uri)
@@ -234,7 +233,7 @@ class Guests:
         if self.files is not None:
             guest.transfers = GuestTransfers(self.files, guest, records)
         guest.recall(received)
-        return guest, unresolved
+        return guest
 
     async def _discard(self, guest: GuestSession) -> None:
         """Take back a log-in that failed. Where the core does not answer, nobody waits for it once more."""

@@ -46,11 +46,12 @@ def insert_statement(rows: int) -> str:
 
 @functools.cache
 def update_statement(rows: int) -> str:
-    """Return the UPDATE that sets the states of so many entries."""
+    """Return the UPDATE that sets the states of so many entries; what has arrived is not taken back (D-IMD-14)."""
     return (
         f"WITH new (account_id, cursor, state) AS (VALUES {', '.join(['(?, ?, ?)'] * rows)}) "
         "UPDATE entry SET state = new.state FROM new "
-        "WHERE entry.account_id = new.account_id AND entry.cursor = new.cursor"
+        "WHERE entry.account_id = new.account_id AND entry.cursor = new.cursor "
+        "AND (entry.state NOT IN ('delivered', 'displayed') OR new.state = 'displayed')"
     )
 
 

@@ -240,7 +240,8 @@ class Guest:
         if answer.status == 202:  # a loaded machine
             await self.wait_for_event(kind("receipt", id=answer.json["id"], state="sent"))
         else:
-            assert (answer.status, answer.json["state"]) == (200, "sent"), answer
+            # what the inviter's device tells may be quicker
+            assert (answer.status, answer.json["state"] in ("sent", "delivered", "displayed")) == (200, True), answer
         id: str = answer.json["id"]
         return id
 

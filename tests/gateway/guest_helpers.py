@@ -94,7 +94,8 @@ class FakeStore:
 
     def set_state(self, account_id: int, cursor: int, state: str, done: StateDone | None = None) -> None:
         def write() -> None:
-            if not self.broken and cursor in self.rows:
+            arrived = cursor in self.rows and self.rows[cursor].state in ("delivered", "displayed")
+            if not self.broken and cursor in self.rows and (state == "displayed" or not arrived):
                 self.rows[cursor].state = state
             if done is not None:
                 done(StoreError("disk full") if self.broken else None)
@@ -139,14 +140,21 @@ class FakeStore:
     async def advance(
         self, account_id: int, direction: str, uid: str | None, id: str, state: str, before: Sequence[str]
     ) -> tuple[Entry, bool] | None:
-        await self._read([])
-        found = [row for row in self.sorted() if (row.direction, row.id) == (direction, id) and uid in (None, row.uid)]
-        if not found:
-            return None
-        changed = found[-1].state in before
-        if changed:
-            found[-1].state = state
-        return replace(found[-1]), changed
+        done: asyncio.Future[tuple[Entry, bool] | None] = asyncio.get_running_loop().create_future()
+
+        def write() -> None:
+            if self.broken:
+                done.set_exception(StoreError("disk full"))
+                return
+            rows = self.sorted()
+            found = [row for row in rows if (row.direction, row.id) == (direction, id) and uid in (None, row.uid)]
+            changed = bool(found) and found[-1].state in before
+            if changed:
+                found[-1].state = state
+            done.set_result((replace(found[-1]), changed) if found else None)
+
+        self._do(write)
+        return await done
 
     async def received(self, account_id: int, limit: int) -> list[tuple[str, str]]:
         return []
