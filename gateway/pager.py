@@ -99,7 +99,7 @@ class Pager:
     def send(self, outgoing: Outgoing) -> None:
         """Send a message behind those that are under way: one may be pending for a target (A-EXT-08)."""
         if len(self._waiting) >= WAITING_LIMIT:
-            outgoing.settle("failed", Conflict("Too many messages wait for the other side's answer."))
+            outgoing.not_sent(Conflict("Too many messages wait for the other side's answer."))
             return
         self._waiting.append(outgoing)
         if self._task is None:
@@ -134,14 +134,17 @@ class Pager:
             response = await self._page(outgoing)
         except RequestTooLarge as error:
             if self.is_only_choice:
-                outgoing.settle("failed", _too_long(error))
+                outgoing.not_sent(_too_long(error))
             else:
                 conversation.open_for(outgoing)
         except ServiceError as error:
-            outgoing.settle("failed", error)
+            outgoing.not_sent(error)
         except (SipstackError, OSError, TimeoutError) as error:
             log.info("%s: no page to %s: %s", guest.account, conversation.relation.sip, error)
-            outgoing.settle("failed" if _is_certain(error) else "unknown", from_exception(error))
+            if _is_certain(error):
+                outgoing.not_sent(from_exception(error))
+            else:
+                outgoing.settle("unknown", from_exception(error))
         else:
             self._answered(outgoing, response)
 
@@ -177,7 +180,10 @@ class Pager:
                 return
             assert self._refusal is not None
             error = self._refusal  # why there is no chat says more than why there is not even a page
-        outgoing.settle("unknown" if response.status in NOT_KNOWN else "failed", from_exception(error))
+        if response.status in NOT_KNOWN:
+            outgoing.settle("unknown", from_exception(error))
+        else:
+            outgoing.not_sent(from_exception(error))
 
     # the end
 
@@ -186,7 +192,7 @@ class Pager:
         waiting, self._waiting = self._waiting, deque()
         if over:
             for outgoing in waiting:
-                outgoing.settle("failed", Conflict("The conversation has ended."))
+                outgoing.not_sent(Conflict("The conversation has ended."))
         if self._task is None:
             return
         sending = self._sending
