@@ -26,7 +26,7 @@ PLAIN_RESPONSE = re.compile(
 )
 PLAIN_SEND = re.compile(
     rb"MSRP " + _IDENT + rb" SEND\r\nTo-Path: " + _VALUE + rb"\r\nFrom-Path: " + _VALUE + rb"\r\n"
-    rb"Message-ID: " + _IDENT + rb"\r\nByte-Range: ([0-9]{1,18}-(?:[0-9]{1,18}|\*)/(?:[0-9]{1,18}|\*))\r\n"
+    rb"Message-ID: " + _IDENT + rb"\r\nByte-Range: ([0-9]{1,18})-([0-9]{1,18}|\*)/([0-9]{1,18}|\*)\r\n"
     rb"(?:Success-Report: (yes|no)\r\n)?(?:Failure-Report: (yes|no|partial)\r\n)?"
     rb"Content-Type: " + _VALUE + rb"\r\n\r\n"
 )
@@ -63,16 +63,20 @@ def plain_response(match: re.Match[bytes]) -> MsrpResponse:
 
 def plain_chunk(match: re.Match[bytes]) -> Chunk | None:
     """Return the SEND, without its body, whose head :data:`PLAIN_SEND` has matched; None when its range is wrong."""
-    transaction_id, to_path, from_path, message_id, byte_range, success, failure, content_type = match.groups()
-    parsed = parse_byte_range(byte_range.decode())
-    if parsed is None:
+    transaction_id, to_path, from_path, message_id, first, last, size, success, failure, content_type = match.groups()
+    start = int(first)
+    end = None if last == b"*" else int(last)
+    total = None if size == b"*" else int(size)
+    if not _is_range(start, end, total):
         return None
     return Chunk(
         transaction_id.decode(),
         to_path.decode(),
         from_path.decode(),
         message_id.decode(),
-        *parsed,
+        start,
+        end,
+        total,
         success == b"yes",
         "yes" if failure is None else cast(FailureReport, failure.decode()),
         content_type.decode(),
@@ -175,8 +179,12 @@ def parse_byte_range(text: str) -> tuple[int, int | None, int | None] | None:
     start = int(match[1])
     end = None if match[2] == "*" else int(match[2])
     total = None if match[3] == "*" else int(match[3])
-    if start == 0 or (end is not None and end < start and (start, end) != (1, 0)):
-        return None
-    if end is not None and total is not None and end > total:
-        return None
-    return start, end, total
+    return (start, end, total) if _is_range(start, end, total) else None
+
+
+def _is_range(start: int, end: int | None, total: int | None) -> bool:
+    if start == 0:
+        return False
+    if end is None:
+        return True
+    return (end >= start or (start, end) == (1, 0)) and (total is None or end <= total)

@@ -71,8 +71,8 @@ class ChunkParser:
         while self._position < len(self._data):
             position, mark = self._position, self._mark
             if mark is None:
-                frame = self._read_plain_response()
-                if frame is None and not self._begin_plain_send():
+                frame = self._read_plain_response() or self._read_plain_send()
+                if frame is None and self._mark is None:
                     frame = self._read_head()
             else:
                 frame = self._read_body(mark)
@@ -89,17 +89,22 @@ class ChunkParser:
         self._position = match.end()
         return plain_response(match)
 
-    def _begin_plain_send(self) -> bool:
-        """Read the head of a SEND if it is all there and nothing about it is special."""
-        if self._searched > self._position:
-            # The general way has begun with it.
-            return False
-        match = PLAIN_SEND.match(self._data, self._position)
-        frame = None if match is None else plain_chunk(match)
-        if match is None or frame is None or match.end() - self._position > MAX_HEAD:
-            return False
-        self._open_body(frame, b"\r\n-------" + match[1], match.end() - 4)
-        return True
+    def _read_plain_send(self) -> Frame | None:
+        """Read a SEND about which nothing is special. None when it is something else, or only its head is there."""
+        data, position = self._data, self._position
+        # Where the general way has searched already, the head did not come in one read.
+        match = PLAIN_SEND.match(data, position) if self._searched <= position else None
+        chunk = None if match is None else plain_chunk(match)
+        if match is None or chunk is None or match.end() - position > MAX_HEAD:
+            return None
+        mark, blank = b"\r\n-------" + match[1], match.end() - 4
+        end, flag = _find_end(data, mark, blank + 2)
+        if end < 0:
+            return self._open_body(chunk, mark, blank)
+        self._position = end + len(mark) + 3
+        chunk.body = data[blank + 4 : end]
+        chunk.flag = flag
+        return chunk
 
     def _read_head(self) -> Frame | None:
         data, position = self._data, self._position
