@@ -13,6 +13,8 @@ import msgspec
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
 from gateway.drivers import load_driver
+from gateway.files.contentserver import ContentServer
+from gateway.files.links import ATTACHMENTS
 from gateway.files.room import FileRoom
 from gateway.http.app import HttpServer
 from gateway.interaction.base import InteractionDriver
@@ -97,6 +99,10 @@ class Gateway:
         self._service = self._service_agent()
         presence = Presence(config.sip.probe_interval, CORE_TIMEOUT * 2.5, self._service)
         files = FileRoom(self.store, config.files, config.spool)
+        if config.files.content.server == "own":
+            files.server = ContentServer(
+                files, self._sealer, users, realm=config.realm, public_url=config.gateway.public_url
+            )
         await files.start()
         self._running.push_async_callback(files.close)
         self.guests = Guests(self.store, guest_settings(config), self._agent, presence, files)
@@ -117,7 +123,7 @@ class Gateway:
         self._running.push_async_callback(self.guests.close, config.gateway.drain_timeout)
         certificate, key = (str(file) if file is not None else "" for file in config.http_files)
         self.http = HttpServer(
-            Services(self.invitations, self.guests, self),
+            Services(self.invitations, self.guests, self, files.server),
             msgspec.structs.replace(config.http, certificate=certificate, key=key),
             config.throttle,
             public_url=config.gateway.public_url,
@@ -321,7 +327,7 @@ def endpoint_config(config: Config) -> EndpointConfig:
         msrp_security=config.msrp.security,
         max_message_size=config.msrp.max_message_size,
         accept_types=notices.ACCEPT_TYPES,
-        accept_wrapped_types=notices.ACCEPT_WRAPPED_TYPES,
+        accept_wrapped_types=(*notices.ACCEPT_WRAPPED_TYPES, *(ATTACHMENTS if "file" in config.policy.types else ())),
         user_agent=config.sip.user_agent,
         udp=config.sip.udp,
         tcp=config.sip.tcp,

@@ -294,7 +294,9 @@ class Conversation(ChatHandler):
 
     def take(self, message: Arrival, conversation_id: str = "") -> None:
         """Store a message of the inviter; the answer follows the commit."""
-        if message.content_type != PLAIN_TEXT and self._take_status(message):
+        if message.content_type != PLAIN_TEXT and (
+            self.guest.take_attachment(self, message, conversation_id) or self._take_status(message)
+        ):
             return
         if self._seen is not None and message.message_id in self._seen:
             message.accept()

@@ -155,9 +155,13 @@ class ContentService(Protocol):
     """The gateway as content server (RCC.07 §3.2.5.3, D-FTH-03…05)."""
 
     max_thumbnail: int
-    max_upload: int
-    """Octets of a file."""
     stall_timeout: float
+
+    def challenges(self) -> list[str]:
+        """Return values of WWW-Authenticate that :meth:`authenticate` can check the answers to."""
+
+    def authenticate(self, method: str, uri: str, authorization: str) -> Inviter:
+        """Return whose digest credentials these are. Raises NotAuthenticated."""
 
     async def open(self, token: str, *, thumbnail: bool) -> Content:
         """Open what a link leads to. Raises NotFound, FileGone after its end, Unavailable while it is not there yet."""
@@ -165,8 +169,8 @@ class ContentService(Protocol):
     async def begin(self, inviter: Inviter, tid: str, new: NewFile) -> Upload:
         """Begin an upload of an inviter's device. Raises FileTooLarge, FileTypeRefused, Unavailable."""
 
-    async def resume(self, inviter: Inviter, tid: str, start: int) -> Upload:
-        """Go on with an upload from octet ``start``. Raises NotFound, RangeRefused."""
+    async def resume(self, inviter: Inviter, tid: str, start: int, total: int | None) -> Upload:
+        """Go on with an upload from octet ``start``. Raises NotFound, Conflict, RangeRefused."""
 
     async def upload_state(self, inviter: Inviter, tid: str) -> UploadState:
         """Tell how far an upload has come. Raises NotFound."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.arrivals import FirstMessage, Page
+from gateway.arrivals import Arrival, FirstMessage, Page
 from gateway.conversation import Conversation
 from gateway.features import announce
 from gateway.feed import GuestFeed
@@ -17,7 +17,7 @@ from gateway.relations import Relation, Relations
 from gateway.services import Ended, Forbidden, NotFound, PeerOffline, Unavailable
 from gateway.storage.store import Entry
 from gateway.upstream import from_exception
-from gateway.views import message_view, receipt_body, session_body, status_body
+from gateway.views import message_view, receipt_body, session_body, session_state, status_body
 from sipstack.errors import RemoteProtocolError, SipstackError
 from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
@@ -33,7 +33,6 @@ from translators.model import (
     MessageRequest,
     Messages,
     ReceiptRequest,
-    SessionState,
     StatusAnswer,
     format_time,
 )
@@ -127,7 +126,7 @@ class GuestSession(AgentHandler):
         elif self._ended is not None and uid in self._ended:
             return
         self._ended = {*(self._ended or ()), uid}
-        self.feed.announce("session", uid, session_body(_session_state(reason), uid, reason))
+        self.feed.announce("session", uid, session_body(session_state(reason), uid, reason))
 
     def check_lasts(self, relation: Relation) -> None:
         """Raise Ended for a relation or a session that has ended while the store or the core was asked."""
@@ -293,13 +292,17 @@ class GuestSession(AgentHandler):
         try:
             conversation.adopt(invitation.answer(conversation))
         except SipstackError as error:
+            self.guests.log.info("%s: chat of %s refused: %s", self.account, relation.sip, error)
             if isinstance(error, MediaRefused):
                 self.feed.announce("session", relation.uid, session_body("refused", relation.uid, str(error)))
-            self.guests.log.info("%s: chat of %s refused: %s", self.account, relation.sip, error)
 
     def _open_chats(self) -> int:
         conversations = (relation.conversation for relation in self.relations.values())
         return sum(conversation.open_chats for conversation in conversations if conversation is not None)
+
+    def take_attachment(self, conversation: Conversation, message: Arrival, conversation_id: str) -> bool:
+        """Take a message that is about a file; False where it is about none."""
+        return self.transfers is not None and self.transfers.take_attachment(conversation, message, conversation_id)
 
     def file_offered(self, agent: UserAgent, offer: IncomingFile) -> None:
         """Take a file that an inviter offers; 403 to everybody else."""
@@ -370,7 +373,7 @@ class GuestSession(AgentHandler):
         conversations = [item.conversation for item in relations if item.conversation is not None]
         await asyncio.gather(*(conversation.close(reason, over=final) for conversation in conversations))
         if final:
-            self.feed.offer(self.feed.entry("session", "", session_body(_session_state(reason), None, reason)))
+            self.feed.offer(self.feed.entry("session", "", session_body(session_state(reason), None, reason)))
             self.feed.end()
         await self.agent.close(timeout=self.guests.settings.register_timeout)
 
@@ -394,11 +397,3 @@ class GuestSession(AgentHandler):
             if (relation := self.relations.get(entry.uid)) is not None
         ]
         return Messages(messages=views, before=entries[0].cursor if len(entries) == limit else None)
-
-
-_STATES: dict[str, SessionState] = {"expired": "expired", "revoked": "revoked", "idle": "idle"}
-
-
-def _session_state(reason: str) -> SessionState:
-    """Return the session event's state for the reason of an end."""
-    return _STATES.get(reason, "ended")

@@ -48,6 +48,26 @@ def reachable_peers(networks: Iterable[str], ports: Iterable[str]) -> Callable[[
     return allowed
 
 
+def reachable_servers(networks: Iterable[str], ports: Iterable[str]) -> Callable[[str, int], bool]:
+    """Return the test for the numeric addresses and ports that files may be fetched from (D-FTH-05).
+
+    Without ``networks`` only what is globally reachable: a link must not lead into the operator's own network.
+    """
+    networks = tuple(networks)
+    is_inside = _inside(networks)
+    ranges = tuple(_port_range(text) for text in ports)
+
+    @lru_cache(CACHED_ADDRESSES)
+    def is_global(host: str) -> bool:
+        address = _address(host)
+        return address is not None and address.is_global and not address.is_multicast
+
+    def allowed(host: str, port: int) -> bool:
+        return any(port in ports for ports in ranges) and (is_inside(host) if networks else is_global(host))
+
+    return allowed
+
+
 def _port_range(text: str) -> range:
     first, _, last = text.partition("-")
     return range(int(first), int(last or first) + 1)

@@ -53,8 +53,9 @@ class Receipts:
         if outgoing is not None:
             outgoing.reported(state)
             return
-        guests = self._conversation.guest.guests
-        _ = guests.spawn(self._advance(notification.message_id, state))
+        guest, uid = self._conversation.guest, self._conversation.relation.uid
+        if guest.transfers is None or not guest.transfers.notified(uid, notification.message_id, state):
+            _ = guest.guests.spawn(self._advance(notification.message_id, state))
 
     async def _advance(self, message_id: str, state: str) -> None:
         """Change a message that only the store remembers."""

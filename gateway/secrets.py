@@ -53,6 +53,7 @@ class Sealer:
         # tombstones and caches are keyed hashes; their keys follow from the oldest key, which outlives a change of keys
         oldest = list(keys.values())[-1]
         self._tombstone_key = hmac.digest(oldest, b"rcsgw tombstone", "sha256")
+        self._link_key = hmac.digest(oldest, b"rcsgw link", "sha256")
 
     @classmethod
     def from_file(cls, path: Path) -> Sealer:
@@ -93,6 +94,10 @@ class Sealer:
     def tombstone(self, account: str, secret_hash: bytes) -> bytes:
         """Return the keyed hash by which the holder of a dead login secret is told why it is dead."""
         return hmac.digest(self._tombstone_key, account.encode() + b"\0" + secret_hash, "sha256")
+
+    def link(self, id: str) -> str:
+        """Return what makes the public link to a file unguessable: 128 bits in hex, the same at any time."""
+        return hmac.digest(self._link_key, id.encode(), "sha256")[:16].hex()
 
     def new_sip_secret(self, account: str) -> bytes:
         """Return a new SIP secret for an account, sealed; nobody ever sees it."""

@@ -26,7 +26,7 @@ from translators.model import (
 )
 
 if TYPE_CHECKING:
-    from gateway.fileservices import FileAccess
+    from gateway.fileservices import ContentService, FileAccess
 
 
 class ServiceError(Exception):
@@ -291,3 +291,5 @@ class Services:
     inviters: InviterService
     guests: GuestService
     health: Health
+    content: ContentService | None = None
+    """The gateway as content server; None where it is none."""

@@ -84,6 +84,14 @@ def session_body(state: SessionState, uid: str | None, reason: str | None) -> st
     return _encoder.encode(SessionChange(state=state, uid=uid, reason=reason)).decode()
 
 
+_STATES: dict[str, SessionState] = {"expired": "expired", "revoked": "revoked", "idle": "idle"}
+
+
+def session_state(reason: str) -> SessionState:
+    """Return the session event's state for the reason of an end."""
+    return _STATES.get(reason, "ended")
+
+
 def status_body(answer: StatusAnswer) -> str:
     """Return the stored form of a status."""
     return _encoder.encode(answer).decode()

@@ -6,13 +6,20 @@ import asyncio
 import errno
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import aiohttp
+
+from gateway.files import links
+from gateway.files.contentclient import ContentClient
+from gateway.files.fetching import FetchedContent, Fetching
 from gateway.files.guestfile import GuestFile
 from gateway.files.guestfiles import GuestFiles
 from gateway.files.receiving import SHA_256, Offered, Receiving
 from gateway.files.sending import Over, Sending
-from gateway.fileservices import FileTooLarge, FileTypeRefused
+from gateway.files.webclient import read_document
+from gateway.fileservices import Content, FileTooLarge, FileTypeRefused
+from gateway.pager import NOT_FOR_THIS_DEVICE
 from gateway.services import Conflict, ServiceError
 from gateway.storage.filestore import FileRecord
 from sipstack import ids
@@ -21,9 +28,11 @@ from sipstack.net.fileoffer import IncomingFile
 from sipstack.sdp_file import SHA_1, FileAttributes
 from translators.files import media_type, safe_name
 from translators.from_http import FieldError
-from translators.model import FileState, FileView
+from translators.model import FileState, FileView, MessageState
 
 if TYPE_CHECKING:
+    from gateway.arrivals import Arrival
+    from gateway.conversation import Conversation
     from gateway.files.room import FileRoom
     from gateway.guest import GuestSession
     from gateway.relations import Relation
@@ -65,17 +74,54 @@ class GuestTransfers(GuestFiles):
         """Bring a file to its inviter."""
         _ = Sending(self, file)
 
+    async def choose_way(self, file: GuestFile) -> None:
+        """Decide between MSRP and a link, by what the inviter's device announces, before anything is sent."""
+        record, content = file.record, self.room.limits.content
+        relation = self.guest.relations.get(record.uid)
+        if content.server == "off" or relation is None or "im" not in relation.types or record.message_id:
+            return
+        services = (await self.guest.guests.presence.ask(self.guest, relation.uid, relation.sip)).services
+        if "file-http" in services and (content.prefer or "file" not in services):
+            record.way = "http"
+            file.save()
+
+    def other_way(self, file: GuestFile, over: Over) -> bool:
+        """Take the way of a link where the device refuses MSRP itself; return whether there is one."""
+        record = file.record
+        relation = self.guest.relations.get(record.uid)
+        if over.status not in NOT_FOR_THIS_DEVICE or record.way == "http" or relation is None:
+            return False
+        known = self.guest.guests.presence.known(relation.sip)
+        takes_links = known is not None and "file-http" in known.services
+        if self.room.limits.content.server == "off" or "im" not in relation.types or not takes_links:
+            return False
+        record.way, record.octets, record.message_id = "http", 0, ""
+        file.save()
+        return True
+
+    async def send_link(self, file: GuestFile) -> None:
+        """Send a file as a link. Raises Over or Broken."""
+        server, record = self.room.server, file.record
+        if server is not None:
+            icon = len(await self.room.spool.thumbnail(record.id)) if record.thumbnail else 0
+            document = server.document(record, icon)
+        else:
+            credentials = self.guest.agent.identity.credentials
+            client = ContentClient(self.room.web, self.room.spool, self.room.limits.content.server, credentials)
+            document = await links.upload(client, file)
+        await links.send_link(self, file, document)
+
     def sending_over(self, file: GuestFile, over: Over) -> None:
         """Note what became of a file for the inviter."""
         file.set(over.state, str(over), over.cause)
 
-    def notified(self, uid: str, message_id: str, state: FileState) -> bool:
+    def notified(self, uid: str, message_id: str, state: MessageState) -> bool:
         """Take what the inviter's device says about a file, by IMDN; False when it means no file."""
         for file in self.all():
             record = file.record
             if (record.message_id, record.uid, record.direction) == (message_id, uid, "out"):
-                if state != "failed" or record.state != "sending":
-                    file.set(state)
+                if state in ("delivered", "displayed") or (state == "failed" and record.state != "sending"):
+                    file.set(cast(FileState, state))
                 return True
         return False
 
@@ -176,12 +222,70 @@ class GuestTransfers(GuestFiles):
         """Take a file that an inviter offers."""
         self.touch()
         file = self.find(id)
+        if file.record.way == "http" and file.record.state == "offered":
+            _ = self._fetch(file)
+            return file.view()
         if not isinstance(file.mover, Offered):
             raise Conflict(f"The file is {file.record.state}: there is nothing to accept.")
         offer = file.mover.taken()
         file.set("receiving")
         Receiving(self, file, 0).begin(offer)
         return file.view()
+
+    # links of the inviter
+
+    def take_attachment(self, conversation: Conversation, message: Arrival, conversation_id: str) -> bool:
+        """Take a message of a chat that is about a file; False when it is about none, or none may come."""
+        if not links.is_attachment(message.content_type) or "file" not in conversation.relation.types:
+            return False
+        if any(file.record.message_id == message.message_id for file in self.all() if file.record.direction == "in"):
+            message.accept()  # it is repeated: our answer was lost
+        else:
+            self.room.spawn(links.take(self, conversation, message, conversation_id))
+        return True
+
+    async def content(self, id: str) -> Content:
+        """Open a file; one that an inviter sent as a link is brought here now."""
+        file = self.find(id)
+        if file.record.way != "http" or file.record.state not in ("offered", "receiving"):
+            return await super().content(id)
+        self.touch()
+        fetching = self._fetch(file)
+        await asyncio.shield(fetching.started)
+        return FetchedContent(self, fetching)
+
+    def _fetch(self, file: GuestFile) -> Fetching:
+        if isinstance(file.mover, Fetching):
+            return file.mover
+        self.reserve(file.record.id, file.record.size or 0)
+        return Fetching(self, file, self.room.web)
+
+    async def thumbnail(self, id: str) -> Content:
+        """Open a thumbnail, which may have to be fetched."""
+        record = self.find(id).record
+        if record.thumbnail_url:
+            await self._fetch_thumbnail(record)
+        return await super().thumbnail(id)
+
+    async def _fetch_thumbnail(self, record: FileRecord) -> None:
+        try:
+            async with self.room.web.request("GET", record.thumbnail_url) as response:
+                data = await read_document(response)
+            if response.status == 200 and len(data) <= self.max_thumbnail:
+                await self.room.spool.put_thumbnail(record.id, data)
+                record.thumbnail_url = ""
+                self.room.save(record)
+        except (OSError, aiohttp.ClientError) as error:
+            log.info("%s: no thumbnail: %s", self.account, error)
+
+    def fetched(self, file: GuestFile) -> None:
+        """Note that the guest has got a file; the sender of a link is told, if they want to know (D-FTH-06)."""
+        record = file.record
+        is_first = record.state != "displayed"
+        super().fetched(file)
+        relation = self.guest.relations.get(record.uid)
+        if is_first and record.direction == "in" and record.asked and relation is not None:
+            self.guest.conversation(relation).receipts.displayed(links.entry_of(record))
 
     def grow(self, id: str, octets: int) -> None:
         """Make room for a file whose size is not known. Raises OSError when there is none."""

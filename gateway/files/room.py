@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.files.spool import Spool, SpoolFull
+from gateway.files.webclient import WebClient
 from gateway.fileservices import FileTooLarge, FileTypeRefused
+from gateway.peers import reachable_servers
 from gateway.services import Unavailable
 from gateway.settings import FilesSection
 from gateway.storage.filestore import NOBODY, FileRecord, FileStore
@@ -19,6 +21,7 @@ from gateway.storage.store import StoreError
 from translators.files import is_listed
 
 if TYPE_CHECKING:
+    from gateway.files.contentserver import ContentServer
     from gateway.files.guestfiles import GuestFiles
 
 log = logging.getLogger("rcsgw.files")
@@ -37,6 +40,12 @@ class FileRoom:
         self.limits = section
         self.spool = Spool(folder, section.max_spool)
         self.clock = clock
+        content = section.content
+        networks = content.allowed_networks
+        self.web = WebClient(reachable_servers(networks, content.allowed_ports), content)
+        """For files that lie elsewhere."""
+        self.server: ContentServer | None = None
+        """The gateway as content server, where it is one."""
         self.guests: dict[int, GuestFiles] = {}
         """Account id → the files of a guest who is logged in."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -55,6 +64,7 @@ class FileRoom:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await asyncio.gather(*self._tasks, *filter(None, [self._sweeper]), return_exceptions=True)
+        await self.web.close()
         await self.spool.close()
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -119,6 +119,7 @@ class Sending:
         loop = asyncio.get_running_loop()
         retry, record = self._files.room.limits.retry, self.file.record
         failures, since = 0, loop.time()
+        await self._files.choose_way(self.file)
         while True:
             before = record.octets
             try:
@@ -132,10 +133,20 @@ class Sending:
                     raise Over("failed", f"Given up: {broken}", broken.cause) from None
                 log.info("%r: %s, tried again", self.file, broken)
                 await asyncio.sleep(max(pause(failures, retry), broken.retry_after or 0))
+            except Over as over:
+                if not self._files.other_way(self.file, over):
+                    raise
 
     async def _attempt(self) -> None:
-        """Offer and send the file or its rest. Raises Over or Broken."""
+        """Bring the file or its rest to the inviter. Raises Over or Broken."""
         await self._files.guest.prepare("file")
+        if self.file.record.way == "http":
+            await self._files.send_link(self.file)
+        else:
+            await self._send()
+
+    async def _send(self) -> None:
+        """Offer and send it over MSRP."""
         relation = self._relation()
         record = self.file.record
         assert record.size is not None

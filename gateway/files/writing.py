@@ -52,11 +52,14 @@ class SpoolWriter:
         "_start",
         "failure",
         "prefix",
+        "written",
     )
 
     def __init__(self, spool: Spool, path: Path, start: int) -> None:
         self.prefix = start
         """Octets from the beginning of the file without a gap, the queued ones included."""
+        self.written = start
+        """The same without the queued ones, as long as octets come in order."""
         self.failure: OSError | None = None
         """Why nothing can be written any more."""
         self._spool = spool
@@ -117,6 +120,7 @@ class SpoolWriter:
     # back on the loop
 
     def _wrote(self, octets: int) -> None:
+        self.written += octets
         self._spool.written(octets)
 
     def _drained(self, failure: OSError | None) -> None:

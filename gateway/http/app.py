@@ -18,6 +18,7 @@ from aiohttp import web
 from gateway import correlation
 from gateway.http.auth import Origins, parse_networks
 from gateway.http.calls import Face
+from gateway.http.content import ContentCalls
 from gateway.http.events import Streams
 from gateway.http.files import FileCalls
 from gateway.http.guest import GuestCalls
@@ -97,6 +98,8 @@ class HttpServer:
             *guests.routes(),
             *FileCalls(guests.guest).routes(),
         ]
+        if self._services.content is not None:
+            routes += ContentCalls(face, self._services.content, self._services.inviters).routes()
         health = HealthCalls(self._services.health).routes()
         routes += PublicCalls(pages, [*routes, *health], self._public_url).routes()
         operators = self._http.operator_listen

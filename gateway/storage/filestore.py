@@ -47,6 +47,10 @@ class FileRecord:
     """Media type of the thumbnail, empty where there is none."""
     reason: str = ""
     """Why it failed, in words."""
+    thumbnail_url: str = ""
+    """Where the other side's content server has the thumbnail."""
+    asked: str = ""
+    """What the sender of a link wants to be told of it (:mod:`gateway.asked`)."""
 
 
 class FileStore(Protocol):

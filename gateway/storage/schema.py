@@ -130,6 +130,8 @@ def _files(db: Database) -> None:
         "url": str,
         "thumbnail": str,
         "reason": str,
+        "thumbnail_url": str,
+        "asked": str,
     }
     _create(db, "file", file, "id", optional={"size"})
     db.table("file").create_index(["account_id", "uid"], if_not_exists=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from gateway.services import Inviter
 from translators.identifiers import Identifier
@@ -39,3 +39,11 @@ class UsersDriver(Protocol):
 
     async def close(self) -> None:
         """Let go of what the driver holds."""
+
+
+@runtime_checkable
+class DigestUsers(Protocol):
+    """What a users driver has besides that knows passwords: subscribers can prove who they are by digest, too."""
+
+    def digest(self, username: str, realm: str, algorithm: str) -> tuple[str, Inviter] | None:
+        """Return H(username:realm:password) and who that is; None for nobody."""

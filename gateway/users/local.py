@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from gateway.services import Inviter, NotAuthenticated
 from gateway.settings import Subscriber
 from gateway.users.base import UserAnswer
+from sipstack.sip.digest import compute_ha1
 from translators.identifiers import Identifier, Kind, identity, parse_identifier
 
 
@@ -35,14 +36,14 @@ class LocalUsers:
         )
         if subscriber is None or not right:
             raise NotAuthenticated("The user or the password is wrong.")
-        return Inviter(
-            uid=subscriber.uid,
-            sip=_default_identity(subscriber),
-            identities=subscriber.identities,
-            name=subscriber.name or None,
-            state=subscriber.state,
-            level=subscriber.level,
-        )
+        return _inviter(subscriber)
+
+    def digest(self, username: str, realm: str, algorithm: str) -> tuple[str, Inviter] | None:
+        """Return what digest needs (:class:`gateway.users.base.DigestUsers`)."""
+        subscriber = self._by_id.get(_canonical(username))
+        if subscriber is None:
+            return None
+        return compute_ha1(username, realm, subscriber.password, algorithm), _inviter(subscriber)
 
     async def lookup(self, identifier: Identifier) -> UserAnswer:
         """Look up; this table knows everybody who is a subscriber."""
@@ -55,6 +56,17 @@ class LocalUsers:
 
     async def close(self) -> None:
         """Hold nothing."""
+
+
+def _inviter(subscriber: Subscriber) -> Inviter:
+    return Inviter(
+        uid=subscriber.uid,
+        sip=_default_identity(subscriber),
+        identities=subscriber.identities,
+        name=subscriber.name or None,
+        state=subscriber.state,
+        level=subscriber.level,
+    )
 
 
 def _default_identity(subscriber: Subscriber) -> str:

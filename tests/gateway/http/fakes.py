@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from gateway.fileservices import ContentService
 from gateway.http.app import HttpServer
 from gateway.services import (
     Ended,
@@ -26,7 +27,7 @@ from gateway.services import (
 )
 from gateway.settings import HttpSection, ThrottleSection
 from sipstack.trace import Trace
-from tests.gateway.http.file_fakes import MemoryFiles
+from tests.gateway.http.file_fakes import MemoryContents, MemoryFiles
 from translators.model import (
     ComposingRequest,
     DeliveryView,
@@ -298,11 +299,12 @@ async def running(
     web_dir: Path | None = None,
     public_url: str = "",
     ssl: Any = True,
+    content: ContentService | None = None,
 ) -> AsyncIterator[House]:
     """Run the HTTP face on a free port of the loopback."""
     guests, inviters, health = Guests(), Inviters(), Health()
     server = HttpServer(
-        Services(inviters, guests, health),
+        Services(inviters, guests, health, content or MemoryContents()),
         HttpSection(**{"listen": "127.0.0.1:0", **(http or {})}),
         throttle or ThrottleSection(),
         public_url=public_url,

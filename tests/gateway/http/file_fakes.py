@@ -12,8 +12,9 @@ from gateway.fileservices import (
     NewFile,
     RangeRefused,
     Upload,
+    UploadState,
 )
-from gateway.services import Conflict, Forbidden, NotFound
+from gateway.services import Conflict, Forbidden, Inviter, NotAuthenticated, NotFound
 from translators.model import Files, FileView, format_time
 
 NOW = format_time(1_800_000_000.0)
@@ -149,3 +150,36 @@ class MemoryFiles:
     async def cancel(self, id: str) -> FileView:
         self.calls.append(("cancel", id))
         return view(id, "cancelled")
+
+
+class MemoryContents:
+    """gateway.fileservices.ContentService, of one file."""
+
+    max_thumbnail = 100
+    stall_timeout = 5.0
+
+    def __init__(self) -> None:
+        self.files: dict[str, MemoryContent] = {}
+
+    def challenges(self) -> list[str]:
+        return []
+
+    def authenticate(self, method: str, uri: str, authorization: str) -> Inviter:
+        raise NotAuthenticated("no digest here")
+
+    async def open(self, token: str, *, thumbnail: bool) -> Content:
+        if token not in self.files:
+            raise NotFound("Nothing is at this link.")
+        return self.files[token]
+
+    async def begin(self, inviter: Inviter, tid: str, new: NewFile) -> Upload:
+        raise NotFound(tid)
+
+    async def resume(self, inviter: Inviter, tid: str, start: int, total: int | None) -> Upload:
+        raise NotFound(tid)
+
+    async def upload_state(self, inviter: Inviter, tid: str) -> UploadState:
+        raise NotFound(tid)
+
+    async def description(self, inviter: Inviter, tid: str) -> bytes:
+        raise NotFound(tid)
