@@ -51,14 +51,14 @@ class RcsGuest:
         try:
             await self.login()
         except BaseException:
-            await self.close()
+            await self.aclose()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        await self.aclose()
 
     # the session
 
@@ -97,7 +97,7 @@ class RcsGuest:
         """Log out: all invitations of the guest end."""
         await self.calls.logout()
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections."""
         if self._http is not None:
             await self._http.close()

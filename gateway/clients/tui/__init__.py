@@ -1,0 +1,1 @@
+"""A terminal for the invited person. Needs the extra ``tui``."""
