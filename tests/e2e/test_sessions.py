@@ -30,7 +30,7 @@ def first_invites(world: World) -> list[str]:
 
 
 async def test_an_idle_chat_is_opened_again_and_nobody_notices(start: Start) -> None:
-    """B-CHT-13: BYE after inactivity; the next text opens a new session of the same conversation."""
+    """B-CHT-13, B-CHT-01: BYE after inactivity; the next text opens a new session of the same conversation."""
     world = await start(IDLE)
     phone = await world.phone("a", on_message="accept")
     guest = await world.guest("a")
