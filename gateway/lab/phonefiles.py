@@ -30,6 +30,9 @@ PIECE = 1 << 20
 OVER = frozenset({DONE, LOCAL, CANCELLED, REFUSED})
 """Ends after which a sender does not try again."""
 
+AWAY = frozenset({408, 480, 487, 500, 502, 503, 504})
+"""Answers of a peer, or of the network, after which an offer to go on may be taken later."""
+
 PAUSE = 0.2
 """Seconds before a transfer that broke off is offered again."""
 
@@ -129,7 +132,9 @@ class PhoneFile(FileHandler):
             file.reject(400, wrong)
 
     def file_ended(self, transfer: FileTransfer, reason: str, error: Exception | None) -> None:
-        """Note how."""
+        """Note how, and behind which octet to go on."""
+        if reason != DONE:
+            self.octets = transfer.resumable
         self.over(reason)
 
     def over(self, reason: str) -> None:
@@ -214,9 +219,11 @@ class Files:
         for attempt in range(tries):
             try:
                 await self._offer(peer, file)
-            except RequestFailed:
-                file.over(REFUSED)
-                raise
+            except RequestFailed as error:
+                if not attempt or error.response.status not in AWAY:
+                    file.over(REFUSED)
+                    raise
+                file.over("unreachable")
             except ConnectionClosed:
                 file.over("unreachable")
             if await file.ended in OVER:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from sipstack.errors import RemoteProtocolError
+from sipstack.errors import RemoteProtocolError, TransactionTimeout
 from sipstack.im.cpim import CpimMessage
 from sipstack.msrp.mediatype import bare_type
 from sipstack.msrp.message import IncomingMessage
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 BYE_GRACE = 10.0
 """Seconds in which the sender should end the dialog after the last octet (:rfc:`5547#section-8.7`); then we do."""
+
+START_TIMEOUT = 60.0
+"""Seconds for the first octets, from when the connection is there: a sender has nothing to wait for."""
 
 CANCEL_GRACE = 2.0
 """Seconds for the sender to hear our 413, or for the BYE behind its ``#``, before we end the dialog ourselves."""
@@ -80,6 +83,15 @@ class FileReceiver(FileTransfer):
         """The message/cpim headers of the file, once they are there and if it has any."""
         return None if self._writer is None else self._writer.wrapper
 
+    @property
+    def resumable(self) -> int:
+        """As far as there is no gap (D-FTM-08)."""
+        before = self.attributes.start - 1
+        if self._stream is None:
+            return before
+        head = 0 if self.wrapper is None else len(self.wrapper.raw)
+        return before + max(0, self._stream.ranges.prefix - head)
+
     def cancel(self) -> None:
         """Want no more of the file (:rfc:`5547#section-8.4`)."""
         if not self.is_open or self._reported:
@@ -124,6 +136,16 @@ class FileReceiver(FileTransfer):
 
     # sipstack.net.hub.SessionHandler
 
+    def session_opened(self, session: MsrpSession) -> None:
+        """Expect the file."""
+        super().session_opened(session)
+        if self._stream is None and not self._reported:
+            self.call_in(START_TIMEOUT, self._never_began)
+
+    def _never_began(self) -> None:
+        self.report_end(TIMEOUT, TransactionTimeout("the sender has not begun"))
+        self.hang_up()
+
     def _stream_offered(self, stream: IncomingStream) -> Sink | int:
         """Take the first message as the file, and no other (D-FTM-06)."""
         if self._stream is not None or self._reported:
@@ -135,6 +157,7 @@ class FileReceiver(FileTransfer):
         start = self.attributes.start - 1
         self._writer = FileWriter(self._sink, start, self._stop, wrapped=wrapped, on_written=self._written)
         self._stream = stream
+        self.cancel_call()
         stream.on_end = self._stream_ended
         return self._writer
 

@@ -43,7 +43,7 @@ class FileSender(FileTransfer):
 
     DIRECTION: ClassVar[Direction] = "sendonly"
 
-    __slots__ = ("_content_type", "_message", "_notify", "_source", "_wraps", "message_id")
+    __slots__ = ("_content_type", "_message", "_notify", "_resumable", "_source", "_wraps", "message_id")
 
     def __init__(
         self,
@@ -65,9 +65,15 @@ class FileSender(FileTransfer):
         self._wraps = False
         self._content_type = attributes.selector.content_type or UNTYPED
         self._message: OutgoingMessage | None = None
+        self._resumable = attributes.start - 1
         self.message_id = ids.message_id()
         """MSRP Message-ID, and ``imdn.Message-ID`` where there is a wrapper."""
         super().__init__(agent, peer, attributes, handler, secure=secure, max_size=HEAD_LIMIT)
+
+    @property
+    def resumable(self) -> int:
+        """As far as the receiver has confirmed it (D-FTM-08)."""
+        return self._resumable
 
     def cancel(self) -> None:
         """Stop sending (:rfc:`5547#section-8.4`)."""
@@ -150,7 +156,9 @@ class FileSender(FileTransfer):
         message.reject(403, "this session is for a file to you")
 
     def _progressed(self, message: OutgoingMessage) -> None:
-        octets = self.attributes.start - 1 + max(0, message.confirmed - message.tag.head_size)
+        before, head = self.attributes.start - 1, message.tag.head_size
+        self._resumable = before + max(0, message.resume_at(relayed=self.msrp.relayed) - head)
+        octets = before + max(0, message.confirmed - head)
         if octets > self.transferred and not self._reported:
             self.transferred = octets
             self._handler.file_progress(self, octets)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from sipstack.errors import RemoteProtocolError, SipstackError
@@ -128,6 +129,14 @@ class FileTransfer(MediaSession):
         """Tell whether the file goes from us to the peer."""
         return self.DIRECTION == "sendonly"
 
+    @property
+    @abstractmethod
+    def resumable(self) -> int:
+        """Octets of the file, from its first, that the receiver surely has: behind them another transfer goes on.
+
+        Less than ``transferred`` where relays are in the path, which have answered for what they may have lost.
+        """
+
     # what the owner does
 
     @abstractmethod
@@ -178,7 +187,7 @@ class FileTransfer(MediaSession):
 
     def ended(self, reason: str, error: SipstackError | None) -> None:
         """Tell the handler, unless it knows or has yet to say what becomes of the file."""
-        self._cancel_timer()
+        self.cancel_call()
         self.report_end(reason, error)
 
     # for sub-classes
@@ -195,11 +204,16 @@ class FileTransfer(MediaSession):
 
     def hang_up_in(self, seconds: float) -> None:
         """End the dialog after that time, unless the peer does before."""
-        self._cancel_timer()
-        timers = self.agent.endpoint.timers
-        self._timer = timers.schedule(timers.time() + seconds, self.hang_up)
+        self.call_in(seconds, self.hang_up)
 
-    def _cancel_timer(self) -> None:
+    def call_in(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something after that time, in place of what was to be done, unless the transfer is over then."""
+        self.cancel_call()
+        timers = self.agent.endpoint.timers
+        self._timer = timers.schedule(timers.time() + seconds, action)
+
+    def cancel_call(self) -> None:
+        """Do not do it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
