@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from gateway.outgoing import Outgoing
@@ -173,18 +174,25 @@ class GuestOutbox:
 
     def committed(self, outgoing: Outgoing) -> None:
         """Offer the guest's own message to the streams: a second tab shows it too."""
-        if self._guest.feed.watched and outgoing.entry.state == "pending":
-            self._guest.feed.show(outgoing.entry)
-        self._guest.feed.offer(outgoing.entry)
+        entry = outgoing.entry
+        if outgoing.shown_as is not None:
+            entry = replace(entry, state=outgoing.shown_as)  # its changes are told behind it
+        elif self._guest.feed.watched and entry.state == "pending":
+            self._guest.feed.show(entry)
+        self._guest.feed.offer(entry)
 
     def settled(self, outgoing: Outgoing, state: str) -> None:
-        """Write the outcome; whoever was shown ``pending`` hears of the change. Before the commit nobody was shown
-        anything, and what is offered then says it."""
+        """Write the outcome; whoever was shown ``pending`` hears of the change."""
         entry = outgoing.entry
-        entry.state = state  # before the look at ``taken``, which the writer's thread sets before it reads the state
+        earlier, entry.state = (
+            entry.state,
+            state,
+        )  # before the look at ``taken``, which the writer's thread sets before it reads the state
         if entry.taken:
             self._guest.feed.write_state(entry.cursor, state)
-        if self._guest.feed.was_shown(entry) and outgoing.committed:
+        if self._guest.feed.was_shown(entry):
+            if not outgoing.committed and outgoing.shown_as is None:
+                outgoing.shown_as = earlier
             error = outgoing.error
             cause, detail = (None, None) if error is None else (error.sip, error.detail)
             self._guest.feed.announce("receipt", entry.uid, receipt_body(entry.id, state, entry.uid, cause, detail))

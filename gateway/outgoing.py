@@ -44,6 +44,7 @@ class Outgoing:
         "on_done",
         "resent",
         "settled",
+        "shown_as",
     )
 
     def __init__(self, guest: GuestSession, entry: Entry, on_done: Callable[[Outgoing], None] | None) -> None:
@@ -60,6 +61,8 @@ class Outgoing:
         self.resent = False
         """A chat ended before the peer's answer, and the message waits for another one, or goes by it."""
         self.error: ServiceError | None = None
+        self.shown_as: str | None = None
+        """State before the first change that became an event ahead of the message's own, which waits for the commit."""
         self.next_attempt: Outgoing | None = None
         """The same message, sent again by the guest: what is told of this one then counts for that one."""
 

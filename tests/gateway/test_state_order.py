@@ -270,14 +270,14 @@ def play(steps: list[tuple[Any, ...]], *, pages: bool) -> None:
     asyncio.run(run())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(STEPS)
 def test_states_of_chats_go_forward(steps: list[tuple[Any, ...]]) -> None:
     # D-IMD-14, D-IMD-10
     play(steps, pages=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(STEPS)
 def test_states_of_pages_go_forward(steps: list[tuple[Any, ...]]) -> None:
     # D-IMD-14, D-IMD-10
