@@ -114,7 +114,12 @@ class RelayAccess:
             return
         self._waiting.append(done)
         if len(self._waiting) == 1:
-            self._link = link = self._hub.relay_link(self._relays[0])
+            link = self._hub.relay_link(self._relays[0])
+            if self._link is not None and self._link is not link:
+                # It is just being lost: of that nobody needs to hear any more.
+                self._link.forget(self._link_up)
+                self._forget_path()
+            self._link = link
             link.when_up(self._link_up, self._link_down)
 
     async def ready(self) -> None:
@@ -147,11 +152,14 @@ class RelayAccess:
 
     def _link_down(self, error: SipstackError) -> None:
         # What goes by the connection hears of its end from the hub.
+        self._forget_path()
+        self._finish(error)
+
+    def _forget_path(self) -> None:
         self._cancel_timer()
         self._client.forget_path()
         self._use_path = ()
         self._is_overdue = False
-        self._finish(error)
 
     def _response_received(self, response: MsrpResponse) -> None:
         self._client.receive_response(response, self._now())

@@ -147,6 +147,29 @@ async def test_one_side_behind_the_relay(tmp_path: Path) -> None:
         await b.close()
 
 
+@by_each_transport
+async def test_callee_behind_the_relay(tmp_path: Path, transport: str) -> None:
+    # The caller connects to the relay, and is reached by that connection.
+    certificate, key = write_certificate(tmp_path, "caller")
+    async with relay(tmp_path, transport) as options:
+        secure = transport != "tcp"
+        caller = {
+            "msrp_tls": Tls(certificate, key, tmp_path / "relay.crt") if secure else None,
+            "msrp_security": "offer" if secure else "answer",
+        }
+        async with world(a=caller, b=options) as around:
+            phone, chats = Phone(), Chats()
+            a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
+            await a.register()
+            await b.register()
+            chat = await a.invite(B, chats)
+            assert (await chat.deliver("hello")).state is MessageState.SENT
+            assert (await phone.open[0].deliver("answer")).state is MessageState.SENT
+            assert phone.chats.texts == ["hello"] and chats.texts == ["answer"]
+            await a.close()
+            await b.close()
+
+
 async def test_wrong_password(tmp_path: Path) -> None:
     async with relay(tmp_path, "tcp") as options, world(a=options, b=options) as around:
         stranger = around.agent(around.a, "c")

@@ -1,4 +1,4 @@
-"""The client of relays: C-RLY-01 to -04, C-RLY-07."""
+"""The client of relays: C-RLY-01, C-RLY-02, C-RLY-03, C-RLY-04, C-RLY-05, C-RLY-06, C-RLY-07."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from collections.abc import Sequence
 import pytest
 
 from sipstack.errors import LocalProtocolError
-from sipstack.msrp.chunk import MsrpResponse
+from sipstack.msrp.chunk import MsrpResponse, Report
+from sipstack.msrp.connection import Event
+from sipstack.msrp.message import IncomingMessage, MessageState
 from sipstack.msrp.relay import (
     AUTH_TIMEOUT,
     DEFAULT_EXPIRES,
     MAX_EXPIRES,
     MAX_TRIES,
+    RETRY_AFTER,
+    RETRY_SHARE,
     RelayClient,
+    RelayExpired,
     RelayFailed,
     RelayReady,
     chain_fault,
     sdp_path,
 )
+from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.uri import MsrpUri, parse_path
-from tests.sipstack.msrp.helpers import OURS, frame, frames_of
+from tests.sipstack.msrp.helpers import OURS, THEIRS, End, answer, chunks_of, frame, frames_of, send
 from tests.utils import Clock
 
 NEAR = "msrps://near.example:2855;tcp"
@@ -248,3 +254,136 @@ def test_no_relay() -> None:
 def test_chains_that_can_be_used(relays: str, fault: str | None) -> None:
     found = chain_fault([MsrpUri.parse(uri) for uri in relays.split()])
     assert found is None if fault is None else fault in (found or "")
+
+
+def ready(seconds: int = 400) -> Talk:
+    """Return a talk whose path lives for some seconds from now."""
+    talk = Talk()
+    talk.request()
+    talk.answer(200, f"Use-Path: {B}", f"Expires: {seconds}")
+    assert isinstance(talk.client.next_event(), RelayReady)
+    return talk
+
+
+def test_refresh_that_fails_is_tried_again_while_the_path_lives() -> None:
+    # C-RLY-03: re-AUTH before expiry. C-RLY-05: at Expires the path is dead.
+    talk = ready()
+    talk.advance(320)
+    talk.request()
+    talk.answer(503)
+    assert talk.client.next_event() == RelayFailed(503, "x") and talk.client.next_event() is None
+    # 80 s are left: 30 are more than a quarter of that
+    assert talk.client.get_timer() == talk.clock() + RETRY_AFTER
+    talk.advance(RETRY_AFTER)
+    talk.request()
+    talk.advance(AUTH_TIMEOUT)
+    assert talk.client.next_event() == RelayFailed(408, "the relay does not answer")
+    assert talk.client.get_timer() == talk.clock() + 20
+    talk.advance(20)
+    assert talk.client.next_event() == RelayExpired()
+    assert talk.client.get_timer() is None and talk.client.data_to_send() == b""
+    talk.client.start(talk.clock())
+    talk.request()
+    talk.answer(503)
+    assert talk.client.next_event() == RelayFailed(503, "x") and talk.client.get_timer() is None
+
+
+def test_refresh_that_works_at_the_second_try() -> None:
+    talk = ready(80_000)
+    talk.advance(64_000)
+    talk.request()
+    talk.answer(503)
+    assert talk.client.get_timer() == talk.clock() + 16_000 * RETRY_SHARE
+    talk.advance(4000)
+    talk.request()
+    talk.answer(200, f"Use-Path: {C}", "Expires: 60")
+    assert isinstance(talk.client.next_event(), RelayFailed)
+    assert talk.client.next_event() == RelayReady(parse_path(C), talk.clock() + 60)
+
+
+def test_answer_that_comes_after_the_end_of_the_path() -> None:
+    talk = ready(100)
+    talk.advance(80)
+    talk.request()
+    talk.advance(AUTH_TIMEOUT)
+    assert isinstance(talk.client.next_event(), RelayFailed)
+    assert talk.client.next_event() == RelayExpired()
+
+
+def test_path_dies_with_its_connection() -> None:
+    # C-RLY-05
+    talk = ready()
+    talk.advance(320)
+    assert talk.client.is_waiting
+    talk.client.forget_path()
+    assert not talk.client.is_waiting and talk.client.get_timer() is None and talk.client.data_to_send() == b""
+    talk.advance(1000)
+    assert talk.client.next_event() is None
+
+
+RELAYED = f"{B} {THEIRS}"
+
+
+def behind_relay() -> tuple[End, MsrpSession]:
+    """Return an end behind a relay, with a session that somebody has bound."""
+    end = End()
+    session = MsrpSession(MsrpUri.parse(OURS), max_size=1 << 20, owner=None, use_path=parse_path(B))
+    session.open(parse_path(THEIRS))
+    end.table.add(session)
+    end.connection.attach(session)
+    return end, session
+
+
+def test_relay_that_splits_and_merges() -> None:
+    # C-RLY-05: of one Message-ID a relay may make other chunks than the sender did (RFC 4976 section 6.4.1).
+    body = bytes(range(100, 200))
+    cuts = [(0, 30), (30, 31), (31, 90), (90, 100)]
+    end, session = behind_relay()
+    found: list[Event] = []
+    for number, (begin, stop) in enumerate(cuts):
+        data = send(
+            f"splitted{number}",
+            body[begin:stop],
+            byte_range=f"{begin + 1}-{'*' if number % 2 else stop}/100",
+            to=session.local,
+            by=RELAYED,
+            flag="$" if stop == 100 else "+",
+        )
+        found += end.receive(data)
+    (message,) = (event for event in found if isinstance(event, IncomingMessage))
+    assert message.body == body
+    message.accept()
+    # C-RLY-06: From-Path has several URIs; the answers go to the leftmost only.
+    answers = [one for one in frames_of(end.output()) if isinstance(one, MsrpResponse)]
+    assert [answer.to_path for answer in answers] == [B] * 4
+
+
+def test_report_goes_by_all_hops() -> None:
+    # C-RLY-06, C-RSP-03
+    end, session = behind_relay()
+    data = send(to=session.local, by=RELAYED, extra="Success-Report: yes\n")
+    (message,) = (event for event in end.receive(data) if isinstance(event, IncomingMessage))
+    message.accept()
+    answer, report = frames_of(end.output())
+    assert answer.to_path == B and isinstance(report, Report) and report.to_path == RELAYED
+
+
+def test_timeout_that_the_relay_reports() -> None:
+    # C-RLY-05: 408 by REPORT, 30 s after the relay gave up the next hop: as if we had waited ourselves (C-RSP-01).
+    end, session = behind_relay()
+    message = session.send(b"hello", "text/plain")
+    (sent,) = chunks_of(end.output())
+    assert sent.to_path == f"{B} {THEIRS}" and sent.success_report
+    end.receive(answer(sent.transaction_id).replace(THEIRS.encode(), B.encode()))
+    state = message.state
+    assert state is MessageState.PENDING
+    end.receive(report_from("000 408 Timeout", message.message_id))
+    assert message.state is MessageState.UNKNOWN and message.status == 408
+
+
+def report_from(status: str, message_id: str) -> bytes:
+    """Return a REPORT that a relay has made."""
+    return frame(
+        f"MSRP k2p0Zq7x REPORT\nTo-Path: {OURS}\nFrom-Path: {B}\nMessage-ID: {message_id}\nByte-Range: 1-5/5\n"
+        f"Status: {status}\n-------k2p0Zq7x$\n"
+    )
