@@ -106,6 +106,6 @@ class Octets:
         self._octets = octets
         self.size = len(octets)
 
-    def read(self, start: int, limit: int) -> bytes:
+    def read(self, start: int, limit: int) -> bytes | None:
         """Return the next octets (:class:`Source`)."""
         return self._octets[start : start + limit]

@@ -86,6 +86,9 @@ class MsrpLink(asyncio.Protocol):
         self._schedule = schedule
         self._is_scheduled = False
         self._is_write_paused = False
+        # The connection's own time stands still while nothing is read: what is due may have come already.
+        self._paused_at: float | None = None
+        self._stood_still = 0.0
         self._timer: Cancellable | None = None
         self._timer_due = 0.0
 
@@ -123,7 +126,7 @@ class MsrpLink(asyncio.Protocol):
             trace.wire("MSRP", self._transport_name, "in", self.local, self.remote, data)
         if self._refusal is not None:
             return
-        self.connection.receive_data(data, self._loop.time())
+        self.connection.receive_data(data, self._now())
         self._hand_on()
         if self._timer is None:
             self.arm()
@@ -147,7 +150,7 @@ class MsrpLink(asyncio.Protocol):
 
     def hold(self) -> None:
         """Keep the connection, to a relay of ours, for an hour while no session uses it (C-RLY-05)."""
-        self.connection.hold(self._loop.time())
+        self.connection.hold(self._now())
         self.connection.on_response = self._answered
 
     def when_up(self, up: Callable[[], None], down: Callable[[SipstackError], None]) -> None:
@@ -189,14 +192,25 @@ class MsrpLink(asyncio.Protocol):
         self._run()
 
     def pause_reading(self) -> None:
-        """Take nothing more off the wire."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.pause_reading()
+        """Take nothing more off the wire, and let no time pass for the connection."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.transport.pause_reading()
+        if self._paused_at is None:
+            self._paused_at = self._loop.time()
 
     def resume_reading(self) -> None:
         """Read again."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if self._paused_at is None or self.transport is None or self.transport.is_closing():
+            return
+        self._stood_still += self._loop.time() - self._paused_at
+        self._paused_at = None
+        self.transport.resume_reading()
+        self.arm()
+
+    def _now(self) -> float:
+        """Return the time of the connection."""
+        return (self._loop.time() if self._paused_at is None else self._paused_at) - self._stood_still
 
     def abort(self) -> None:
         """Close at once."""
@@ -206,7 +220,10 @@ class MsrpLink(asyncio.Protocol):
     def arm(self) -> None:
         """Have the timer go off when the connection wants it to, or earlier."""
         due = self.connection.get_timer()
-        if due is None or (self._timer is not None and self._timer_due <= due):
+        if due is None or self._paused_at is not None:
+            return
+        due += self._stood_still
+        if self._timer is not None and self._timer_due <= due:
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -222,7 +239,7 @@ class MsrpLink(asyncio.Protocol):
 
     def _time_out(self) -> None:
         self._timer = None
-        self.connection.handle_timer(self._loop.time())
+        self.connection.handle_timer(self._now())
         self._run()
 
     def _run(self) -> None:
@@ -250,7 +267,7 @@ class MsrpLink(asyncio.Protocol):
         """Write, and tell whether everything is written that the kernel will take now."""
         written = 0
         while not self._is_write_paused:
-            pieces = self.connection.pieces_to_send(self._loop.time())
+            pieces = self.connection.pieces_to_send(self._now())
             if not pieces:
                 return True
             size = sum(map(len, pieces))

@@ -31,6 +31,17 @@ class Spool:
         self.octets += len(data)
 
 
+class Tap(Octets):
+    """A source of which only the first half is there yet."""
+
+    ready = 0
+
+    def read(self, start: int, limit: int) -> bytes | None:
+        """Return what is there."""
+        end = self.ready or self.size // 2
+        return super().read(start, min(limit, end - start)) if start < end else None
+
+
 def spool(session: MsrpSession) -> Spool:
     """Have the messages of ``session`` go to a spool."""
     sink = Spool()
@@ -166,3 +177,28 @@ async def test_messages_that_want_no_answer_are_told_of_when_written(make_hub: M
     await until(lambda: bool(seen))
     assert seen[0][0] is MessageState.SENT and theirs.received == []
     right.resume()
+
+
+@pytest.mark.parametrize("limit", ["sipstack.msrp.outbox.RESPONSE_TIMEOUT", "sipstack.msrp.reception.PARTIAL_TIMEOUT"])
+async def test_no_time_passes_while_nothing_is_read(
+    make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    # The answer, or the next chunk, has come; it only was not read.
+    left, right = await make_hub(), await make_hub()
+    ours, active, theirs, passive = join(left, right)
+    sink = spool(passive)
+    await ours.until(lambda: ours.opened == 1)
+    await theirs.until(lambda: theirs.opened == 1)
+    monkeypatch.setattr(limit, 2 * QUIET)
+    done = Settled()
+    message = active.send_stream(Tap(b"x" * 20_000), "image/png", on_done=done)
+    await until(lambda: sink.octets == 10_000 and message.confirmed == 10_000)
+    left.pause()
+    right.pause(passive)
+    assert isinstance(message.source, Tap)
+    message.source.ready = message.size
+    active.source_ready(message)
+    await asyncio.sleep(3 * QUIET)
+    left.resume()
+    right.resume(passive)
+    assert await done.wait() is MessageState.SENT and theirs.received[0].size == 20_000
