@@ -322,6 +322,7 @@ def endpoint_config(config: Config) -> EndpointConfig:
         msrp_recovery=config.chat.recovery,
         msrp_tls=Tls(*config.msrp_files) if config.msrp.certificate or any(uri.secure for uri in relays) else None,
         msrp_relays=relays,
+        msrp_cema=config.msrp.cema,
         msrp_tls_port=config.msrp.tls_port,
         msrp_tls_advertise_port=config.msrp.tls_advertise_port,
         msrp_security=config.msrp.security,

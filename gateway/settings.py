@@ -103,6 +103,7 @@ class MsrpSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     tls_port: Port = 2856
     tls_advertise_port: Port = 0
     relays: tuple[RelayUri, ...] = ()
+    cema: bool = True
     allowed_networks: tuple[Network, ...] = ()
     allowed_ports: tuple[PortRange, ...] = ("1024-65535",)
     max_message_size: Size = 2 * MiB

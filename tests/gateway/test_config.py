@@ -311,4 +311,7 @@ def test_certificate_of_msrp(tmp_path: Path) -> None:
     assert settings.msrp_relays[0].host == "relay.example"
     assert settings.msrp_tls is not None and settings.msrp_tls.server is None
     path.write_text(MINIMAL + '[msrp]\nrelays = ["msrps://relay.example:443;ws"]\n')
-    assert endpoint_config(load(path)).msrp_relays[0].transport == "ws"
+    settings = endpoint_config(load(path))
+    assert settings.msrp_relays[0].transport == "ws" and settings.msrp_cema
+    path.write_text(MINIMAL + "[msrp]\ncema = false\n")
+    assert not endpoint_config(load(path)).msrp_cema
