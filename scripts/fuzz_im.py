@@ -15,6 +15,7 @@ from scripts import fuzzing
 from sipstack import sdp_cema
 from sipstack.errors import LocalProtocolError, RemoteProtocolError
 from sipstack.filename import safe_name
+from sipstack.im import multipart
 from sipstack.im.cpim import CpimMessage
 from sipstack.im.fthttp import FtHttp, ResumeInfo
 from sipstack.im.imdn import Imdn, ImdnRequest, is_notification_type
@@ -104,6 +105,18 @@ def check_parts(chance: random.Random, data: bytes) -> str:
     return f"{min(len(parts), 5)} parts"
 
 
+def check_multipart(chance: random.Random, data: bytes) -> str:
+    """Take ``data`` as a message in several parts."""
+    kind = chance.choice(("mixed", "alternative"))
+    try:
+        part = multipart.choose(f"multipart/{kind}; boundary=limit", data, lambda inner: inner.startswith("text/"))
+    except RemoteProtocolError as error:
+        assert error.status in (400, 413), error.status
+        return f"multipart {error.status}"
+    assert part is None or len(part.body) <= 2 * len(data)
+    return f"multipart {'of nothing for us' if part is None else 'accepted'}"
+
+
 def xml(root: str, namespace: str, content: str) -> bytes:
     """Return a document."""
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root} xmlns="{namespace}">{content}</{root}>'.encode()
@@ -164,6 +177,11 @@ PARTS = [
     b"Content-ID: <a@b>\r\nContent-Disposition: render;handling=optional\r\n\r\nhello\r\n--limit--\r\n",
     b"preamble\r\n--limit\r\n\r\nno headers\r\n--limit \r\nContent-Type: image/png\r\n\r\n\x89PNG\r\n\r\n--limit--",
 ]
+NESTED = [
+    b'--limit\r\nContent-Type: multipart/alternative; boundary="in"\r\n\r\n--in\r\nContent-Type: text/plain\r\n'
+    b"Content-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n--in\r\nContent-Type: text/html\r\n\r\n<b>\r\n--in--\r\n"
+    b"--limit\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe\r\n--limit--"
+]
 CPIM = [
     b"From: <sip:a@b>\r\nTo: <sip:c@d>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: abcd\r\n"
     b"DateTime: 2026-11-22T10:15:30Z\r\nimdn.Disposition-Notification: positive-delivery, display\r\n"
@@ -180,6 +198,7 @@ CHECKS = {
     "resume": document(ResumeInfo.parse),
     "sdp": check_sdp,
     "parts": check_parts,
+    "multipart": check_multipart,
 }
 CORPORA = {
     "cpim": fuzzing.vectors("cpim") + CPIM,
@@ -189,6 +208,7 @@ CORPORA = {
     "resume": RESUME,
     "sdp": [*fuzzing.vectors("sdp"), *(3 * [SDP_FILE])],
     "parts": PARTS,
+    "multipart": PARTS + NESTED,
 }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from sipstack import ids
 from sipstack.errors import LocalProtocolError, RemoteProtocolError, SipstackError
+from sipstack.im.multipart import is_multipart
 from sipstack.msrp.mediatype import accepts
 from sipstack.msrp.message import IncomingMessage, MessageState, OutgoingMessage
 from sipstack.net import media, notices
@@ -150,12 +151,18 @@ class ChatSession(MediaSession):
         """Unwrap a message and hand it on; refuse what is malformed (400) or was never announced (415)."""
         config = self.agent.endpoint.config
         try:
-            chat_message = ChatMessage(message)
+            chat_message = ChatMessage(message, (*config.accept_types, *config.accept_wrapped_types))
         except RemoteProtocolError as error:
             message.reject(error.status, str(error)[:80])
             return
-        allowed = config.accept_types if chat_message.cpim is None else config.accept_wrapped_types
-        if chat_message.content_type not in allowed and not accepts(allowed, chat_message.content_type):
+        if not chat_message.is_chosen and not self._announced(chat_message):
             message.reject(415, "media type was not announced")
             return
         self._handler.chat_message(self, chat_message)
+
+    def _announced(self, message: ChatMessage) -> bool:
+        config, content_type = self.agent.endpoint.config, message.content_type
+        allowed = config.accept_types if message.cpim is None else config.accept_wrapped_types
+        if is_multipart(content_type):
+            return False  # it was announced, but nothing in it
+        return content_type in allowed or accepts(allowed, content_type)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sipstack.errors import SipstackError
+from sipstack.im import multipart
 from sipstack.im.cpim import CpimMessage
-from sipstack.msrp.mediatype import bare_type
+from sipstack.msrp.mediatype import accepts, bare_type
 from sipstack.msrp.message import IncomingMessage
 
 if TYPE_CHECKING:
@@ -32,29 +33,44 @@ class Content:
     """``imdn.Message-ID`` where there is one."""
     cpim: CpimMessage | None = None
     """The wrapper: its From, To, DateTime and other headers; None for a message that came without."""
+    is_chosen: bool = False
+    """It is a part of a body of several, and of a type that was asked for."""
 
 
-def unwrap(content_type: str, body: bytes) -> Content:
-    """Return what a body of this type says. Raise RemoteProtocolError with the status that refuses a malformed
-    wrapper, the same in MSRP and SIP."""
+def unwrap(content_type: str, body: bytes, types: Sequence[str] = ()) -> Content:
+    """Return what a body of this type says: out of CPIM, and of several parts what fits ``types`` best (C-RSP-10).
+
+    A body of several parts of which none fits stays as it is. Raise RemoteProtocolError with the status that refuses a
+    malformed wrapper, the same in MSRP and SIP.
+    """
+    content_type, body, is_chosen = _choose(content_type, body, types)
     if content_type != CPIM and bare_type(content_type) != CPIM:
-        return Content(content_type, body)
+        return Content(content_type, body, is_chosen=is_chosen)
     cpim = CpimMessage.parse(body)
-    return Content(cpim.content_type, cpim.content, cpim.imdn_message_id, cpim)
+    content_type, body, is_chosen = _choose(cpim.content_type, cpim.content, types)
+    return Content(content_type, body, cpim.imdn_message_id, cpim, is_chosen)
+
+
+def _choose(content_type: str, body: bytes, types: Sequence[str]) -> tuple[str, bytes, bool]:
+    if not types or not multipart.is_multipart(content_type):
+        return content_type, body, False
+    part = multipart.choose(content_type, body, lambda inner: accepts(types, inner))
+    return (content_type, body, False) if part is None else (part.content_type, part.body, True)
 
 
 class ChatMessage:
     """A whole message of the peer, out of its CPIM wrapper."""
 
-    __slots__ = ("_incoming", "body", "content_type", "cpim", "message_id")
+    __slots__ = ("_incoming", "body", "content_type", "cpim", "is_chosen", "message_id")
 
-    def __init__(self, incoming: IncomingMessage) -> None:
-        """Raise RemoteProtocolError with the MSRP status with which to refuse a malformed wrapper."""
-        content = unwrap(incoming.content_type, incoming.body)
+    def __init__(self, incoming: IncomingMessage, types: Sequence[str] = ()) -> None:
+        """Take a message as :func:`unwrap` does. Raise RemoteProtocolError with the MSRP status to refuse it with."""
+        content = unwrap(incoming.content_type, incoming.body, types)
         self._incoming = incoming
         self.cpim = content.cpim
         self.content_type = content.content_type
         self.body = content.body
+        self.is_chosen = content.is_chosen
         self.message_id = content.message_id or incoming.message_id
         """``imdn.Message-ID`` where there is one, else the MSRP Message-ID."""
 

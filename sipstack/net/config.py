@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sipstack.flow import Flow
+from sipstack.im.multipart import ALTERNATIVE, MIXED
 from sipstack.msrp.relay import chain_fault
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net.tls import Tls
@@ -22,8 +23,9 @@ MAX_PAGE_SIZE = 1300
 MAX_MESSAGE_SIZE = 10 * 1024 * 1024
 """Octets of one MSRP message that we take and announce as ``a=max-size``."""
 
-ACCEPT_TYPES = ("message/cpim", "text/plain")
-"""What a chat takes; ``message/cpim`` first, as a gateway must (D-CPM-10)."""
+ACCEPT_TYPES = ("message/cpim", "text/plain", MIXED, ALTERNATIVE)
+"""What a chat takes; ``message/cpim`` first, as a gateway must (D-CPM-10). The last two are mandatory, and must be
+announced like any other (:rfc:`4975#section-8.6`)."""
 
 ACCEPT_WRAPPED_TYPES = ("text/plain",)
 """What a chat takes inside CPIM."""
@@ -108,7 +110,9 @@ class EndpointConfig:
 
     @property
     def msrp_protocols(self) -> tuple[str, ...]:
-        """What may stand in the ``m=`` line of an offer to us."""
+        """What may stand in the ``m=`` line of an offer to us. Behind relays it is what leads to the outermost."""
+        if self.msrp_relays:
+            return (TLS_MSRP,) if self.msrp_relays[-1].secure else (TCP_MSRP,)
         if self.msrp_tls is None or self.msrp_tls.server is None:
             return (TCP_MSRP,)
         return (TLS_MSRP,) if self.msrp_security == "require" else (TLS_MSRP, TCP_MSRP)

@@ -9,6 +9,7 @@ from sipstack import ids
 from sipstack.errors import LocalProtocolError
 from sipstack.im import imdn, iscomposing
 from sipstack.im.cpim import CpimTemplate
+from sipstack.im.multipart import ALTERNATIVE, MIXED
 from sipstack.msrp.message import MessageState, OutgoingMessage
 from sipstack.sdp_msrp import MsrpMedia
 
@@ -24,7 +25,7 @@ ANONYMOUS = CpimTemplate(ANONYMOUS_URI, ANONYMOUS_URI)
 ASKING = CpimTemplate(ANONYMOUS_URI, ANONYMOUS_URI, headers=[imdn.RCS_REQUEST])
 """The same for messages that want to be answered by notifications: all of it made once."""
 
-ACCEPT_TYPES = (CPIM, "text/plain", iscomposing.CONTENT_TYPE)
+ACCEPT_TYPES = (CPIM, "text/plain", iscomposing.CONTENT_TYPE, MIXED, ALTERNATIVE)
 ACCEPT_WRAPPED_TYPES = ("text/plain", imdn.CONTENT_TYPE, iscomposing.CONTENT_TYPE)
 """What a chat announces whose handler understands notifications and typing."""
 

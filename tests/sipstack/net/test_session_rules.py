@@ -1,4 +1,4 @@
-"""Rules on sessions that SIP and MSRP keep together: C-SES-04, C-SES-05, C-SET-01, C-SET-07, C-URI-04, C-BAD-10."""
+"""Rules on sessions that SIP and MSRP keep together: C-RSP-10, C-SES-*, C-SET-01, C-SET-07, C-URI-04, C-BAD-10."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from sipstack.errors import RequestFailed
 from sipstack.im.imdn import Disposition, Imdn
 from sipstack.im.iscomposing import ComposingState, IsComposing
 from sipstack.msrp.chunk import Chunk, MsrpResponse
 from sipstack.msrp.connection import MAX_FAULTS
-from sipstack.msrp.message import MessageState
+from sipstack.msrp.message import MessageState, OutgoingMessage
 from sipstack.msrp.uri import parse_path
 from sipstack.net import hub as hub_module
 from sipstack.net import notices
@@ -93,6 +94,47 @@ async def test_hold_and_go_on() -> None:
             ours.refresh(offer, remote)
             assert (await ours.deliver("now")).status == status
         assert ours.msrp.connection is connection
+
+
+# C-RSP-10
+
+ALTERNATIVES = (
+    b"--x\r\nContent-Type: text/plain;charset=utf-8\r\n\r\nplain\r\n"
+    b"--x\r\nContent-Type: text/html\r\n\r\n<b>rich</b>\r\n--x--"
+)
+WRAPPER = b"From: <sip:a@b>\r\nTo: <sip:a@b>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: i1234\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("multipart/alternative;boundary=x", ALTERNATIVES, 200),
+        ("multipart/mixed;boundary=x", ALTERNATIVES, 200),
+        ("message/cpim", WRAPPER + b"Content-Type: Multipart/Alternative; boundary=x\r\n\r\n" + ALTERNATIVES, 200),
+        ("multipart/mixed;boundary=x", b"--x\r\nContent-Type: image/png\r\n\r\nPNG\r\n--x--", 415),
+        ("multipart/mixed;boundary=x", b"--x\r\nwithout end", 400),
+    ],
+    ids=["alternative", "mixed", "inside CPIM", "nothing for us", "malformed"],
+)
+async def test_bodies_of_several_parts(content_type: str, body: bytes, status: int) -> None:
+    # C-RSP-10: announced like any other type (RFC 4975 section 8.6), taken if anything in them can be.
+    async with pair() as (around, agent, _, phone):
+        chat = await agent.invite(B, Chats())
+        offer = next(request for request in around.core.requests if request.method == "INVITE").body
+        assert b"a=accept-types:message/cpim text/plain multipart/mixed multipart/alternative\r\n" in offer
+        answered: asyncio.Future[OutgoingMessage] = asyncio.get_running_loop().create_future()
+        chat.msrp.send(body, content_type, on_done=answered.set_result)
+        assert (await asyncio.wait_for(answered, 5)).status == status
+        assert phone.chats.texts == (["plain"] if status == 200 else [])
+
+
+async def test_containers_are_nothing_in_common() -> None:
+    # C-SES-04: both take bodies of several parts, but nothing that could be in them.
+    types = ("image/png", "multipart/mixed")
+    async with pair(a={"accept_types": types, "accept_wrapped_types": ()}) as (_, agent, _, _):
+        with pytest.raises(RequestFailed) as caught:
+            await agent.invite(B, Chats())
+        assert caught.value.response.status == 488
 
 
 # C-SET-07
