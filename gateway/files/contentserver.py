@@ -138,6 +138,7 @@ class ContentServer:
         with refusals():
             await room.store.delete_files([id])
             await room.store.add_file(replace(record))
+        room.ends_at(record.until)
         return self._upload(record, 0)
 
     async def resume(self, inviter: Inviter, tid: str, start: int, total: int | None) -> Upload:

@@ -96,12 +96,17 @@ class GuestFile:
         self.guest.announce(self.record.uid, file_body(self.view()))
 
     def set(self, state: FileState, reason: str = "", cause: SipCause | None = None) -> None:
-        """Bring the file to another state: stored and told. A state that it has left behind is passed over."""
+        """Bring the file to another state: stored and told. A state that it has left behind is passed over.
+
+        The octets of what did not get there are deleted.
+        """
         if not self._follows(state):
             return
         self.note(state, reason, cause)
         self.save()
         self.tell()
+        if state in LOST:
+            self.guest.room.discard(self.record.id)
 
     def note(self, state: FileState, reason: str = "", cause: SipCause | None = None) -> None:
         """Change the state alone; the caller stores and tells it."""

@@ -186,5 +186,4 @@ class GuestFiles(Shelf):
         if file.mover is not None:
             await file.mover.stop(cancelled=True)
         file.set("declined" if declined else "cancelled", "By the guest.")
-        self.room.discard(id)
         return file.view()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
+from gateway.asked import Asked
 from gateway.files import links
 from gateway.files.contentclient import ContentClient
 from gateway.files.fetching import FetchedContent, Fetching
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.files.room import FileRoom
     from gateway.guest import GuestSession
     from gateway.relations import Relation
+    from sipstack.im.cpim import CpimMessage
 
 log = logging.getLogger("rcsgw.files")
 
@@ -294,9 +296,16 @@ class GuestTransfers(GuestFiles):
         except ServiceError as error:
             raise OSError(errno.EFBIG, error.detail) from error
 
-    def received(self, file: GuestFile) -> None:
-        """Note that a file of an inviter is there."""
+    def received(self, file: GuestFile, wrapper: CpimMessage | None) -> None:
+        """Note that a file of an inviter is there, and tell its sender, if the wrapper asks for that."""
         log.info("%r has come", file)
+        record = file.record
+        asked = Asked.in_(wrapper)
+        relation = self.guest.relations.get(record.uid)
+        if asked is not None and relation is not None:
+            record.message_id, record.asked = asked.request.message_id, asked.text()
+            file.save()
+            self.guest.conversation(relation).receipts.stored(links.entry_of(record), asked)
 
     def broke_off(self, file: GuestFile, why: str) -> None:
         """Keep what came of a file for as long as its sender may go on with it."""
@@ -308,7 +317,6 @@ class GuestTransfers(GuestFiles):
         record = file.record
         if (record.state, record.transfer_id) == ("receiving", transfer_id) and file.mover is None:
             file.set("failed", "The transfer broke off and was not gone on with.")
-            self.room.discard(record.id)
 
 
 def _is_same(record: FileRecord, attributes: FileAttributes) -> bool:

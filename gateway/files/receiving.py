@@ -13,6 +13,7 @@ from gateway.files.writing import SpoolWriter
 from gateway.storage.store import StoreError
 from sipstack.errors import SipstackError
 from sipstack.net.fileoffer import IncomingFile
+from sipstack.net.filereceiver import FileReceiver
 from sipstack.net.filetransfer import CANCELLED, DONE, LOCAL, MISMATCH, REFUSED, FileHandler, FileTransfer, ReceivedFile
 from sipstack.sdp_file import SHA_1, FileSelector
 
@@ -171,15 +172,14 @@ class Receiving(FileHandler):
         except StoreError as error:
             log.error("%r: %s", self.file, error)
             refusal = 408, "Not stored"
-        self._let_go()
+        transfer = self._let_go()
         if refusal is None:
             received.accept()
             self.file.tell()
-            self._files.received(self.file)
+            self._files.received(self.file, transfer.wrapper if isinstance(transfer, FileReceiver) else None)
         else:
             received.reject(*refusal)
             self.file.set("failed", refusal[1])
-            self._files.room.discard(self.file.record.id)
 
     async def _keep(self, size: int) -> tuple[int, str] | None:
         """Make the file durable and check it (D-FTM-12); return what to refuse it with, None when it is right."""
@@ -216,10 +216,8 @@ class Receiving(FileHandler):
         file.record.octets = self._writer.prefix
         if reason in (MISMATCH, REFUSED):
             file.set("failed", str(error))
-            self._files.room.discard(file.record.id)
         elif reason == CANCELLED:
             file.set("cancelled", "By the other side.")
-            self._files.room.discard(file.record.id)
         else:
             file.save()
             self._files.broke_off(file, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("rcsgw.files")
 
-SWEEP = 30.0
-"""Seconds between two looks for files whose time is over; the end of an invitation does not wait for it."""
+SWEEP = 60.0
+"""Seconds between two looks for files whose time is over, at most: wall clocks are set now and then."""
+
+STORE_PAUSE = 2.0
+"""Seconds to wait when the store cannot be read."""
 
 
 class FileRoom:
@@ -50,6 +54,8 @@ class FileRoom:
         """Account id → the files of a guest who is logged in."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.Task[None] | None = None
+        self._next_end = float("inf")
+        self._sooner = asyncio.Event()
 
     # life
 
@@ -144,14 +150,26 @@ class FileRoom:
         except StoreError as error:
             log.error("file %s is left in the store: %s", id, error)
 
+    def ends_at(self, until: float) -> None:
+        """See to it that a file ends at this wall time."""
+        if until < self._next_end:
+            self._next_end = until
+            self._sooner.set()
+
     async def _sweep(self) -> None:
         while True:
+            self._sooner.clear()
             try:
                 for record in await self.store.files_over(self.clock()):
                     await self._expire(record)
+                self._next_end = await self.store.next_file_end() or float("inf")
             except StoreError as error:
                 log.warning("which files are over cannot be read: %s", error)
-            await asyncio.sleep(SWEEP)
+                self._next_end = self.clock() + STORE_PAUSE
+            delay = min(max(self._next_end - self.clock(), 0.0), SWEEP)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._sooner.wait()
 
     async def _expire(self, record: FileRecord) -> None:
         guest = self.guests.get(record.account_id)
@@ -163,4 +181,4 @@ class FileRoom:
             _ = await self.store.update_file(replace(record, state="expired"))
             guest = self.guests.get(record.account_id)  # who may have logged in meanwhile
         if guest is not None:
-            guest.expire(record.id)
+            await guest.expire(record.id)

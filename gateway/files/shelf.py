@@ -78,6 +78,7 @@ class Shelf:
             self.room.discard(record.id)
             raise
         file.tell()
+        self.room.ends_at(record.until)
         return file
 
     def _check_number(self) -> None:
@@ -134,11 +135,10 @@ class Shelf:
                 file.set("expired", "The invitation is over.")
                 self._files.pop(file.record.id, None)
 
-    def expire(self, id: str) -> None:
+    async def expire(self, id: str) -> None:
         """End a file whose time is over; that it was there is still known."""
         file = self._files.get(id)
         if file is not None:
             if file.mover is not None:
-                self.room.spawn(file.mover.stop(cancelled=True))
+                await file.mover.stop(cancelled=True)
             file.set("expired", "Its time is over.")
-            self.room.discard(id)

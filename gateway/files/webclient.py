@@ -93,6 +93,10 @@ class WebClient:
                 )
             except TimeoutError as error:
                 raise OSError("the content server does not answer") from error
+            except aiohttp.ClientConnectorError as error:
+                if isinstance(error.os_error, NotAllowed):
+                    raise error.os_error from error
+                raise
             async with response:
                 target = response.headers.get("Location")
                 if method != "GET" or response.status not in (301, 302, 303, 307, 308) or target is None:

@@ -74,5 +74,8 @@ class FileStore(Protocol):
     async def files_over(self, now: float) -> list[FileRecord]:
         """Return the files whose time is over and that are not ``expired`` yet."""
 
+    async def next_file_end(self) -> float | None:
+        """Return when the time of the next file is over."""
+
     async def delete_files(self, ids: Sequence[str]) -> None:
         """Forget files."""

@@ -364,6 +364,10 @@ class SqliteStore:
         """Return the files whose time is over and that are not ``expired`` yet."""
         return await self._read(files.over, now)
 
+    async def next_file_end(self) -> float | None:
+        """Return when the time of the next file is over."""
+        return await self._read(relations.number, "SELECT min(until) FROM file WHERE state <> 'expired'")
+
     async def delete_files(self, ids: Sequence[str]) -> None:
         """Forget files."""
         await self._write(files.delete, ids)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.admission import Admission
+from gateway.files.links import ATTACHMENTS
 from gateway.files.manager import GuestTransfers
 from gateway.files.room import FileRoom
 from gateway.fileservices import Content, NewFile
@@ -21,6 +22,7 @@ from gateway.sessions import Guests, Settings
 from gateway.settings import FilesSection, RetrySection
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import AccountRecord, Invited
+from sipstack.net import notices
 from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, joined
 from sipstack.net.useragent import AgentHandler, UserAgent
 from tests.gateway.guest_helpers import FakeLifecycle
@@ -28,6 +30,12 @@ from tests.gateway.storage.helpers import announce, new_account, new_invitation
 from tests.sipstack.net.filehelpers import FilePhone
 from tests.sipstack.net.helpers import REALM, World, until, world
 from translators.model import Event, FileView
+
+RCS: dict[str, Any] = {
+    "accept_types": notices.ACCEPT_TYPES,
+    "accept_wrapped_types": (*notices.ACCEPT_WRAPPED_TYPES, *ATTACHMENTS),
+}
+"""What both sides take in chats."""
 
 ACCOUNT = f"sip:b@{REALM}"
 ALICE = f"sip:a@{REALM}"
@@ -155,7 +163,7 @@ async def file_house(
     """Run it: Alice registered, the guest logged in. ``limits`` are keys of ``[files]``."""
     retry = RetrySection(first=0.01, longest=0.05, deadline=5.0)
     section = msgspec.structs.replace(FilesSection(), **{"retry": retry, "stall_timeout": 5.0, **limits})
-    async with world("tcp") as around:
+    async with world("tcp", a=RCS, b=RCS) as around:
         house = FileHouse(around, folder, section)
         if prepare is not None:
             prepare(house)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -241,10 +242,18 @@ async def test_files_whose_time_is_over(house: FileHouse, monkeypatch: pytest.Mo
     await until(lambda: list(house.room.spool.folder.iterdir()) == [])
 
 
+async def test_a_file_ends_in_time(tmp_path: Path) -> None:
+    async with file_house(tmp_path, ttl=0.2) as house:
+        house.room.clock = time.time
+        done = await house.send(b"1")
+        await until(lambda: house.states(done.id)[-1:] == ["expired"], 5)
+        await until(lambda: list(house.room.spool.folder.iterdir()) == [])
+
+
 async def test_the_end_of_a_file_while_the_guest_listens(house: FileHouse, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = await begin(house, 10)
-    house.files.expire("unknown")
-    house.files.expire(upload.id)
+    await house.files.expire("unknown")
+    await house.files.expire(upload.id)
     await until(lambda: house.states() == ["uploading", "expired"])
     with pytest.raises(Conflict):
         await upload.write(b"1")

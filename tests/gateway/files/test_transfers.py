@@ -113,6 +113,8 @@ async def test_the_inviter_cancels(house: FileHouse) -> None:
     cancelled = await house.state(view.id, "cancelled")
     assert cancelled.reason == "By the other side."
     assert len(house.phone.offers) == 1
+    await until(lambda: not house.room.spool.path(view.id).exists())
+    assert house.room.spool.used == 0
 
 
 async def test_the_guest_cancels(house: FileHouse) -> None:
@@ -206,6 +208,19 @@ async def test_a_file_from_the_inviter(house: FileHouse, data: bytes) -> None:
     assert await fetch(content) == data
     await house.told("receiving", "ready", "displayed")
     assert await fetch(await house.files.content(view.id), 3, 5) == data[3:5]
+
+
+async def test_the_sender_is_told_what_becomes_of_a_file(house: FileHouse) -> None:
+    """D-IMD-11: delivered when it is there, displayed when the guest has fetched it; by MESSAGE as no chat is open."""
+    files = Files()
+    transfer = await house.alice.send_file(B, describe(SMALL), MemoryFile(SMALL), files, notify=True)
+    view = await house.only("ready")
+    await until(lambda: len(house.phone.pages) == 1)
+    await fetch(await house.files.content(view.id))
+    await until(lambda: len(house.phone.pages) == 2)
+    await fetch(await house.files.content(view.id))
+    for page, word in zip(house.phone.pages, (b"<delivered/>", b"<displayed/>"), strict=True):
+        assert word in page.body and transfer.message_id.encode() in page.body
 
 
 async def test_a_file_with_a_wrong_hash(house: FileHouse) -> None:
