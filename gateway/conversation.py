@@ -12,26 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import correlation
 from gateway.arrivals import Arrival
-from gateway.asked import Asked
 from gateway.composing import Composing
 from gateway.idle import IdleChats
+from gateway.intake import Intake
 from gateway.outgoing import Outgoing
 from gateway.pager import Pager, pages_only
 from gateway.receipts import Receipts
 from gateway.ringing import ChatAnswer, Ringing
 from gateway.services import Conflict, ServiceError, TooLarge
-from gateway.storage.store import Entry
 from gateway.upstream import from_exception
 from sipstack import ids
-from sipstack.errors import LocalProtocolError, RemoteProtocolError, SipstackError
-from sipstack.im.imdn import Imdn, is_notification_type
-from sipstack.im.iscomposing import IsComposing, is_composing_type
+from sipstack.errors import LocalProtocolError, SipstackError
 from sipstack.msrp.message import MessageState, OutgoingMessage
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
 from sipstack.net.invitation import IncomingInvitation
 from sipstack.sip.uri import Uri
-from translators.model import PLAIN_TEXT, SipCause
+from translators.model import SipCause
 
 if TYPE_CHECKING:
     from gateway.guest import GuestSession
@@ -48,9 +45,6 @@ _CONVERSATION_ID = re.compile(r"[!-~]{1,64}")
 NIL = "0" * 32
 """The remote half of Session-ID as long as the peer's is not known (RFC 7989 §5)."""
 
-SEEN_LIMIT = 64
-"""Message-IDs remembered for each conversation, so that a peer's repeat after a lost 200 is shown once (C-BR-11)."""
-
 
 class Conversation(ChatHandler):
     """Everything between one guest and one inviter on the wire. Holds no task but while a chat is being opened."""
@@ -60,13 +54,12 @@ class Conversation(ChatHandler):
         "_composing",
         "_conversation_id",
         "_idle",
+        "_intake",
         "_opening",
         "_others",
         "_pager",
         "_receipts",
         "_ringing",
-        "_seen",
-        "_storing",
         "_waiting",
         "chat",
         "guest",
@@ -85,9 +78,7 @@ class Conversation(ChatHandler):
         self._closed = False
         self._opening: asyncio.Task[None] | None = None
         self._waiting: deque[Outgoing] | None = None
-        self._seen: deque[str] | None = None
-        self._storing: dict[str, list[Arrival]] | None = None
-        """Messages whose commit is awaited, by Message-ID, with those that repeat them."""
+        self._intake: Intake | None = None
         self._composing: Composing | None = None
         self._receipts: Receipts | None = None
         self._pager: Pager | None = None
@@ -293,60 +284,24 @@ class Conversation(ChatHandler):
         self.take(message)
 
     def take(self, message: Arrival, conversation_id: str = "") -> None:
-        """Store a message of the inviter; the answer follows the commit."""
-        if message.content_type != PLAIN_TEXT and (
-            self.guest.take_attachment(self, message, conversation_id) or self._take_status(message)
-        ):
-            return
-        if self._seen is not None and message.message_id in self._seen:
-            message.accept()
-            return
-        if self._storing is not None and message.message_id in self._storing:
-            self._storing[message.message_id].append(message)  # the same over a new session, before our answer
-            return
-        refused = self.guest.refuse_incoming(self.relation, message.content_type, len(message.body))
-        if refused is not None:
-            message.reject(*refused)
-            return
-        if self._storing is None:
-            self._storing = {}
-        self._storing[message.message_id] = [message]
-        asked = Asked.in_(message.cpim, conversation_id)
+        """Take a message of the inviter, by whatever way it came."""
+        self.intake.take(message, conversation_id)
+
+    def remember(self, message_id: str) -> None:
+        """Note that a message of the inviter is stored: what repeats it is acknowledged and not stored again."""
+        self.intake.remember(message_id)
+
+    def content_received(self) -> None:
+        """Take note that the inviter has written: they do not type any more."""
         if self._composing is not None:
             self._composing.content_received()
 
-        def stored(entry: Entry, error: Exception | None) -> None:
-            assert self._storing is not None
-            answered = self._storing.pop(message.message_id)
-            self._storing = self._storing or None
-            for repeated in answered:
-                if error is None:
-                    repeated.accept()
-                else:
-                    repeated.reject(408, "Not stored")
-            if error is None:
-                self.remember(message.message_id)
-                self.guest.feed.publish(entry)
-                if asked is not None:
-                    self.receipts.stored(entry, asked)
-
-        wanted = asked.text() if asked is not None else ""
-        self.guest.store_incoming(self.relation, message.message_id, message.content_type, message.body, wanted, stored)
-
-    def _take_status(self, message: Arrival) -> bool:
-        """Take what is no message of the conversation but tells of one; return False where it is none of these."""
-        try:
-            if is_notification_type(message.content_type):
-                self.receipts.take(Imdn.parse(message.body))
-            elif is_composing_type(message.content_type):
-                self.composing.receive(IsComposing.parse(message.body))
-            else:
-                return False
-        except RemoteProtocolError as error:
-            message.reject(error.status, str(error)[:80])
-        else:
-            message.accept()
-        return True
+    @property
+    def intake(self) -> Intake:
+        """Return what stores the inviter's messages, made on first use."""
+        if self._intake is None:
+            self._intake = Intake(self)
+        return self._intake
 
     def chat_closed(self, chat: ChatSession, reason: str, error: SipstackError | None) -> None:
         """Let go of a chat that ended; the next message opens a new one."""
@@ -360,12 +315,6 @@ class Conversation(ChatHandler):
             self._idle = None
             if self._composing is not None:
                 self._composing.stop()
-
-    def remember(self, message_id: str) -> None:
-        """Note that a message of the inviter is stored: what repeats it is acknowledged and not stored again."""
-        if self._seen is None:
-            self._seen = deque(maxlen=SEEN_LIMIT)
-        self._seen.append(message_id)
 
     # the end
 

@@ -185,7 +185,7 @@ async def test_changed_types_and_direction_leave_the_connection() -> None:
 
 
 async def test_both_offer_at_the_same_time() -> None:
-    """A-INV-04, A-INV-05, A-INV-06: each refuses the other's with 491, one comes back earlier, and there is one new session."""
+    """A-INV-04, A-INV-05, A-INV-06: each refuses the other's with 491, one comes back earlier: one new session."""
     async with pair() as (around, agent, _, phone):
         chats = Chats()
         chat = await agent.invite(B, chats)
