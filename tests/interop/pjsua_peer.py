@@ -41,6 +41,9 @@ class Account(pj.Account):  # type: ignore[misc]  # no types in the binding
         event = prm.e.body.tsxState
         tell("answer", status=event.tsx.statusCode, text=event.src.rdata.wholeMsg)
 
+    def onInstantMessage(self, prm: Any) -> None:
+        tell("message", text=prm.msgBody, content_type=prm.contentType)
+
     def onIncomingCall(self, prm: Any) -> None:
         call = Call(self, prm.callId)
         self.calls.append(call)
