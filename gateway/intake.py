@@ -70,9 +70,7 @@ class Intake:
                     self._conversation.receipts.stored(entry, asked)
 
         wanted = asked.text() if asked is not None else ""
-        guest.store_incoming(
-            relation, message.message_id, message.content_type, message.body, wanted, stored
-        )
+        guest.store_incoming(relation, message.message_id, message.content_type, message.body, wanted, stored)
 
     def _take_status(self, message: Arrival) -> bool:
         """Take what is no message of the conversation but tells of one; return False where it is none of these."""

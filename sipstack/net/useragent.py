@@ -33,6 +33,7 @@ from sipstack.sip.digest import DigestClient
 from sipstack.sip.digest_relay import RelayCredentials
 from sipstack.sip.message import Request, Response
 from sipstack.sip.registration import Registered
+from sipstack.sip.routing import initial_routes
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Parameters, Uri
 
@@ -197,7 +198,7 @@ class UserAgent:
         aor = self.identity.aor
         sender = Address(aor, self.identity.display_name, (("tag", ids.tag()),))
         fields = [("Max-Forwards", MAX_FORWARDS)]
-        fields += [("Route", f"<{route}>") for route in self._routes()]
+        fields += [("Route", f"<{route}>") for route in initial_routes(self.outbound_proxy, self.service_route)]
         fields += [
             ("From", str(sender)),
             ("To", f"<{uri}>"),
@@ -209,15 +210,6 @@ class UserAgent:
         if method != "MESSAGE":
             fields.append(("Contact", self.contact()))
         return Request(method, uri, [*fields, *headers], body)
-
-    def _routes(self) -> tuple[Uri, ...]:
-        proxy, service_route = self.outbound_proxy, self.service_route
-        if proxy is None:
-            return service_route
-        if service_route and service_route[0].host_port == proxy.host_port:
-            # The core is its own edge: twice the same hop would be a spiral.
-            return service_route
-        return (proxy, *service_route)
 
     async def options(self, uri: Uri, *, timeout: float | None = None) -> Response:
         """Ask what ``uri`` can (B-CAP-01) and return the final response. Raise as :meth:`Endpoint.request`."""

@@ -1,4 +1,4 @@
-"""Where a response goes: ``received`` and ``rport`` (:rfc:`3261#section-18.2`, :rfc:`3581#section-4`)."""
+"""Where a response goes (``received``, ``rport``: :rfc:`3261#section-18.2`, :rfc:`3581#section-4`) and a first request."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from sipstack.flow import Flow, HostPort
 from sipstack.sip.grammar import split_list
 from sipstack.sip.message import Request
+from sipstack.sip.uri import Uri
 from sipstack.sip.via import Via
 
 DEFAULT_PORT = 5060
@@ -84,3 +85,13 @@ def _answer_address(via: Via, flow: Flow) -> HostPort:
     if maddr is not None:
         return maddr, port
     return flow.remote[0], via.rport or port
+
+
+def initial_routes(proxy: Uri | None, service_route: tuple[Uri, ...]) -> tuple[Uri, ...]:
+    """Return the Route of a request outside any dialog: the outbound proxy, then the Service-Route (:rfc:`3608`)."""
+    if proxy is None:
+        return service_route
+    if service_route and service_route[0].host_port == proxy.host_port:
+        # The core is its own edge: twice the same hop would be a spiral.
+        return service_route
+    return (proxy, *service_route)

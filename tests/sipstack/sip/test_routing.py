@@ -6,8 +6,9 @@ import pytest
 
 from sipstack.flow import Flow
 from sipstack.sip.message import Request
-from sipstack.sip.routing import default_port
+from sipstack.sip.routing import default_port, initial_routes
 from sipstack.sip.transaction import mark_received, response_flow
+from sipstack.sip.uri import Uri
 
 LOCAL = ("192.0.2.10", 5060)
 SOURCE = ("198.51.100.7", 40123)
@@ -80,3 +81,12 @@ def test_response_flow(via: str, flow: Flow, connected: bool, expected: Flow) ->
 
 def test_default_ports() -> None:
     assert [default_port(name) for name in ("UDP", "TCP", "TLS", "WSS")] == [5060, 5060, 5061, 5061]
+
+
+def test_routes_of_a_first_request() -> None:
+    """The core may be its own edge: then it stands there once."""
+    proxy, edge, core = (Uri.parse(f"sip:{host}:5060;lr") for host in ("p.example", "p.example", "s.example"))
+    assert initial_routes(None, (core,)) == (core,)
+    assert initial_routes(proxy, ()) == (proxy,)
+    assert initial_routes(proxy, (edge, core)) == (edge, core)
+    assert initial_routes(proxy, (core,)) == (proxy, core)
