@@ -77,6 +77,7 @@ async def relay(folder: Path, transport: str, *, count: int = 1) -> AsyncIterato
 
 @by_each_transport
 async def test_text_both_ways(tmp_path: Path, transport: str) -> None:
+    # C-RLY-01, C-RLY-02, C-WS-01, C-WS-02: what Use-Path says, and text by it.
     async with relay(tmp_path, transport) as options, world(a=options, b=options) as around:
         records: list[Record] = []
         phone, chats = Phone(), Chats()

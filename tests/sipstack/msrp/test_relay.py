@@ -88,6 +88,7 @@ class Talk:
 
 
 def test_path_of_one_relay() -> None:
+    # C-RLY-01
     talk = Talk()
     assert talk.request() == f"MSRP tid AUTH\nTo-Path: {NEAR}\nFrom-Path: {OURS}\n-------tid$\n"
     assert talk.client.next_event() is None
@@ -110,6 +111,7 @@ def test_paths_by_the_rule() -> None:
 
 @pytest.mark.parametrize("use_path", [f"{B} {C}", C], ids=["whole path", "own part"])
 def test_two_relays(use_path: str) -> None:
+    # C-RLY-07: by the rule, whichever of the two a relay says; the sample of RFC 4976 section 5.1 says neither.
     talk = Talk(NEAR, FAR)
     talk.request()
     talk.answer(200, f"Use-Path: {B}", "Expires: 50")

@@ -15,8 +15,9 @@ import pytest
 from sipstack.errors import ConnectionClosed, RemoteProtocolError, RequestFailed, TransactionTimeout
 from sipstack.msrp import connection as connection_module
 from sipstack.msrp.message import MessageState, OutgoingMessage
-from sipstack.msrp.uri import parse_path
+from sipstack.msrp.uri import MsrpUri, parse_path
 from sipstack.net import relay as relay_module
+from sipstack.net.config import EndpointConfig
 from sipstack.net.relay import RelayAccess
 from sipstack.net.useragent import UserAgent
 
@@ -293,3 +294,10 @@ async def test_foreign_relay_is_kept_for_a_while(make_hub: MakeHub) -> None:
     assert connection is not None
     assert connection.linger == connection_module.FOREIGN_RELAY_LINGER == 300
     left.release(session)
+
+
+def test_offers_to_who_is_behind_a_relay() -> None:
+    """The outermost relay decides what they may say, whether we have a certificate or not."""
+    inner, outer = MsrpUri.parse("msrp://192.0.2.1:2855;tcp"), MsrpUri.parse("msrps://192.0.2.2:2855;tcp")
+    assert EndpointConfig(msrp_relays=(inner,)).msrp_protocols == ("TCP/MSRP",)
+    assert EndpointConfig(msrp_relays=(inner, outer)).msrp_protocols == ("TCP/TLS/MSRP",)

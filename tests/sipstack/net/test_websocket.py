@@ -54,6 +54,7 @@ def access(hub: MsrpHub, relay: WebSocketRelay) -> RelayAccess:
 
 
 async def test_one_chunk_in_each_message(make_hub: MakeHub, tmp_path: Path) -> None:
+    # C-WS-01, RFC 7977 section 5.1
     async with WebSocketRelay(tmp_path) as relay:
         hub = await make_hub(tls=relay.tls)
         way = access(hub, relay)
@@ -152,6 +153,7 @@ async def test_certificate_is_checked(make_hub: MakeHub, tmp_path: Path) -> None
 
 
 async def test_no_websocket_without_tls() -> None:
+    # C-WS-01
     with pytest.raises(OSError, match="not supported"):
         await dial(asyncio.Protocol, Hop.of(MsrpUri.parse("msrp://127.0.0.1:80;ws")), None, None)
     with pytest.raises(ValueError, match="has to be msrps"):

@@ -40,6 +40,7 @@ def proof(sent: dict[str, str]) -> str:
 
 
 def test_answer(digest: RelayCredentials) -> None:
+    # C-RLY-04
     assert digest.authorize(URI) is None
     assert digest.receive_challenge(URI, ["Basic realm=x", CHALLENGE])
     sent = answer(digest)
@@ -50,6 +51,7 @@ def test_answer(digest: RelayCredentials) -> None:
 
 
 def test_proof_and_next_nonce(digest: RelayCredentials) -> None:
+    # C-RLY-04
     digest.receive_challenge(URI, [CHALLENGE])
     sent = answer(digest)
     info = f'rspauth="{proof(sent)}", cnonce="{sent["cnonce"]}", nc=00000001, qop=auth'
@@ -93,5 +95,6 @@ def test_refused_for_good(digest: RelayCredentials) -> None:
     ],
 )
 def test_forbidden_challenges(digest: RelayCredentials, challenge: str) -> None:
+    # C-RLY-04: auth only, and no MD5-sess.
     assert not digest.receive_challenge(URI, [challenge])
     assert digest.authorize(URI) is None
