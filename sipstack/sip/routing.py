@@ -1,4 +1,4 @@
-"""Where a response goes (``received``, ``rport``: :rfc:`3261#section-18.2`, :rfc:`3581#section-4`) and a first request."""
+"""Where responses go (:rfc:`3261#section-18.2`, :rfc:`3581#section-4`), and requests outside any dialog."""
 
 from __future__ import annotations
 
