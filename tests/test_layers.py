@@ -100,6 +100,7 @@ RULES = [
             "gateway.app",
             "gateway.cli",
             "gateway.delivery",
+            "gateway.files",
             "gateway.interaction",
             "gateway.invitations",
             "gateway.provisioning",
