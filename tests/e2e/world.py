@@ -299,7 +299,7 @@ async def kamailio_world(
     format: Format = "json",
     transport: Literal["tcp", "udp"] = "tcp",
     algorithm: str = "MD5",
-    relay: Literal["", "msrp", "msrps"] = "",
+    relay: Literal["", "msrp", "msrps", "ws"] = "",
     **sections: str,
 ) -> AsyncIterator[World]:
     """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio; where ``relay`` is a
@@ -312,8 +312,10 @@ async def kamailio_world(
         core = await world.enter(Kamailio(folder / "kamailio", **options))
         world.core = KamailioCore(core)
         if relay:
-            world.relays = (f"{relay}://{core.host}:{core.msrps_port if relay == 'msrps' else core.msrp_port};tcp",)
-            sections = {"more_msrp": f'relays = {list(world.relays)}\nca_file = "{world.authorities}"', **sections}
+            place = f"msrp://{core.host}:{core.msrp_port}" if relay == "msrp" else f"msrps://{core.host}:{core.msrps_port}"
+            world.relays = (f"{place};tcp",)
+            ours = [f"msrps://{core.host}:{core.msrpws_port};ws"] if relay == "ws" else list(world.relays)
+            sections = {"more_msrp": f'relays = {ours}\nca_file = "{world.authorities}"', **sections}
         table = f'{{ database = "{core.database}", algorithm = "{algorithm}" }}'
         await _gateway(world, settings, {"provisioning": f'driver = "kamailio"\nkamailio = {table}', **sections})
         yield world

@@ -1,4 +1,4 @@
-"""The gateway and A's phone behind Kamailio's MSRP relay, over TCP and TLS: text, receipts, typing."""
+"""The gateway and A's phone behind Kamailio's MSRP relay, over TCP, TLS and WebSocket: text, receipts, typing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Literal
 
 import pytest
 
+from gateway.lab import kamailio
+from sipstack.msrp.message import OutgoingMessage
 from sipstack.trace import WireRecord
 from tests.e2e.client import kind
 from tests.e2e.test_receipts import COMPOSING, RECEIPT
@@ -22,22 +24,29 @@ LONG = 100_000
 """Characters of the message that needs several chunks."""
 
 
-@pytest.fixture(params=["msrp", "msrps"])
+Relay = Literal["msrp", "msrps", "ws"]
+TRANSPORTS: dict[Relay, set[str]] = {"msrp": {"TCP"}, "msrps": {"TLS"}, "ws": {"WSS", "TLS"}}
+"""What the gateway and the phone speak."""
+
+
+@pytest.fixture(params=["msrp", "msrps", "ws"])
 async def relayed(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     """A network in which all MSRP goes by the relay."""
     needs_kamailio()
-    scheme: Literal["msrp", "msrps"] = request.param
+    scheme: Relay = request.param
+    if scheme == "ws" and not kamailio.has_module("websocket"):
+        pytest.skip("Kamailio's websocket module is not installed")
     async with kamailio_world(tmp_path, relay=scheme) as world:
         yield world
         assert_relayed(world, scheme)
 
 
-def assert_relayed(world: World, scheme: str) -> None:
+def assert_relayed(world: World, scheme: Relay) -> None:
     """Check that nothing went another way."""
     sent = [record for record in world.records if isinstance(record, WireRecord) and record.protocol == "MSRP"]
     port = int(world.relays[0].removesuffix(";tcp").rpartition(":")[2])
-    assert {record.remote for record in sent} == {("127.0.0.1", port)}
-    assert {record.transport for record in sent} == {"TLS" if scheme == "msrps" else "TCP"}
+    assert {record.remote for record in sent if record.transport != "WSS"} == {("127.0.0.1", port)}
+    assert {record.transport for record in sent} == TRANSPORTS[scheme]
     assert {record.actor for record in sent} == {"gateway", "phone a"}
 
 
@@ -49,7 +58,7 @@ async def test_text(relayed: World) -> None:
     await guest.say("x" * LONG)
     await eventually(lambda: [event for event in phone.events if event.text == "x" * LONG])
     message = await phone.say(B, "y" * LONG)
-    assert message.state.value == "sent" and message.reported
+    assert isinstance(message, OutgoingMessage) and message.state.value == "sent" and message.reported
     await guest.wait_for_text("y" * LONG)
     states = [line["state"] for line in await guest.messages() if line["direction"] == "out"]
     assert states == ["sent", "sent"]
