@@ -184,10 +184,8 @@ class GuestOutbox:
     def settled(self, outgoing: Outgoing, state: str) -> None:
         """Write the outcome; whoever was shown ``pending`` hears of the change."""
         entry = outgoing.entry
-        earlier, entry.state = (
-            entry.state,
-            state,
-        )  # before the look at ``taken``, which the writer's thread sets before it reads the state
+        # before the look at ``taken``, which the writer's thread sets before it reads the state
+        earlier, entry.state = entry.state, state
         if entry.taken:
             self._guest.feed.write_state(entry.cursor, state)
         if self._guest.feed.was_shown(entry):
