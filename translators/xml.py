@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from functools import cache
 from typing import Any, TypeVar
-from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 import msgspec
 from msgspec import inspect
+
+from sipstack.errors import ParseError
+from sipstack.im import xmltree
 
 from .model import Body
 
@@ -23,9 +25,6 @@ DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 
 PROBLEM_NAMESPACE = "urn:ietf:rfc:7807"
 """RFC 9457 keeps the namespace of its predecessor."""
-
-MAX_DEPTH = 8
-"""Elements inside each other; our deepest body has five."""
 
 MAX_ELEMENTS = 2000
 """Elements of one document; a page of 100 messages has about 1000."""
@@ -84,69 +83,16 @@ def decode(data: bytes, model: type[T]) -> T:
 
     :class:`XmlError` when it cannot be read, :class:`XmlInvalid` when a value does not fit the model.
     """
-    root = _Reader().read(data)
+    try:
+        root = xmltree.parse("The body", data, max_octets=None, max_elements=MAX_ELEMENTS)
+    except ParseError as error:
+        raise XmlError(str(error)) from None
     if root.name != model.element:
-        raise XmlError(f"the root element is not <{model.element}>")
+        raise XmlError(f"The root element is not <{model.element}>")
     try:
         return msgspec.convert(_struct(root, _plan(model)), model, strict=False)
     except msgspec.ValidationError as error:
         raise XmlInvalid(str(error)) from None
-
-
-class _Node:
-    """An element as it was read."""
-
-    __slots__ = ("children", "name", "text")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.children: list[_Node] = []
-        self.text: list[str] = []
-
-
-class _Reader:
-    """Builds the tree with expat."""
-
-    def __init__(self) -> None:
-        self._open: list[_Node] = []
-        self._root: _Node | None = None
-        self._count = 0
-
-    def read(self, data: bytes) -> _Node:
-        parser = expat.ParserCreate(namespace_separator=" ")
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
-        try:
-            parser.Parse(data, True)
-        except expat.ExpatError as error:
-            raise XmlError(f"is not XML: {expat.errors.messages[error.code]} in line {error.lineno}") from None
-        except LookupError:
-            raise XmlError("has an unknown encoding") from None
-        assert self._root is not None  # expat accepts no document without a root
-        return self._root
-
-    def _doctype(self, *_: object) -> None:
-        raise XmlError("has a DOCTYPE, which is refused")
-
-    def _start(self, name: str, _: dict[str, str]) -> None:
-        self._count += 1
-        if len(self._open) >= MAX_DEPTH or self._count > MAX_ELEMENTS:
-            raise XmlError("is nested too deep or has too many elements")
-        node = _Node(name.rpartition(" ")[2])
-        if self._open:
-            self._open[-1].children.append(node)
-        else:
-            self._root = node
-        self._open.append(node)
-
-    def _end(self, _: str) -> None:
-        self._open.pop()
-
-    def _characters(self, text: str) -> None:
-        self._open[-1].text.append(text)
 
 
 @cache
@@ -157,7 +103,7 @@ def _plan(model: type[Body]) -> inspect.StructType:
     return info
 
 
-def _struct(node: _Node, plan: inspect.StructType) -> dict[str, Any]:
+def _struct(node: xmltree.Element, plan: inspect.StructType) -> dict[str, Any]:
     """Return the members of an element as the JSON form has them; single values stay text."""
     values: dict[str, Any] = {}
     for field in plan.fields:
@@ -174,15 +120,14 @@ def _struct(node: _Node, plan: inspect.StructType) -> dict[str, Any]:
     return values
 
 
-def _value(node: _Node, kind: inspect.Type) -> Any:
+def _value(node: xmltree.Element, kind: inspect.Type) -> Any:
     if isinstance(kind, inspect.StructType):
         return _struct(node, kind)
     if isinstance(kind, inspect.DictType):
-        return {child.name: "".join(child.text) for child in node.children}
+        return {child.name: child.text for child in node.children}
     if node.children:
         raise XmlInvalid(f"<{node.name}> holds elements where text belongs")
-    text = "".join(node.text)
-    return text if isinstance(kind, inspect.StrType) else text.strip()
+    return node.text if isinstance(kind, inspect.StrType) else node.text.strip()
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:

@@ -118,7 +118,7 @@ def as_service_error(error: Exception) -> ServiceError:
     if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
         return BadRequest("The body is not JSON in UTF-8.")
     if isinstance(error, XmlError):
-        return BadRequest(f"The body {error}.")
+        return BadRequest(f"{error}.")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLarge("The body exceeds the limit.")
     if isinstance(error, web.RequestPayloadError):

@@ -1,4 +1,5 @@
-"""The small XML documents of instant messaging, read with expat into a tree: no DOCTYPE, no entities, few elements."""
+"""Small XML documents, of instant messaging and others, read with expat into a tree: no DOCTYPE, no entities, few
+elements."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ MAX_ELEMENTS = 64
 """Elements of one document; a notification has ten, and peers add a few of their own."""
 
 MAX_DEPTH = 8
-"""Elements inside each other; a notification has four."""
+"""Elements inside each other; a notification has four, the deepest of the gateway's own bodies five."""
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -46,14 +47,15 @@ class Element:
         return next((child.text.strip() or None for child in self.all(name)), None)
 
 
-def parse(what: str, data: bytes) -> Element:
-    """Return the root element of a document that errors call ``what``.
+def parse(what: str, data: bytes, *, max_octets: int | None = MAX_OCTETS, max_elements: int = MAX_ELEMENTS) -> Element:
+    """Return the root element of a document that errors call ``what``; ``max_octets`` is None where its size was
+    checked before.
 
     Raise :exc:`ParseError` for anything but XML without DOCTYPE, :exc:`MessageTooLarge` beyond the limits.
     """
-    if len(data) > MAX_OCTETS:
-        raise MessageTooLarge(what, f"has more than {MAX_OCTETS} octets", status=413)
-    return _Reader(what).read(data)
+    if max_octets is not None and len(data) > max_octets:
+        raise MessageTooLarge(what, f"has more than {max_octets} octets", status=413)
+    return _Reader(what, max_elements).read(data)
 
 
 def write(text: str) -> str:
@@ -67,8 +69,9 @@ def write_value(text: str) -> str:
 
 
 class _Reader:
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, max_elements: int) -> None:
         self._what = what
+        self._max_elements = max_elements
         self._root: Element | None = None
         self._open: list[Element] = []
         self._count = 0
@@ -83,7 +86,8 @@ class _Reader:
         try:
             parser.Parse(data.lstrip(b" \t\r\n"), True)
         except expat.ExpatError as error:
-            raise ParseError(self._what, f"is not XML: {expat.errors.messages[error.code]}") from None
+            reason = f"{expat.errors.messages[error.code]} in line {error.lineno}"
+            raise ParseError(self._what, f"is not XML: {reason}") from None
         except LookupError:
             raise ParseError(self._what, "has an unknown encoding") from None
         assert self._root is not None  # expat accepts no document without a root
@@ -94,8 +98,8 @@ class _Reader:
 
     def _start(self, full_name: str, attributes: dict[str, str]) -> None:
         self._count += 1
-        if self._count > MAX_ELEMENTS or len(self._open) >= MAX_DEPTH:
-            raise MessageTooLarge(self._what, "has too many elements", status=413)
+        if self._count > self._max_elements or len(self._open) >= MAX_DEPTH:
+            raise MessageTooLarge(self._what, "is nested too deep or has too many elements", status=413)
         namespace, _blank, name = full_name.rpartition(" ")
         element = Element(namespace, name, attributes)
         if self._open:
