@@ -32,6 +32,10 @@ class Part:
     content_type: str
     """As written; ``text/plain`` where nothing is."""
     body: bytes
+    disposition: str = ""
+    """Content-Disposition, as written."""
+    content_id: str = ""
+    """Content-ID without its brackets (:rfc:`2392`)."""
 
 
 def is_multipart(content_type: str) -> bool:
@@ -47,7 +51,7 @@ def parse_parts(content_type: str, body: bytes) -> list[Part]:
     match = _BOUNDARY.search(content_type)
     if match is None:
         raise ParseError("multipart", "has no boundary")
-    boundary = re.escape((match[1] or match[2]).rstrip().encode())
+    boundary = re.escape((match[1] or match[2]).rstrip().encode("utf-8", "surrogateescape"))
     # dash-boundary transport-padding CRLF, or dash-boundary "--": only these end a part, which may be binary.
     line = re.compile(rb"\r\n--" + boundary + rb"(?:(--)|[ \t]*(?=\r\n))")
     octets = b"\r\n" + body
@@ -108,7 +112,12 @@ def _parse_part(octets: bytes) -> Part:
     content_type = fields.get("content-type") or "text/plain"
     if not content_type.isprintable():
         raise ParseError("multipart Content-Type", "is malformed")
-    return Part(content_type, _decoded(fields.get("content-transfer-encoding", "").lower(), body))
+    return Part(
+        content_type,
+        _decoded(fields.get("content-transfer-encoding", "").lower(), body),
+        fields.get("content-disposition", ""),
+        fields.get("content-id", "").removeprefix("<").removesuffix(">"),
+    )
 
 
 def _decoded(encoding: str, body: bytes) -> bytes:

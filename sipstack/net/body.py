@@ -3,20 +3,15 @@ the icon of a file as parts of multipart/related (D-FTM-10)."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass, replace
 
 from sipstack import ids
 from sipstack.errors import RemoteProtocolError
+from sipstack.im.multipart import MIXED, parse_parts
 from sipstack.sip.message import Message
 
 SDP = "application/sdp"
-MULTIPART = "multipart/mixed"
 RELATED = "multipart/related"
-
-PART_LIMIT = 16
-"""Parts of one body; an INVITE of this world has two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +35,19 @@ def body_parts(message: Message) -> list[Part]:
     """Return the parts of a message's body: one for a plain body, none for an empty one.
 
     Of multipart/related the root is first and all others are optional (:rfc:`2387`). Raise RemoteProtocolError with
-    status 400 when a multipart body has no boundary or none of its parts ends.
+    status 400 when a multipart body has no boundary or no end, 413 when it has too many parts.
     """
     content_type = message.content_type
     if not message.body or content_type is None:
         return []
-    if content_type.full not in (MULTIPART, RELATED):
+    if content_type.full not in (MIXED, RELATED):
         return [Part(str(content_type), message.body)]
-    boundary = content_type.param("boundary")
-    if not boundary:
-        raise RemoteProtocolError("multipart body without boundary")
-    # Only CRLF and the boundary end a part: parts may be binary, the boundary may occur inside a line.
-    delimiter = b"\r\n--" + boundary.encode("utf-8", "surrogateescape")
-    pieces = (b"\r\n" + message.body).split(delimiter, PART_LIMIT + 2)
-    if len(pieces) < 3 or len(pieces) > PART_LIMIT + 2 or not pieces[-1].startswith(b"--"):
-        raise RemoteProtocolError("multipart body is not closed")
-    parts = [_parse_part(piece) for piece in pieces[1:-1]]
+    parts = [
+        Part(part.content_type, part.body, _is_optional(part.disposition), part.content_id)
+        for part in parse_parts(str(content_type), message.body)
+    ]
     if content_type.full == RELATED:
-        start = _bare_id(content_type.param("start") or "")
+        start = (content_type.param("start") or "").removeprefix("<").removesuffix(">")
         root = next((part for part in parts if start and part.content_id == start), parts[0])
         parts = [root, *(replace(part, optional=True) for part in parts if part is not root)]
     return parts
@@ -102,27 +92,6 @@ def with_icon(description: bytes, content_id: str, content_type: str, icon: byte
     return f'{RELATED};type="{SDP}";boundary="{boundary}"', body
 
 
-def _bare_id(text: str) -> str:
-    return text.strip().removeprefix("<").removesuffix(">")
-
-
-def _parse_part(piece: bytes) -> Part:
-    head, separator, body = piece.partition(b"\r\n\r\n")
-    if not separator:
-        raise RemoteProtocolError("a part of the body has no content")
-    fields = {}
-    for line in head.decode("utf-8", "replace").replace("\r\n ", " ").replace("\r\n\t", " ").split("\r\n"):
-        name, _, value = line.partition(":")
-        fields[name.strip().lower()] = value.strip()
-    disposition = fields.get("content-disposition", "").replace(" ", "").lower()
-    if fields.get("content-transfer-encoding", "").lower() == "base64":
-        try:
-            body = base64.b64decode(body)
-        except binascii.Error:
-            raise RemoteProtocolError("a part of the body is not base64") from None
-    return Part(
-        fields.get("content-type", "text/plain"),
-        body,
-        "handling=optional" in disposition or disposition.partition(";")[0] == "icon",
-        _bare_id(fields.get("content-id", "")),
-    )
+def _is_optional(disposition: str) -> bool:
+    words = disposition.replace(" ", "").lower()
+    return "handling=optional" in words or words.partition(";")[0] == "icon"

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from sipstack.errors import RemoteProtocolError
-from sipstack.net.body import PART_LIMIT, Part, body_parts, find_part, first_message, sdp_of, with_icon
+from sipstack.im.multipart import MAX_PARTS
+from sipstack.net.body import Part, body_parts, find_part, first_message, sdp_of, with_icon
 from sipstack.sip.message import Request
 
 
@@ -49,18 +50,19 @@ def test_optional_parts_are_skipped_others_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_",
+    ("request_", "status"),
     [
-        message(b"--b\r\n", "multipart/mixed"),
-        message(b"--b\r\nContent-Type: a/b\r\n\r\nx", "multipart/mixed;boundary=b"),
-        message(b"--b\r\nno content\r\n--b--", "multipart/mixed;boundary=b"),
-        multipart(*[SDP] * (PART_LIMIT + 1)),
+        (message(b"--b\r\n", "multipart/mixed"), 400),
+        (message(b"--b\r\nContent-Type: a/b\r\n\r\nx", "multipart/mixed;boundary=b"), 400),
+        (message(b"--b\r\nno content\r\n--b--", "multipart/mixed;boundary=b"), 415),
+        (multipart(*[SDP] * (MAX_PARTS + 1)), 413),
+        (message(b"--\xff\r\n", 'multipart/mixed;boundary="\udcff"'), 400),
     ],
 )
-def test_broken_multipart(request_: Request) -> None:
+def test_broken_multipart(request_: Request, status: int) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
-        body_parts(request_)
-    assert caught.value.status == 400
+        sdp_of(request_)
+    assert caught.value.status == status
 
 
 ICON = b"Content-Type: image/png\r\nContent-ID: <i@h>\r\nContent-Disposition: icon\r\n\r\n\x89PNG\r\n"
