@@ -201,6 +201,7 @@ def _files(config: Config) -> Iterator[Problem]:
         "msrp.certificate": config.msrp.certificate,
         "msrp.key": config.msrp.key,
         "msrp.ca_file": config.msrp.ca_file,
+        "client.logo": config.client.logo,
         "core.service_password_file": config.core.service_password_file,
         "delivery.email.password_file": config.delivery.email.password_file,
         "delivery.email.ca_file": config.delivery.email.ca_file,

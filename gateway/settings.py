@@ -29,6 +29,7 @@ HttpUrl = Annotated[str, Meta(extra={"kind": "http-url"})]
 Domain = Annotated[str, Meta(extra={"kind": "domain"})]
 ContentServer = Annotated[str, Meta(extra={"kind": "content-server"})]
 MediaRange = Annotated[str, Meta(extra={"kind": "media-range"})]
+Colour = Annotated[str, Meta(pattern="^(#[0-9a-fA-F]{6})?$")]
 Driver = Annotated[str, Meta(extra={"kind": "driver"})]
 Type = Literal["im", "file"]
 
@@ -61,6 +62,20 @@ class HttpSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     stream_ping: Positive = 15.0
     stream_timeout: Positive = 20.0
     frame_ancestors: str = "'none'"
+
+
+Feature = Literal["file", "status", "standalone"]
+"""What the page offers besides the chat."""
+
+
+class ClientSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The guest's page, as the operator wants it."""
+
+    name: str = ""
+    logo: str = ""
+    accent: Colour = ""
+    accent_dark: Colour = ""
+    features: tuple[Feature, ...] = ("file", "status", "standalone")
 
 
 class CoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -319,6 +334,7 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     gateway: GatewaySection = field(default_factory=GatewaySection)
     http: HttpSection = field(default_factory=HttpSection)
+    client: ClientSection = field(default_factory=ClientSection)
     core: CoreSection = field(default_factory=CoreSection)
     sip: SipSection = field(default_factory=SipSection)
     msrp: MsrpSection = field(default_factory=MsrpSection)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aiohttp import web
 
 from gateway import correlation
 from gateway.http.auth import Origins, parse_networks
+from gateway.http.brand import brand_files
 from gateway.http.calls import Face
 from gateway.http.content import ContentCalls
 from gateway.http.events import Streams
@@ -58,6 +59,7 @@ class HttpServer:
         public_url: str = "",
         trace: Trace | None = None,
         web_dir: Path = WEB,
+        page_files: Mapping[str, bytes] | None = None,
     ) -> None:
         self._http = http
         self._throttle = throttle
@@ -65,6 +67,7 @@ class HttpServer:
         self._public_url = public_url.rstrip("/")
         self._trace = trace
         self._web_dir = web_dir
+        self._page_files = brand_files() if page_files is None else page_files
         self._runners: list[web.ServerRunner] = []
         self.streams: Streams
         self.port = 0
@@ -91,7 +94,7 @@ class HttpServer:
             self._http.max_body,
             self._http.max_wait,
         )
-        pages = Pages(self._web_dir, self._http.frame_ancestors)
+        pages = Pages(self._web_dir, self._http.frame_ancestors, self._page_files)
         guests = GuestCalls(face, self._services.guests, pages)
         routes = [
             *InviterCalls(face, self._services.inviters).routes(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -21,28 +22,34 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
     ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
 }
 
 
 class Pages:
-    """Serves the files of one folder, read once: what is not there at start does not exist."""
+    """Serves the files of one folder, read once: what is not there at start does not exist.
 
-    def __init__(self, folder: Path, frame_ancestors: str) -> None:
+    ``made`` are further files, by name, or others of the same name: :func:`gateway.http.brand.brand_files`.
+    """
+
+    def __init__(self, folder: Path, frame_ancestors: str, made: Mapping[str, bytes] | None = None) -> None:
         self._files = {
             file.name: file.read_bytes()
             for file in (sorted(folder.iterdir()) if folder.is_dir() else ())
             if file.suffix in _TYPES and file.is_file() and file.stat().st_size <= MAX_FILE
-        }
+        } | dict(made or {})
         self._policy = "; ".join(
             (
                 "default-src 'none'",
                 "script-src 'self'",
                 "style-src 'self'",
-                "img-src 'self' data:",
+                "img-src 'self' data: blob:",
                 "font-src 'self'",
                 "connect-src 'self'",
                 "base-uri 'none'",

@@ -23,7 +23,8 @@ export class Gateway {
     this.authorization = "Basic " + btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
   }
 
-  async call(method, path, { body, headers = {}, signal } = {}) {
+  // body: an object to send as JSON; data: octets to send as they are.
+  async call(method, path, { body, data, headers = {}, signal } = {}) {
     const response = await fetch(this.base + path, {
       method,
       signal,
@@ -37,7 +38,7 @@ export class Gateway {
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
         ...headers,
       },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined ? data : JSON.stringify(body),
     });
     if (response.ok) return response;
     const problem = await response.json().catch(() => ({}));
@@ -65,6 +66,10 @@ export class Gateway {
     const query = new URLSearchParams({ with: uid });
     if (before !== undefined) query.set("before", before);
     return this.json("GET", `/invitee/messages?${query}`);
+  }
+
+  files(uid) {
+    return this.json("GET", `/invitee/files?${new URLSearchParams({ with: uid })}`);
   }
 
   send(to, message, key) {

@@ -1,12 +1,14 @@
 // What was said with one inviter: lines in order, each with the list item that shows it.
 
+import { FileLine, sendFile } from "./files.js";
+import { nodesOf } from "./text.js";
 import { language, say } from "./words.js";
 
 const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
 const calendar = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const MARKS = { pending: "…", sent: "✓", delivered: "✓✓", displayed: "✓✓", failed: "✗", unknown: "?" };
+const MARKS = { pending: "…", waiting: "…", sent: "✓", delivered: "✓✓", displayed: "✓✓", failed: "✗", unknown: "?" };
 // An answer may be older than the event that overtook it: a state never goes back in this order.
-const ORDER = ["pending", "unknown", "sent", "delivered", "displayed", "failed"];
+const ORDER = ["waiting", "pending", "unknown", "sent", "delivered", "displayed", "failed"];
 
 export class Conversation {
   // inviter: as in the log-in answer. resend(conversation, line) is called by a line's button.
@@ -15,11 +17,14 @@ export class Conversation {
     this.to = inviter.sip || inviter.uid;
     this.name = inviter.name || inviter.sip || inviter.uid;
     this.resend = resend;
+    this.types = inviter.types || ["im"];
+    this.until = inviter.until;
     this.status = "unknown";
     this.over = null; // why, when the invitation is over
     this.unread = 0;
     this.typing = null; // timer that ends the other side's typing
-    this.lines = []; // {id, key, direction, text, state, at, item, mark}
+    this.lines = []; // messages {id, key, direction, text, state, at, item, mark} and FileLines, oldest first
+    this.known = new Map(); // id → line
     this.before = null; // cursor of the page in front of what is here
     this.loaded = false;
   }
@@ -30,7 +35,7 @@ export class Conversation {
 
   // Adds a message of the gateway; false when it was here already (then only its state is taken).
   add(message, index = this.lines.length) {
-    const there = this.lines.find((line) => line.id === message.id);
+    const there = this.known.get(message.id);
     if (there) {
       this.advance(there, message.state, message.cause);
       return false;
@@ -40,6 +45,7 @@ export class Conversation {
     const line = { id: message.id, key: null, direction: message.direction, text, state: message.state, at: message.at };
     this.draw(line);
     this.lines.splice(index, 0, line);
+    this.known.set(line.id, line);
     if (message.state === "failed") this.setLine(line, "failed", causeWord(message.cause));
     return true;
   }
@@ -50,9 +56,43 @@ export class Conversation {
     for (const message of messages) if (this.add(message)) fresh += 1;
     if (!this.loaded) this.before = before ?? null;
     this.loaded = true;
-    // Lines that were here before the page came may be younger than it; those without a time are still being sent.
-    this.lines.sort((a, b) => (a.at && b.at ? Date.parse(a.at) - Date.parse(b.at) : a.at ? -1 : b.at ? 1 : 0));
+    if (fresh) this.sort();
     return fresh;
+  }
+
+  // Lines that were here before a page came may be younger than it; those without a time are still being sent.
+  sort() {
+    const time = (line) => (line.at ? Date.parse(line.at) : Infinity);
+    const timed = this.lines.map((line) => [time(line), line]);
+    timed.sort(([a], [b]) => (a === b ? 0 : a - b));
+    this.lines = timed.map(([, line]) => line);
+  }
+
+  // A file as the gateway tells of it; true when it is new here.
+  setFile(view) {
+    const there =
+      this.known.get(view.id) || this.lines.find((line) => line.upload && !line.id && view.direction === "out" && line.view.name === view.name);
+    if (there) {
+      this.known.set(view.id, there);
+      there.advance(view);
+      return false;
+    }
+    const line = new FileLine(this, view);
+    this.lines.push(line);
+    this.known.set(view.id, line);
+    return true;
+  }
+
+  mergeFiles(views) {
+    const fresh = views.filter((view) => this.setFile(view)).length;
+    if (fresh) this.sort();
+    return fresh;
+  }
+
+  sendFile(file) {
+    const line = sendFile(this, file, (id) => this.known.set(id, line));
+    this.lines.push(line);
+    return line;
   }
 
   prepend(messages, before) {
@@ -70,25 +110,30 @@ export class Conversation {
 
   // The gateway took the message. Its event may have been quicker than this answer: then the event's line goes.
   answered(line, answer) {
-    const twin = this.lines.find((other) => other !== line && other.id === answer.id);
-    if (twin) this.remove(twin);
-    line.id = answer.id;
+    const twin = this.twin(line, answer.id);
     line.at = twin ? twin.at : new Date().toISOString();
     this.advance(line, twin && rank(twin.state) > rank(answer.state) ? twin.state : answer.state);
   }
 
+  // The line learns its id; the event of the same message may have been quicker: then that one's line goes.
+  twin(line, id) {
+    if (!id) return null;
+    const twin = this.known.get(id);
+    if (twin && twin !== line) this.remove(twin);
+    line.id = id;
+    this.known.set(id, line);
+    return twin === line ? null : twin;
+  }
+
   refused(line, error) {
-    const id = error.problem.message_id;
-    const twin = id && this.lines.find((other) => other !== line && other.id === id);
-    if (twin) this.remove(twin);
-    if (id) line.id = id;
+    this.twin(line, error.problem.message_id);
     line.at = new Date().toISOString();
     this.setLine(line, "failed", problemWord(error));
   }
 
   // A receipt; true when the message is one of this conversation.
   setState(receipt) {
-    const line = this.lines.find((one) => one.id === receipt.id);
+    const line = this.known.get(receipt.id);
     if (line) this.advance(line, receipt.state, receipt.cause);
     return Boolean(line);
   }
@@ -100,13 +145,14 @@ export class Conversation {
 
   // Ids of what the other side wrote and nobody has been told to have seen; each is given once.
   unseen() {
-    const lines = this.lines.filter((line) => line.direction === "in" && line.state !== "displayed");
+    const lines = this.lines.filter((line) => line.text !== undefined && line.direction === "in" && line.state !== "displayed");
     for (const line of lines) line.state = "displayed";
     return lines.map((line) => line.id);
   }
 
   remove(line) {
     line.item.remove();
+    if (this.known.get(line.id) === line) this.known.delete(line.id);
     this.lines = this.lines.filter((other) => other !== line);
   }
 
@@ -119,7 +165,7 @@ export class Conversation {
     const speaker = document.createElement("span");
     speaker.className = "unseen";
     speaker.textContent = `${line.direction === "out" ? say("you") : this.name}: `;
-    text.append(speaker, line.text);
+    text.append(speaker, ...nodesOf(line.text));
     line.mark = document.createElement("p");
     line.mark.className = "mark";
     line.item.append(text, line.mark);

@@ -1,3 +1,5 @@
+import { chosenLanguage } from "./state.js";
+
 // All that the page says, in the languages it speaks. {name} and {time} are filled in by say().
 
 const english = {
@@ -41,6 +43,32 @@ const english = {
   coreLost: "The phone network does not answer at the moment. Messages may fail.",
   tooManyTabs: "This chat is open in too many windows. Close one.",
   unread: "{count} new",
+  inviters: "Conversations",
+  options: "Options",
+  language: "Language",
+  sound: "Sound for new messages",
+  openApp: "Open in the app",
+  attach: "Send a file",
+  pick: "Files to send",
+  invited: "{name} has invited you to chat, until {time}.",
+  invitedFiles: "{name} has invited you to chat and to share files, until {time}.",
+  waitOnline: "You can write as soon as {name} is online",
+  fileProgress: "How much of {name} is there",
+  file: {
+    uploading: "Sending…",
+    offered: "Offered",
+    sending: "On its way…",
+    receiving: "Coming in…",
+    ready: "Ready to save",
+    sent: "Sent",
+    delivered: "Delivered",
+    displayed: "Opened",
+    failed: "Failed",
+    declined: "Declined",
+    cancelled: "Cancelled",
+    expired: "No longer there",
+  },
+  do: { save: "Save", accept: "Accept", decline: "Decline", cancel: "Cancel", again: "Send again" },
   status: {
     online: "online",
     offline: "offline",
@@ -57,6 +85,7 @@ const english = {
   },
   state: {
     pending: "Sending…",
+    waiting: "Waiting for the connection…",
     sent: "Sent",
     delivered: "Delivered",
     displayed: "Read",
@@ -121,6 +150,32 @@ const chinese = {
   coreLost: "电话网络暂时没有应答，消息可能发送失败。",
   tooManyTabs: "此聊天打开的窗口过多，请关闭一个。",
   unread: "{count} 条新消息",
+  inviters: "会话",
+  options: "选项",
+  language: "语言",
+  sound: "新消息提示音",
+  openApp: "在应用中打开",
+  attach: "发送文件",
+  pick: "要发送的文件",
+  invited: "{name} 邀请您聊天，有效期至 {time}。",
+  invitedFiles: "{name} 邀请您聊天和互传文件，有效期至 {time}。",
+  waitOnline: "{name} 上线后您即可发送消息",
+  fileProgress: "{name} 的传输进度",
+  file: {
+    uploading: "发送中…",
+    offered: "等待接收",
+    sending: "正在送达…",
+    receiving: "接收中…",
+    ready: "可以保存",
+    sent: "已发送",
+    delivered: "已送达",
+    displayed: "已打开",
+    failed: "失败",
+    declined: "已拒绝",
+    cancelled: "已取消",
+    expired: "文件已过期",
+  },
+  do: { save: "保存", accept: "接收", decline: "拒绝", cancel: "取消", again: "重新发送" },
   status: {
     online: "在线",
     offline: "离线",
@@ -137,6 +192,7 @@ const chinese = {
   },
   state: {
     pending: "发送中…",
+    waiting: "等待网络连接…",
     sent: "已发送",
     delivered: "已送达",
     displayed: "已读",
@@ -160,7 +216,10 @@ const chinese = {
   notText: "[{type}：此页面无法显示]",
 };
 
-export const language = (navigator.language || "en").toLowerCase().startsWith("zh") ? "zh" : "en";
+export const languages = { en: "English", zh: "中文" };
+
+const preferred = [chosenLanguage.get(), ...(navigator.languages || [navigator.language || "en"])];
+export const language = preferred.map((tag) => String(tag).slice(0, 2).toLowerCase()).find((tag) => Object.hasOwn(languages, tag)) || "en";
 const words = language === "zh" ? chinese : english;
 
 // say("status.online"), say("messageTo", {name: "Alice"}); null when there is no such word.

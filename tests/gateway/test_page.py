@@ -255,6 +255,6 @@ async def test_it_speaks_chinese(house: House, tmp_path: Path) -> None:
         browser = Browser(driver)
         await browser.open(f"{house.server.url}{PATH}#{SECRET}")
         await browser.shows("在线", "#inviters")
-        assert await browser.run("return document.documentElement.lang") == "zh"
+        assert await browser.run("return document.documentElement.lang") == "zh-Hans"
     finally:
         await asyncio.to_thread(driver.quit)

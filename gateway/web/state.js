@@ -1,0 +1,47 @@
+// What the page knows: one object, so that each module may read it without knowing the others.
+
+const marker = "/invitee/session/";
+const at = location.pathname.lastIndexOf(marker);
+
+export const base = location.pathname.slice(0, at); // path of the gateway's API, "/rcsgw"
+export const linkAccount = decodeURIComponent(location.pathname.slice(at + marker.length));
+
+export const state = {
+  gateway: null,
+  conversations: new Map(), // uid → Conversation
+  current: null, // the conversation on the screen
+  running: null, // AbortController of this login
+  coreLost: false,
+  connected: false, // whether the event stream is open
+  settings: { name: "", logo: "", features: ["file", "status", "standalone"], require_online: "no" },
+};
+
+export const element = (id) => document.getElementById(id);
+
+export const offers = (feature) => state.settings.features.includes(feature);
+
+// A value kept for this tab (sessionStorage) or for this browser (localStorage); null when storage is switched off.
+function shelf(storage, key) {
+  return {
+    get() {
+      try {
+        return JSON.parse(window[storage].getItem(key));
+      } catch {
+        return null;
+      }
+    },
+    set(value) {
+      try {
+        if (value === null) window[storage].removeItem(key);
+        else window[storage].setItem(key, JSON.stringify(value));
+      } catch {
+        // Nothing worse than that it is forgotten.
+      }
+    },
+  };
+}
+
+export const credentials = shelf("sessionStorage", `rcsgw ${linkAccount}`);
+export const unsent = shelf("sessionStorage", `rcsgw unsent ${linkAccount}`);
+export const chosenLanguage = shelf("localStorage", "rcsgw language");
+export const chosenSound = shelf("localStorage", "rcsgw sound");
