@@ -12,11 +12,12 @@ import msgspec
 
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
-from gateway.drivers import load_driver
+from gateway.drivers import DriverError, load_driver
 from gateway.files.contentserver import ContentServer
 from gateway.files.links import ATTACHMENTS
 from gateway.files.room import FileRoom
 from gateway.http.app import HttpServer
+from gateway.http.brand import brand_files
 from gateway.interaction.base import InteractionDriver
 from gateway.interaction.none import NoInteraction
 from gateway.interaction.sip import SipInteraction
@@ -128,6 +129,7 @@ class Gateway:
             config.throttle,
             public_url=config.gateway.public_url,
             trace=self.trace,
+            page_files=page_files(config),
         )
         await self.http.start()
         self._running.push_async_callback(self.http.close)
@@ -336,16 +338,25 @@ def endpoint_config(config: Config) -> EndpointConfig:
     )
 
 
+def page_files(config: Config) -> dict[str, bytes]:
+    """Return the files of the guest's page that the configuration makes. Raises DriverError for a logo of no use."""
+    logo = config.file(config.client.logo) if config.client.logo else None
+    try:
+        return brand_files(config.client, logo, config.policy.require_online)
+    except ValueError as error:
+        raise DriverError(str(error), temporary=False) from error
+
+
 def guest_settings(config: Config) -> Settings:
     """Return what flow 2 needs of the configuration."""
     return Settings(
         message_wait=config.policy.message_wait,
         probe_interval=config.sip.probe_interval,
         guest_idle=config.policy.guest_idle,
-        require_online=config.policy.require_online == "gateway",
         ring_timeout=config.chat.ring_timeout,
         chat_idle=config.chat.idle,
         chat_answer=config.chat.answer,
+        require_online=config.policy.require_online == "gateway",
         max_message_size=config.msrp.max_message_size,
         max_streams=config.http.max_streams + config.http.max_polls,
         max_chats=config.limits.chats,
