@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.arrivals import Arrival, FirstMessage, Page
+from gateway.arrivals import ACCEPT, Arrival, FirstMessage, Page
 from gateway.conversation import Conversation
 from gateway.features import announce
 from gateway.feed import GuestFeed
@@ -324,7 +324,7 @@ class GuestSession(AgentHandler):
         try:
             arrival = Page(page)
         except RemoteProtocolError as error:
-            page.reject(error.status)
+            page.reject(error.status, headers=[("Accept", ACCEPT)] if error.status == 415 else [])
         else:
             self.conversation(relation).take(arrival, page.conversation_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import cast
 
@@ -461,8 +461,9 @@ class FakePage:
     def accept(self, status: int = 200) -> None:
         self.answer = status
 
-    def reject(self, status: int, *_: object, headers: object = ()) -> None:
+    def reject(self, status: int, *_: object, headers: Iterable[tuple[str, str]] = ()) -> None:
         self.answer = status
+        self.headers = dict(headers)
 
 
 async def page(
@@ -473,10 +474,13 @@ async def page(
     made.content_type, made.body = content_type, body
     guest.message_received(cast(UserAgent, house.agent), cast(IncomingPage, made))
     await turns()
+    if made.answer == 415:  # B-PGR-03
+        assert {"message/cpim", "text/plain", "message/imdn+xml"} <= set(made.headers["Accept"].split(", "))
     return made.answer
 
 
 async def test_pages(house: House) -> None:
+    # B-PGR-03: 200 when it is stored; 403, 480 and 500 where it cannot be
     house = House(relation("a"), relation("f", types=("file",), id=2), inbox_count=1)
     guest = await house.login()
     assert await page(house, guest) == 403, "nobody vouches for the sender"
@@ -508,6 +512,12 @@ async def test_pages_in_cpim(house: House, guest: GuestSession) -> None:
     assert [(entry.id, entry.body) for entry in house.store.sorted()] == [("m7", "hi")]
     assert await page(house, guest, "sip:a@cc.com", content_type="message/cpim", body=b"nonsense") == 400
     assert await page(house, guest, "sip:a@cc.com", content_type="image/png") == 415
+    # D-CPM-07
+    required = (CPIM % b"Content-Type: text/plain\r\n\r\nhi").replace(b"NS:", b"Require: foo.Bar\r\nNS:")
+    assert await page(house, guest, "sip:a@cc.com", content_type="message/cpim", body=required) == 415
+    # D-CPM-14: the sender is whom the network vouches for, whoever the wrapper names
+    (event,) = await guest.feed.read(0) or ()
+    assert event.message is not None and (event.message.from_, event.message.uid) == ("sip:a@cc.com", "a")
 
 
 def invite(guest: GuestSession, house: House, first: bytes | None = None) -> Callable[[], int | None]:
