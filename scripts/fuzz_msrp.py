@@ -16,7 +16,8 @@ from scripts import fuzzing
 from sipstack import ids
 from sipstack.errors import RemoteProtocolError
 from sipstack.msrp.chunk import REASONS, Chunk, MsrpResponse, Report
-from sipstack.msrp.connection import ChunkConfirmed, MsrpConnection, StreamEnded
+from sipstack.msrp.connection import MsrpConnection
+from sipstack.msrp.events import ChunkConfirmed, StreamEnded
 from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.parser import ChunkParser
 from sipstack.msrp.relay import RelayClient

@@ -75,6 +75,12 @@ class Chunk:
             self.headers,
         )
 
+    def fault(self, reason: str, over_limit: bool) -> BadRequest:
+        """Return what this is when something about it is wrong after all."""
+        return BadRequest(
+            self.transaction_id, "SEND", self.to_path, self.from_path, self.failure_report, reason, over_limit
+        )
+
     def __bytes__(self) -> bytes:
         end = "*" if self.end is None else self.end
         total = "*" if self.total is None else self.total
@@ -168,6 +174,11 @@ class BadRequest:
 
 
 Frame = Chunk | Report | MsrpResponse | OtherRequest | BadRequest
+
+
+def back_to(request: BadRequest | OtherRequest) -> str:
+    """Return the To-Path of the response (:rfc:`4975#section-7.2`): the previous hop of a SEND, else the whole path."""
+    return request.from_path.partition(" ")[0] if request.method == "SEND" else request.from_path
 
 
 def route_headers(to_path: str, from_path: str) -> str:

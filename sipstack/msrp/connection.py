@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sipstack import ids
 from sipstack.errors import (
@@ -21,12 +20,12 @@ from sipstack.errors import (
     UnexpectedMessage,
 )
 
-from .chunk import REASONS, BadRequest, Chunk, FailureReport, Frame, MsrpResponse, OtherRequest, Report
+from .chunk import REASONS, BadRequest, Chunk, FailureReport, Frame, MsrpResponse, OtherRequest, Report, back_to
+from .events import ChunkConfirmed, Event, FaultNoted, SessionBound, SessionFailed, StreamEnded
 from .message import IncomingMessage, MessageState, OutgoingMessage
 from .outbox import Outbox
 from .parser import ChunkParser
-from .reassembly import Ranges
-from .reception import PARTIAL_TIMEOUT, Reception
+from .reception import PartialTimers
 from .session import MsrpSession
 from .stream import IncomingStream
 from .table import SessionTable
@@ -40,6 +39,8 @@ FOREIGN_RELAY_LINGER = 300.0
 """The same for one to a relay of a peer, where the next session may be with somebody else (:rfc:`4976#section-5.4`)."""
 OWN_RELAY_LINGER = 3600.0
 """The same for one to a relay of ours, by which every session goes (:rfc:`4976#section-5.4`)."""
+MAX_UNREAD = 16_384
+"""Responses and reports that may wait because the peer doesn't read: some MiB; one read brings two thousand at most."""
 MAX_FAULTS = 5
 """Malformed requests in a row after which the peer is beyond hope (C-BAD-10)."""
 
@@ -48,50 +49,6 @@ _SESSION_GONE = {481, 506}
 _DECIDED = {MessageState.FAILED, MessageState.UNKNOWN}
 _REFUSALS = {403, 413, 415}
 """Reports that refuse one message; any other failure report ends the session (C-RSP-05)."""
-
-
-@dataclass(slots=True)
-class SessionBound:
-    """The first request of a session came in: this connection is its connection from now on."""
-
-    session: MsrpSession
-
-
-@dataclass(slots=True)
-class SessionFailed:
-    """A session lost its connection, or the peer does not know it any more. It is closed."""
-
-    session: MsrpSession
-    error: SipstackError
-
-
-@dataclass(slots=True)
-class FaultNoted:
-    """The peer broke a rule and was answered, if at all, by an error: something for logs (C-BAD-11)."""
-
-    reason: str
-
-
-@dataclass(slots=True)
-class ChunkConfirmed:
-    """A chunk of a message got its 200: its ``on_progress`` is to be called."""
-
-    message: OutgoingMessage
-
-
-@dataclass(slots=True)
-class StreamEnded:
-    """A message that was going to a sink will never be complete: its ``on_end`` is to be called."""
-
-    stream: IncomingStream
-    error: Exception | None
-    """None when its sender gave it up."""
-
-
-SessionEvent = IncomingMessage | OutgoingMessage | SessionBound | SessionFailed | ChunkConfirmed | StreamEnded
-"""An :class:`OutgoingMessage` is an event when its state has changed: its ``on_done`` is to be called."""
-
-Event = SessionEvent | FaultNoted
 
 
 class MsrpConnection:
@@ -136,7 +93,7 @@ class MsrpConnection:
         # The chunk that is coming in was answered before its end: nothing more is said about it.
         self._answered: str | None = None
         # timers
-        self._partials: deque[tuple[float, Reception, str]] = deque()
+        self.partials = PartialTimers()
         self._idle_deadline: float | None = now + UNCLAIMED_TIMEOUT
 
     # What drives it
@@ -156,6 +113,8 @@ class MsrpConnection:
             if isinstance(error.message, BadRequest):
                 self._receive_bad_request(error.message)
             self._give_up(error)
+        if self._outbox.unread > MAX_UNREAD:
+            self._give_up(ConnectionClosed("the MSRP peer sends, but does not read what it is answered"))
 
     @property
     def dropped(self) -> int:
@@ -184,11 +143,7 @@ class MsrpConnection:
 
     def get_timer(self) -> float | None:
         """Return when :meth:`handle_timer` wants to be called."""
-        deadlines = (
-            self._outbox.get_timer(),
-            self._partials[0][0] if self._partials else None,
-            self._idle_deadline,
-        )
+        deadlines = self._outbox.get_timer(), self.partials.get_timer(), self._idle_deadline
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -196,13 +151,8 @@ class MsrpConnection:
         for message in self._outbox.expired(now):
             # A 408 from a relay and our own timeout are the same thing (:rfc:`4975#section-10.4`).
             self._fail_message(message, 408)
-        while self._partials and self._partials[0][0] <= now:
-            _, reception, message_id = self._partials.popleft()
-            touched = reception.touched(message_id)
-            if touched is not None and touched + PARTIAL_TIMEOUT > now:
-                self._partials.append((touched + PARTIAL_TIMEOUT, reception, message_id))
-            elif touched is not None:
-                reception.expire(message_id, self)
+        for reception, message_id in self.partials.expired(now):
+            reception.expire(message_id, self)
         if self._idle_deadline is not None and self._idle_deadline <= now:
             self._idle_deadline = None
             self.is_closing = True
@@ -214,7 +164,8 @@ class MsrpConnection:
         session.connection = self
         self.bound[session.local] = session
         self._idle_deadline = None
-        self.watch_partials(session)
+        if session.reception is not None:
+            self.partials.add_all(session.reception)
         if session.opened and session.queue:
             # What was sent while the peer had not connected yet.
             self.add_ready(session)
@@ -268,17 +219,6 @@ class MsrpConnection:
         if stream.on_end is not None:
             self._events.append(StreamEnded(stream, error))
             self._outbox.wake()
-
-    def watch_partial(self, reception: Reception, message_id: str, touched: float) -> None:
-        """Drop an unfinished message when nothing more of it comes."""
-        self._partials.append((touched + PARTIAL_TIMEOUT, reception, message_id))
-
-    def watch_partials(self, session: MsrpSession) -> None:
-        """Drop the unfinished messages that ``session`` has of a former one when nothing more of them comes."""
-        reception = session.reception
-        for message_id in reception or ():
-            assert reception is not None
-            self.watch_partial(reception, message_id, reception.touched(message_id) or 0.0)
 
     def answer(
         self,
@@ -355,17 +295,7 @@ class MsrpConnection:
             parse_path(chunk.from_path)
             found = session or self._sessions.find(chunk.to_path)
         except ParseError as error:
-            self._receive_bad_request(
-                BadRequest(
-                    chunk.transaction_id,
-                    "SEND",
-                    chunk.to_path,
-                    chunk.from_path,
-                    chunk.failure_report,
-                    str(error),
-                    isinstance(error, MessageTooLarge),
-                )
-            )
+            self._receive_bad_request(chunk.fault(str(error), isinstance(error, MessageTooLarge)))
             if not chunk.flag:
                 self._answered = chunk.transaction_id
             return None
@@ -417,21 +347,17 @@ class MsrpConnection:
             if report.status not in _REFUSALS:
                 self._fail_session(session, _refused(report.status, report.comment))
             return
-        if message.ranges is None:
-            message.ranges = Ranges()
-        message.ranges.add(
-            (report.start or 1) - 1, message.size if report.end is None else min(report.end, message.size)
-        )
-        if not message.reported and message.written == message.size and message.ranges.cover(message.size):
-            message.reported = True
-            if message.outstanding and message.state is MessageState.PENDING:
-                self.tell(message)
-            else:
-                session.settle(message, MessageState.SENT, report.status)
+        if message.reported or not message.confirm(report.start, report.end):
+            return
+        message.reported = True
+        if message.outstanding and message.state is MessageState.PENDING:
+            self.tell(message)
+        else:
+            session.settle(message, MessageState.SENT, report.status)
 
     def _receive_bad_request(self, request: BadRequest) -> None:
         local = (request.to_path or self._local).partition(" ")[0]
-        self._respond(request.transaction_id, _back_to(request), local, request.failure_report, 400, "")
+        self._respond(request.transaction_id, back_to(request), local, request.failure_report, 400, "")
         self.faults += 1
         self._faults_in_a_row += 1
         self._events.append(FaultNoted(request.reason))
@@ -442,7 +368,7 @@ class MsrpConnection:
 
     def _receive_other(self, request: OtherRequest) -> None:
         local = request.to_path.partition(" ")[0]
-        self._respond(request.transaction_id, _back_to(request), local, request.failure_report, 501, "")
+        self._respond(request.transaction_id, back_to(request), local, request.failure_report, 501, "")
 
     # Endings
 
@@ -467,11 +393,6 @@ class MsrpConnection:
         self.error = error
         self.is_closing = True
         self._outbox.wake()
-
-
-def _back_to(request: BadRequest | OtherRequest) -> str:
-    """Return the To-Path of the response (:rfc:`4975#section-7.2`): the previous hop of a SEND, else the whole path."""
-    return request.from_path.partition(" ")[0] if request.method == "SEND" else request.from_path
 
 
 def _refused(status: int, comment: str) -> RemoteProtocolError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sipstack.errors import LocalProtocolError
 
 from .chunk import Chunk, FailureReport
-from .reassembly import Assembly, Ranges
+from .reassembly import MAX_RANGES, Assembly, Ranges
 
 if TYPE_CHECKING:
     from .connection import MsrpConnection
@@ -120,6 +120,16 @@ class OutgoingMessage:
     def confirmed(self) -> int:
         """Octets, from the first on, that were answered for: where to go on after a lost connection (C-SET-05)."""
         return next(iter(self.unanswered.values())) if self.unanswered else self.written
+
+    def confirm(self, start: int | None, end: int | None) -> bool:
+        """Take a success report about octets from ``start`` to ``end``, counted from 1; None: the first and the last.
+
+        Return whether every octet is reported on now. Reports in more pieces than a sane peer makes are forgotten.
+        """
+        if self.ranges is None or len(self.ranges) > MAX_RANGES:
+            self.ranges = Ranges()
+        self.ranges.add((start or 1) - 1, self.size if end is None else min(end, self.size))
+        return self.written == self.size and self.ranges.cover(self.size)
 
     def cancel(self) -> None:
         """Stop sending (C-BR-08). Without effect when the last octet is written already."""

@@ -61,6 +61,11 @@ class Outbox:
             if self._wake is not None:
                 self._wake()
 
+    @property
+    def unread(self) -> int:
+        """How many responses and reports wait for the transport."""
+        return len(self._frames)
+
     def add_frame(self, frame: bytes) -> None:
         """Queue a response or a report."""
         self._frames.append(frame)

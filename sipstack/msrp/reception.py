@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,7 @@ class Reception:
                 return sink
             stream.sink = sink
         self._partials[chunk.message_id] = partial
-        connection.watch_partial(self, chunk.message_id, now)
+        connection.partials.add(self, chunk.message_id, now)
         return partial
 
     def _complete(
@@ -205,3 +206,37 @@ class Reception:
         for partial in partials.values():
             if isinstance(partial, IncomingStream) and partial.on_end is not None:
                 partial.on_end(error)
+
+
+class PartialTimers:
+    """When the unfinished messages on one connection have waited too long for their next chunk."""
+
+    __slots__ = ("_due",)
+
+    def __init__(self) -> None:
+        # All wait equally long; a chunk that comes in time is noticed when its message is due.
+        self._due: deque[tuple[float, Reception, str]] = deque()
+
+    def add(self, reception: Reception, message_id: str, touched: float) -> None:
+        """Watch a message of which a chunk came at ``touched``."""
+        self._due.append((touched + PARTIAL_TIMEOUT, reception, message_id))
+
+    def add_all(self, reception: Reception) -> None:
+        """Watch the messages that a session has of a former one."""
+        for message_id in reception:
+            self.add(reception, message_id, reception.touched(message_id) or 0.0)
+
+    def get_timer(self) -> float | None:
+        """Return when to look next."""
+        return self._due[0][0] if self._due else None
+
+    def expired(self, now: float) -> Iterator[tuple[Reception, str]]:
+        """Yield the messages of which nothing came for too long."""
+        due = self._due
+        while due and due[0][0] <= now:
+            _, reception, message_id = due.popleft()
+            touched = reception.touched(message_id)
+            if touched is not None and touched + PARTIAL_TIMEOUT > now:
+                self.add(reception, message_id, touched)
+            elif touched is not None:
+                yield reception, message_id

@@ -24,7 +24,7 @@ def adopt(successor: MsrpSession, former: MsrpSession) -> None:
     successor.reception = former.reception
     successor.reception.session = successor
     if successor.connection is not None:
-        successor.connection.watch_partials(successor)
+        successor.connection.partials.add_all(successor.reception)
 
 
 def take_over(successor: MsrpSession, former: MsrpSession) -> None:

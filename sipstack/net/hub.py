@@ -11,15 +11,8 @@ from typing import Protocol, assert_never
 from sipstack import ids
 from sipstack.errors import ConnectionClosed, LocalProtocolError, SipstackError
 from sipstack.flow import HostPort
-from sipstack.msrp.connection import (
-    FOREIGN_RELAY_LINGER,
-    LINGER,
-    ChunkConfirmed,
-    SessionBound,
-    SessionEvent,
-    SessionFailed,
-    StreamEnded,
-)
+from sipstack.msrp.connection import FOREIGN_RELAY_LINGER, LINGER
+from sipstack.msrp.events import ChunkConfirmed, SessionBound, SessionEvent, SessionFailed, StreamEnded
 from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.reception import PARTIAL_TIMEOUT
 from sipstack.msrp.session import MsrpSession

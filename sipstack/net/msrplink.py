@@ -11,7 +11,8 @@ from typing import Protocol, cast
 from sipstack.errors import ConnectionClosed, SipstackError
 from sipstack.flow import HostPort
 from sipstack.msrp.chunk import MsrpResponse
-from sipstack.msrp.connection import FaultNoted, MsrpConnection, SessionEvent
+from sipstack.msrp.connection import MsrpConnection
+from sipstack.msrp.events import FaultNoted, SessionEvent
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
 from sipstack.trace import Trace

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sipstack.msrp.chunk import Chunk, Frame, MsrpResponse
-from sipstack.msrp.connection import ChunkConfirmed, Event, MsrpConnection, SessionFailed, StreamEnded
+from sipstack.msrp.connection import MsrpConnection
+from sipstack.msrp.events import ChunkConfirmed, Event, SessionFailed, StreamEnded
 from sipstack.msrp.message import IncomingMessage, OutgoingMessage
 from sipstack.msrp.parser import ChunkParser
 from sipstack.msrp.session import MsrpSession

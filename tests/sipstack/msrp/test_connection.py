@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from sipstack.errors import ConnectionClosed, LocalProtocolError, ParseError, RemoteProtocolError, UnexpectedMessage
 from sipstack.msrp.chunk import MsrpResponse, Report
-from sipstack.msrp.connection import (
-    LINGER,
-    MAX_FAULTS,
-    OWN_RELAY_LINGER,
-    UNCLAIMED_TIMEOUT,
-    MsrpConnection,
-    SessionBound,
-)
+from sipstack.msrp.connection import LINGER, MAX_FAULTS, OWN_RELAY_LINGER, UNCLAIMED_TIMEOUT, MsrpConnection
+from sipstack.msrp.events import SessionBound
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.reception import MAX_PARTIALS, PARTIAL_TIMEOUT, RECENT
 from sipstack.msrp.session import MsrpSession
@@ -633,3 +627,14 @@ def test_session_behind_relays() -> None:
     session.open(parse_path(f"msrp://d:1/d;tcp msrp://e:1/e;tcp {THEIRS}"))
     assert session.remote is not None and session.relayed
     assert [uri.host for uri in parse_path(session.remote)] == ["b", "c", "d", "e", "192.0.2.20"]
+
+
+def test_a_peer_that_sends_but_does_not_read(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What it is answered would fill the memory: the connection is given up, whatever else comes is not looked at.
+    monkeypatch.setattr("sipstack.msrp.connection.MAX_UNREAD", 10)
+    end.session()
+    for number in range(10):
+        end.receive(send(f"tid{number:05}", body=None, message_id=f"empty{number:03}"))
+    assert not end.connection.is_closing
+    end.receive(send(body=None))
+    assert end.connection.is_closing and isinstance(end.connection.error, ConnectionClosed)

@@ -9,9 +9,10 @@ import pytest
 from sipstack import ids
 from sipstack.errors import LocalProtocolError
 from sipstack.msrp.chunk import Chunk, FailureReport
-from sipstack.msrp.connection import SessionFailed
+from sipstack.msrp.events import SessionFailed
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.outbox import MAX_CHUNK, MAX_WRITE, RESPONSE_TIMEOUT, SMALL, TURN, WINDOW
+from sipstack.msrp.reassembly import MAX_RANGES
 from sipstack.msrp.reception import RECENT
 from sipstack.msrp.uri import MsrpUri
 from tests.sipstack.msrp.helpers import (
@@ -620,3 +621,16 @@ def test_chunks_through_relays_are_small() -> None:
     session = end.session(remote=f"msrp://relay:1/x;tcp {THEIRS}")
     session.send(b"x" * 20_000, "text/plain")
     assert [len(chunk.body) for chunk in chunks_of(end.output()) if chunk.flag] == [8192, 8192, 3616]
+
+
+def test_reports_in_too_many_pieces_are_forgotten(end: End) -> None:
+    # Nobody reports octet by octet but who wants our memory; a report about all still counts.
+    session = end.session()
+    message = session.send(b"x" * 1000, "text/plain", message_id="wanted01", success_report=True)
+    acknowledge(end, end.output_frames())
+    for number in range(1, 999, 2):
+        end.receive(report("000 200 OK", message_id="wanted01", byte_range=f"{number}-{number}/1000"))
+        assert message.ranges is not None and len(message.ranges) <= MAX_RANGES + 1
+    assert not message.reported
+    end.receive(report("000 200 OK", message_id="wanted01", byte_range="1-1000/1000"))
+    assert message.reported

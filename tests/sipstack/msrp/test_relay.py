@@ -8,7 +8,7 @@ import pytest
 
 from sipstack.errors import LocalProtocolError
 from sipstack.msrp.chunk import MsrpResponse, Report
-from sipstack.msrp.connection import Event
+from sipstack.msrp.events import Event
 from sipstack.msrp.message import IncomingMessage, MessageState
 from sipstack.msrp.relay import (
     AUTH_TIMEOUT,

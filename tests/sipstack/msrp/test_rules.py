@@ -8,7 +8,8 @@ import pytest
 
 from sipstack.errors import LocalProtocolError, MessageTooLarge
 from sipstack.msrp.chunk import BadRequest, Chunk, MsrpResponse
-from sipstack.msrp.connection import MAX_FAULTS, FaultNoted
+from sipstack.msrp.connection import MAX_FAULTS
+from sipstack.msrp.events import FaultNoted
 from sipstack.msrp.head import MAX_HEADERS
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.reception import PARTIAL_TIMEOUT

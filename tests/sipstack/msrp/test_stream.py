@@ -110,6 +110,13 @@ def test_stream_on_the_wire(end: End, size: int) -> None:
     assert [chunk.flag for chunk in chunks if chunk.flag] == ["+"] * ((size - 1) // MAX_CHUNK) + ["$"]
 
 
+def test_octets_of_files_are_handed_out_as_they_are(end: End) -> None:
+    body = BODY[:SMALL]
+    end.session().send_stream(Octets(body), "image/png")
+    head, octets, end_line = end.connection.pieces_to_send(0.0)
+    assert octets is body and chunks_of(head + octets + end_line)[0].body == body
+
+
 def test_source_is_read_no_faster_than_the_wire_takes_it(end: End) -> None:
     tap = Tap(BODY, len(BODY))
     end.session().send_stream(tap, "image/png")

@@ -6,7 +6,8 @@ import pytest
 
 from sipstack.errors import ConnectionClosed
 from sipstack.msrp.chunk import MsrpResponse, Report
-from sipstack.msrp.connection import MsrpConnection, SessionFailed
+from sipstack.msrp.connection import MsrpConnection
+from sipstack.msrp.events import SessionFailed
 from sipstack.msrp.message import IncomingMessage, MessageState
 from sipstack.msrp.outbox import MAX_CHUNK
 from sipstack.msrp.session import MsrpSession
@@ -216,3 +217,11 @@ def test_progress_of_messages(end: End, session: MsrpSession) -> None:
     second = progress(session)
     end.receive(send("tid00002", body=b"l", byte_range="4-*/5", flag="+"))
     assert len({first, second, progress(session)}) == 3
+
+
+def test_nothing_to_take_over(end: End, session: MsrpSession) -> None:
+    session.send_empty()
+    lose(end)
+    successor = successor_of(end, session)
+    take_over(successor, session)
+    assert successor.messages is None and end.output() == b""
