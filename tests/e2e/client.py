@@ -99,6 +99,13 @@ class Http:
             tree = parse(response.content_type, content)
             return Answer(response.status, dict(response.headers), content, tree, took)
 
+    @asynccontextmanager
+    async def open(self, path: str, *, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """GET what is too long to be read whole."""
+        sent = {"Authorization": self._auth or "", **headers}
+        async with self._session.get(self._base + path, headers=sent, timeout=aiohttp.ClientTimeout()) as answer:
+            yield answer
+
     async def get(self, path: str, **kwargs: Any) -> Answer:
         """GET."""
         return await self.call("GET", path, **kwargs)

@@ -54,6 +54,8 @@ class World:
     file_server: FileServer = field(init=False)
     mailbox: Mailbox = field(init=False)
     gateway: Gateway | None = None
+    address: str = ""
+    """Base URL of a gateway that is a process of its own."""
     phones: dict[str, Phone] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     config_text: str = ""
@@ -106,6 +108,8 @@ class World:
     @property
     def url(self) -> str:
         """Base URL of the gateway."""
+        if self.address:
+            return self.address
         assert self.gateway is not None
         return self.gateway.http.url
 
@@ -123,8 +127,9 @@ class World:
         host, port = self.core.address
         return f"sip:{host}:{port};{'transport=tcp;' if self.transport == 'tcp' else ''}lr"
 
-    async def phone(self, uid: str = "a", *, identity: str = "", **behaviour: Any) -> Phone:
-        """Return a subscriber's phone, registered; ``identity`` is one of theirs besides the first.
+    async def phone(self, uid: str = "a", *, identity: str = "", cutter: bool = False, **behaviour: Any) -> Phone:
+        """Return a subscriber's phone, registered; ``identity`` is one of theirs besides the first, and a ``cutter``
+        can break its MSRP.
 
         It tells nothing of what it has received unless the test says so: then states stay what the answers made them.
         It takes files where the test says so.
@@ -136,6 +141,7 @@ class World:
             password=PASSWORDS[uid],
             proxy=self.proxy,
             display_name=NAMES[uid],
+            cutter=cutter,
             relays=self.relays,
             authorities=self.authorities,
             behaviour=Behaviour(**behaviour),
