@@ -48,7 +48,7 @@ class FileReceiver(FileTransfer):
 
     DIRECTION: ClassVar[Direction] = "recvonly"
 
-    __slots__ = ("_limit", "_sink", "_stop", "_stream", "_waits", "_writer")
+    __slots__ = ("_limit", "_sink", "_stop", "_stream", "_whole", "_writer")
 
     def __init__(
         self,
@@ -75,7 +75,8 @@ class FileReceiver(FileTransfer):
         """File position behind the last octet that may come."""
         self._stream: IncomingStream | None = None
         self._writer: FileWriter | None = None
-        self._waits = False
+        self._whole: ReceivedFile | None = None
+        """While its owner looks at it."""
         super().__init__(agent, peer, attributes, handler, secure=secure, max_size=self._message_size)
 
     @property
@@ -96,8 +97,10 @@ class FileReceiver(FileTransfer):
         """Want no more of the file (:rfc:`5547#section-8.4`)."""
         if not self.is_open or self._reported:
             return
-        self._waits = False
+        whole, self._whole = self._whole, None
         self.report_end(LOCAL, None)
+        if whole is not None:
+            whole.withdraw()
         if self._stream is None:
             self.hang_up()
         else:
@@ -189,8 +192,8 @@ class FileReceiver(FileTransfer):
         elif size != self._stop and self.attributes.length is not None:
             self._fail(message, 400, f"the file ends with octet {size} instead of {self._stop}")
         else:
-            self._waits = True
-            self._handler.file_received(self, ReceivedFile(self, message, size))
+            self._whole = ReceivedFile(self, message, size)
+            self._handler.file_received(self, self._whole)
 
     def _fail(self, message: IncomingMessage, code: int, text: str) -> None:
         message.reject(code, text)
@@ -201,14 +204,14 @@ class FileReceiver(FileTransfer):
 
     def conclude(self, reason: str, error: Exception | None = None) -> None:
         """Tell how the transfer ends, after the owner has decided; now it is up to the sender to hang up."""
-        self._waits = False
+        self._whole = None
         self.report_end(reason, error)
         if self.is_open:
             self.hang_up_in(BYE_GRACE)
 
     def report_end(self, reason: str, error: Exception | None) -> None:
         """Tell the handler; but a file that is whole waits for its answer, whatever became of the dialog."""
-        if not self._waits:
+        if self._whole is None:
             super().report_end(reason, error)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from sipstack.errors import RemoteProtocolError, SipstackError
@@ -14,7 +15,7 @@ from sipstack.msrp.message import IncomingMessage
 from sipstack.net import media
 from sipstack.net.mediasession import MediaSession
 from sipstack.sdp import SessionDescription
-from sipstack.sdp_file import FileAttributes, describe_file
+from sipstack.sdp_file import FileAttributes, FileSelector, describe_file
 from sipstack.sdp_msrp import Direction, MediaRefused, MsrpMedia
 from sipstack.sip.uri import Uri
 
@@ -76,19 +77,30 @@ class ReceivedFile:
 
     def __init__(self, transfer: FileTransfer, message: IncomingMessage, size: int) -> None:
         self._transfer = transfer
-        self._message = message
+        self._message: IncomingMessage | None = message
         self.size = size
         """Octets that the whole file has; what the sink may hold behind them does not count."""
 
     def accept(self) -> None:
-        """Answer 200: the file is kept."""
-        self._message.accept()
-        self._transfer.conclude(DONE)
+        """Answer 200: the file is kept. Nothing happens after the transfer was cancelled."""
+        if self._message is not None:
+            self._message.accept()
+            self._transfer.conclude(DONE)
 
     def reject(self, code: int = 413, comment: str = "") -> None:
-        """Refuse the file with an MSRP error ``code`` (D-FTM-12): its sender is told that it failed."""
-        self._message.reject(code, comment)
-        self._transfer.conclude(REFUSED, RemoteProtocolError(comment or f"refused with {code}", status=code))
+        """Refuse the file with an MSRP error ``code`` (D-FTM-12): its sender is told that it failed.
+
+        Nothing happens after the transfer was cancelled.
+        """
+        if self._message is not None:
+            self._message.reject(code, comment)
+            self._transfer.conclude(REFUSED, RemoteProtocolError(comment or f"refused with {code}", status=code))
+
+    def withdraw(self) -> None:
+        """Refuse the file in the name of who has cancelled its transfer."""
+        if self._message is not None:
+            message, self._message = self._message, None
+            message.reject(413)
 
 
 class FileTransfer(MediaSession):
@@ -178,7 +190,7 @@ class FileTransfer(MediaSession):
     def agreed(self, description: SessionDescription, remote: MsrpMedia) -> None:
         """Take what the peer says about the file. Raise MediaRefused when it does not fit."""
         file = FileAttributes.of(description.media[remote.index])
-        if file is not None and not file.selector.fits(self.attributes.selector):
+        if file is not None and not _same(file.selector, self.attributes.selector):
             raise MediaRefused("the answer is about another file", media.MISCELLANEOUS)
         if self._offered and self.attributes.start != (1 if file is None else file.start):
             raise MediaRefused("the answer is about another range of the file", media.MISCELLANEOUS)
@@ -217,3 +229,8 @@ class FileTransfer(MediaSession):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _same(answered: FileSelector, offered: FileSelector) -> bool:
+    """Tell whether both can mean one file; peers write its name and type as they like."""
+    return replace(answered, name=None, content_type=None).fits(offered)

@@ -138,6 +138,20 @@ async def test_the_receiver_cancels_in_the_middle() -> None:
         assert phone.transfers[0].transferred < len(LARGE)
 
 
+async def test_a_file_is_cancelled_while_it_is_checked() -> None:
+    """D-FTM-07: the last chunk is not answered yet, so it gets the 413; a verdict that comes later changes nothing."""
+    async with file_pair() as (_, a, _b, phone):
+        phone.files.hold, files = True, Files()
+        await a.send_file(B, describe(SMALL), MemoryFile(SMALL), files)
+        await until(lambda: phone.files.received)
+        phone.transfers[0].cancel()
+        phone.files.received[0].accept()
+        phone.files.received[0].reject()
+        phone.files.received[0].withdraw()
+        await until(lambda: files.ended)
+        assert (files.reason, phone.files.reason) == ("cancelled", "local")
+
+
 async def test_a_bye_in_the_middle_is_told_apart() -> None:
     """D-FTM-07: the peer may have lost its connection."""
     async with file_pair() as (_, a, _b, phone):
