@@ -318,7 +318,9 @@ async def kamailio_world(
         core = await world.enter(Kamailio(folder / "kamailio", **options))
         world.core = KamailioCore(core)
         if relay:
-            place = f"msrp://{core.host}:{core.msrp_port}" if relay == "msrp" else f"msrps://{core.host}:{core.msrps_port}"
+            place = (
+                f"msrp://{core.host}:{core.msrp_port}" if relay == "msrp" else f"msrps://{core.host}:{core.msrps_port}"
+            )
             world.relays = (f"{place};tcp",)
             ours = [f"msrps://{core.host}:{core.msrpws_port};ws"] if relay == "ws" else list(world.relays)
             sections = {"more_msrp": f'relays = {ours}\nca_file = "{world.authorities}"', **sections}
