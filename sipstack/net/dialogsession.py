@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from sipstack.errors import SipstackError, UnexpectedMessage
 from sipstack.sip.dialog import DialogState, EarlyInvite
 from sipstack.sip.headers import quote
-from sipstack.sip.message import Request, Response
+from sipstack.sip.message import Request
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 
@@ -81,8 +81,8 @@ class DialogSession(ABC):
         """Give up what the session holds beside the dialog, which is over."""
 
     @abstractmethod
-    def answer_again(self, transaction: ServerTransaction, request: Request) -> Response:
-        """Answer an INVITE inside the dialog, and return the response that was sent."""
+    def invited_again(self, transaction: ServerTransaction, request: Request) -> None:
+        """Answer an INVITE inside the dialog, now or later, and show the dialog the response that was sent."""
 
     # the end
 
@@ -170,6 +170,6 @@ class DialogSession(ABC):
                 self.end("remote", None)
             case "INVITE":
                 transaction.owner = self
-                dialog.send_response(request, self.answer_again(transaction, request))
+                self.invited_again(transaction, request)
             case _:
                 self.agent.request_received(transaction, request)

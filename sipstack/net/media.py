@@ -37,6 +37,14 @@ def parse_description(message: Message) -> SessionDescription | None:
         raise RemoteProtocolError(str(error), status=488) from error
 
 
+def description_in(message: Message) -> SessionDescription | None:
+    """:func:`parse_description`, for those who leave it to others to complain."""
+    try:
+        return parse_description(message)
+    except RemoteProtocolError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What a session takes, when it is not what the configuration says of chats."""

@@ -5,7 +5,6 @@ A chat is one (:mod:`sipstack.net.chat`); what its messages are and what its ses
 
 from __future__ import annotations
 
-import logging
 from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
@@ -23,7 +22,7 @@ from sipstack.net.dialogsession import DialogSession
 from sipstack.net.renegotiation import BAD_ANSWER, LOST, Renegotiation
 from sipstack.sdp import SessionDescription
 from sipstack.sdp_cema import Route, anchor
-from sipstack.sdp_msrp import MsrpMedia, is_active
+from sipstack.sdp_msrp import MediaRefused, MsrpMedia, is_active
 from sipstack.sip.message import Request, Response
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
@@ -34,15 +33,6 @@ if TYPE_CHECKING:
     from sipstack.sip.dialog import Dialog
 
 __all__ = ["MediaSession"]
-
-logger = logging.getLogger(__name__)
-
-BYE_TIMEOUT = 2.0
-"""Seconds that ``close()`` waits for the answer to BYE; the session is over in any case (A-INV-08)."""
-
-
-def _ignore(_: object) -> None:
-    pass
 
 
 class MediaSession(DialogSession):
@@ -282,11 +272,33 @@ class MediaSession(DialogSession):
             is_acknowledged=not self._waits_for_ack,
         )
 
-    def answer_again(self, transaction: ServerTransaction, request: Request) -> Response:
-        """Answer a re-INVITE: with our description, or why there is none (A-INV-07)."""
+    def invited_again(self, transaction: ServerTransaction, request: Request) -> None:
+        """Answer a re-INVITE (A-INV-07): when names in it are looked up, and we have a path by MSRP relays again."""
+        endpoint, relay = self.agent.endpoint, self.agent.relay
+        waited, self._waits_for_ack = self._waits_for_ack, True
+
+        def answer(fault: SipstackError | None) -> None:
+            self._waits_for_ack = waited
+            if self.is_open and self.dialog is not None:
+                self.dialog.send_response(request, self._answer_again(transaction, request, fault))
+            elif not transaction.is_final:
+                endpoint.reply(transaction, 487)
+
+        def checked(fault: MediaRefused | None) -> None:
+            if fault is not None or relay is None:
+                answer(fault)
+            else:
+                relay.acquire(lambda error: answer(None))  # without path there is 480, if one is needed
+
+        anchoring.check_invitation(endpoint, media.description_in(request), checked)
+
+    def _answer_again(self, transaction: ServerTransaction, request: Request, fault: SipstackError | None) -> Response:
+        """Answer with our description, or say why there is none."""
         endpoint = self.agent.endpoint
         waited, self._waits_for_ack = self._waits_for_ack, True
         try:
+            if fault is not None:
+                raise fault
             offer = media.parse_description(request)
             description = self.renegotiation.answer(offer)
         except RemoteProtocolError as error:
@@ -365,8 +377,7 @@ class MediaSession(DialogSession):
     # sipstack.net.dispatch.InviteUser, for INVITEs inside the dialog
 
     def cancelled(self, request: Request) -> None:
-        """Nothing to do: an INVITE inside the dialog is answered at once."""
-        return
+        """Nothing to do: an INVITE inside the dialog is answered soon."""
 
     def ack_received(self, request: Request) -> None:
         """Take the ACK of our 200 to a re-INVITE."""

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol, assert_never
 
+from sipstack import ids
 from sipstack.errors import ConnectionClosed, RemoteProtocolError, SipstackError
 from sipstack.msrp.chunk import MsrpResponse
 from sipstack.msrp.relay import RelayClient, RelayDigest, RelayExpired, RelayFailed, RelayReady
@@ -23,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 MARGIN = 10.0
 """Seconds that a path must still live to be used for a new chat."""
+
+RECONNECT_DELAYS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds, more or less, between attempts to connect again to a relay that we had a path through and lost: it may be
+starting anew, and sessions wait for it."""
 
 Done = Callable[[SipstackError | None], None]
 """Called with None when there is a path, else with what went wrong."""
@@ -61,6 +66,7 @@ class RelayAccess:
     __slots__ = (
         "_client",
         "_expires_at",
+        "_failures",
         "_hub",
         "_is_overdue",
         "_link",
@@ -81,6 +87,8 @@ class RelayAccess:
         self._expires_at = 0.0
         self._is_overdue = False
         """Nobody needed the path when it was time to refresh it."""
+        self._failures: int | None = None
+        """Attempts to connect that failed since the path was lost; None while there was no path yet."""
         self._link: MsrpLink | None = None
         self._timer: Cancellable | None = None
         self._waiting: list[Done] = []
@@ -109,18 +117,28 @@ class RelayAccess:
             and self._now() + MARGIN < self._expires_at
         ):
             if self._is_overdue:
-                self._refresh()
+                self._go_on()
             done(None)
             return
         self._waiting.append(done)
         if len(self._waiting) == 1:
-            link = self._hub.relay_link(self._relays[0])
-            if self._link is not None and self._link is not link:
-                # It is just being lost: of that nobody needs to hear any more.
-                self._link.forget(self._link_up)
-                self._forget_path()
-            self._link = link
-            link.when_up(self._link_up, self._link_down)
+            self._connect()
+
+    def refresh(self) -> None:
+        """Ask for the path again now, before its time; nothing happens while there is none."""
+        if self.use_path and not self._waiting:
+            self._client.start(self._now())
+            self._run()
+
+    def _connect(self) -> None:
+        self._cancel_timer()
+        link = self._hub.relay_link(self._relays[0])
+        if self._link is not None and self._link is not link:
+            # It is just being lost: of that nobody needs to hear any more.
+            self._link.forget(self._link_up)
+            self._forget_path()
+        self._link = link
+        link.when_up(self._link_up, self._link_down)
 
     async def ready(self) -> None:
         """:meth:`acquire`, and wait. Raise ConnectionClosed or RemoteProtocolError (with the relay's status)."""
@@ -153,7 +171,13 @@ class RelayAccess:
     def _link_down(self, error: SipstackError) -> None:
         # What goes by the connection hears of its end from the hub.
         self._forget_path()
-        self._finish(error)
+        failures = self._failures
+        if not self._waiting or failures is None or failures == len(RECONNECT_DELAYS):
+            self._finish(error)
+            return
+        self._failures = failures + 1
+        delay = RECONNECT_DELAYS[failures] * ids.uniform(0.8, 1.2)
+        self._timer = self._hub.schedule(self._now() + delay, self._connect)
 
     def _forget_path(self) -> None:
         self._cancel_timer()
@@ -190,6 +214,7 @@ class RelayAccess:
     def _renew(self, event: RelayReady) -> None:
         former, self._use_path = self._use_path, event.use_path
         self._expires_at = event.expires_at
+        self._failures = 0
         self._finish(None)
         if former and former != event.use_path:
             logger.info("the path by the MSRP relay %s is another one now", self.nearest)
@@ -202,11 +227,11 @@ class RelayAccess:
     def _timed_out(self) -> None:
         self._timer = None
         if self._client.is_waiting or self._user.has_sessions:
-            self._refresh()
+            self._go_on()
         else:
             self._is_overdue = True
 
-    def _refresh(self) -> None:
+    def _go_on(self) -> None:
         self._is_overdue = False
         self._client.handle_timer(self._now())
         self._run()

@@ -46,13 +46,15 @@ by_each_transport = pytest.mark.parametrize(
 
 
 @asynccontextmanager
-async def relay(folder: Path, transport: str, *, count: int = 1) -> AsyncIterator[dict[str, Any]]:
-    """Start a chain of relays that know a and b; yield what an endpoint has to be told to use it.
+async def relays(
+    folder: Path, transport: str, *, count: int = 1
+) -> AsyncIterator[tuple[dict[str, Any], list[Kamailio]]]:
+    """Start a chain of relays that know a and b; yield what an endpoint has to be told to use it, and the relays.
 
     ``transport``: how to reach the first.
     """
     certificate, key = write_certificate(folder, "relay")
-    uris = []
+    cores, uris = [], []
     async with AsyncExitStack() as stack:
         for number in range(count):
             place = folder / f"core{number}"
@@ -66,13 +68,22 @@ async def relay(folder: Path, transport: str, *, count: int = 1) -> AsyncIterato
                 uri = f"msrps://127.0.0.1:{core.msrpws_port};ws"
             else:
                 uri = f"msrps://127.0.0.1:{core.msrps_port};tcp"
+            cores.append(core)
             uris.append(MsrpUri.parse(uri))
-        yield {
+        options = {
             "msrp_relays": tuple(uris),
             "msrp_tls": None if transport == "tcp" else Tls(authorities=certificate),
             # what SDP chooses: nothing but the relay is reached from here
             "msrp_allowed": lambda host, port: False,
         }
+        yield options, cores
+
+
+@asynccontextmanager
+async def relay(folder: Path, transport: str, *, count: int = 1) -> AsyncIterator[dict[str, Any]]:
+    """:func:`relays`, where the relays are left alone."""
+    async with relays(folder, transport, count=count) as (options, _):
+        yield options
 
 
 @by_each_transport
@@ -203,5 +214,51 @@ async def test_chain_of_two_relays(tmp_path: Path, transport: str) -> None:
         await chat.close()
         # The chain is there for the next chat too.
         assert (await (await a.invite(B, chats)).deliver("again")).state is MessageState.SENT
+        await a.close()
+        await b.close()
+
+
+@by_each_transport
+async def test_relay_that_hands_out_another_path(tmp_path: Path, transport: str) -> None:
+    # C-RLY-05: the relay has forgotten the path; the refresh brings another one, and the chat goes on by it.
+    async with relays(tmp_path, transport) as (options, cores), world(a=options, b=options) as around:
+        phone, chats = Phone(), Chats()
+        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
+        await a.register()
+        await b.register()
+        chat = await a.invite(B, chats)
+        assert (await chat.deliver("hello")).state is MessageState.SENT
+        former = chat.msrp.use_path
+        await cores[0].rpc("htable.flush", "msrp")
+        for agent in (a, b):
+            assert agent.relay is not None
+            agent.relay.refresh()
+        await until(lambda: chat.msrp.use_path != former and chat.msrp.is_bound)
+        other = phone.open[0]
+        assert (await chat.deliver("by the new one")).state is MessageState.SENT
+        assert (await other.deliver("answer")).state is MessageState.SENT
+        assert phone.chats.texts == ["hello", "by the new one"] and chats.texts == ["answer"]
+        assert not chats.closed and not phone.chats.closed
+        await a.close()
+        await b.close()
+
+
+@by_each_transport
+async def test_relay_that_is_started_again(tmp_path: Path, transport: str) -> None:
+    # C-RLY-05: new connection, new AUTH, and what was not delivered goes by the new path (C-SET-05).
+    async with relays(tmp_path, transport) as (options, (core,)), world(a=options, b=options) as around:
+        phone, chats = Phone(), Chats()
+        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
+        await a.register()
+        await b.register()
+        chat = await a.invite(B, chats)
+        assert (await chat.deliver("hello")).state is MessageState.SENT
+        big = "0123456789abcdef" * 100_000
+        message = chat.send(big)
+        await until(lambda: message.written > 50_000)
+        await core.stop()
+        await core.start()
+        await until(lambda: message.state is not MessageState.PENDING)
+        assert message.state is MessageState.SENT and phone.chats.texts == ["hello", big]
         await a.close()
         await b.close()

@@ -34,13 +34,21 @@ class TcpRelay:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> TcpRelay:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        await self.start()
         return self
 
-    async def __aexit__(self, *error: object) -> None:
+    async def start(self, port: int = 0) -> None:
+        """Listen, at a port that is free or was that of the relay before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+
+    async def stop(self) -> None:
+        """Listen no more, and close what there is."""
         assert self._server is not None
         self._server.close()
         self.cut()
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -209,6 +209,26 @@ async def test_changed_offer_within_a_chat() -> None:
         assert not chats.closed
 
 
+async def test_offer_by_names_within_a_chat() -> None:
+    """C-CEM-03: compared after DNS there too; and a chat that ends meanwhile answers 487."""
+    async with pair(a={"msrp_cema": False}) as (around, agent, _, phone):
+        chat = await agent.invite(B, Chats())
+        former = chat.msrp
+        offers_as(around, (b"c=IN IP4 127.0.0.1", b"c=IN IP4 localhost"))
+        chat.renegotiate()
+        await until(lambda: phone.open[0].msrp.remote == chat.msrp.local and chat.msrp is not former)
+        await talk(chat, phone.open[0])
+        offers_as(around, (b"c=IN IP4 127.0.0.1", b"c=IN IP4 nowhere.invalid"))
+        current = chat.msrp
+        chat.renegotiate()
+        await until(lambda: len(invites(around)) == 3)
+        await until(lambda: chat.renegotiation._reinvite is None)
+        assert chat.msrp is current
+        chat.renegotiate()
+        await until(lambda: len(invites(around)) == 4)
+        await phone.open[0].close()
+
+
 async def test_neither_side_knows_cema() -> None:
     """C-CEM-03 is for those who know it: without, a changed c= is harmless (C-URI-06)."""
     async with pair(a={"msrp_cema": False}, b={"msrp_cema": False}) as (around, agent, _, phone):

@@ -191,6 +191,30 @@ async def test_relay_that_is_lost_in_the_middle_of_a_message() -> None:
         assert phone.chats.texts == ["hello", "and back"] and not chats.closed
 
 
+async def test_relay_that_takes_its_time_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C-RLY-05: who waits for it connects again and again, for a while."""
+    monkeypatch.setattr(relay_module, "RECONNECT_DELAYS", (0.01, 0.02))
+    async with behind_relay() as (relay, a, b, phone):
+        chats = Chats()
+        await a.invite(B, chats)
+        port = relay.uri.host_port[1]
+        await relay.stop()
+        await until(lambda: not access(b).use_path)
+        waiting = asyncio.ensure_future(access(b).ready())
+        await until(lambda: access(b)._failures == 1)
+        await relay.start(port)
+        await waiting
+        assert relay.requests == ["AUTH", "AUTH"]
+        await relay.stop()
+        await until(lambda: not access(b).use_path)
+        with pytest.raises(ConnectionClosed):
+            await access(b).ready()
+        assert access(b)._failures == 2
+        await until(lambda: phone.chats.closed)
+        access(b).refresh()  # there is nothing to refresh
+        assert relay.requests == ["AUTH", "AUTH"]
+
+
 async def test_path_that_cannot_be_refreshed_ends_its_chats() -> None:
     """C-RLY-05: a Use-Path URI dies at Expires."""
     async with behind_relay() as (relay, a, b, phone):
@@ -245,8 +269,7 @@ async def test_path_that_changes_while_the_peer_is_rung_up() -> None:
         call = asyncio.ensure_future(b.invite(a.identity.aor, Chats()))
         await until(lambda: ringing.invitations)
         relay.expires = 1000
-        access(b)._client.start(asyncio.get_running_loop().time())
-        access(b)._run()
+        access(b).refresh()
         await until(lambda: len(relay.paths) == 2)
         other = ringing.invitations[0].answer(ringing.chats)
         chat = await call
