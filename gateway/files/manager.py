@@ -82,20 +82,28 @@ class GuestTransfers(GuestFiles):
         relation = self.guest.relations.get(record.uid)
         if content.server == "off" or relation is None or "im" not in relation.types or record.message_id:
             return
-        services = (await self.guest.guests.presence.ask(self.guest, relation.uid, relation.sip)).services
+        services = await self._services(relation)
         if "file-http" in services and (content.prefer or "file" not in services):
             record.way = "http"
             file.save()
 
-    def other_way(self, file: GuestFile, over: Over) -> bool:
+    async def _services(self, relation: Relation) -> Sequence[str]:
+        """Return what the inviter's device announces, asking it if nobody has."""
+        presence = self.guest.guests.presence
+        known = presence.known(relation.sip)
+        if known is None:
+            known = await presence.ask(self.guest, relation.uid, relation.sip)
+            presence.leave(self.guest, relation.sip)  # who only sends a file does not watch
+        return known.services
+
+    async def other_way(self, file: GuestFile, over: Over) -> bool:
         """Take the way of a link where the device refuses MSRP itself; return whether there is one."""
         record = file.record
         relation = self.guest.relations.get(record.uid)
         if over.status not in NOT_FOR_THIS_DEVICE or record.way == "http" or relation is None:
             return False
-        known = self.guest.guests.presence.known(relation.sip)
-        takes_links = known is not None and "file-http" in known.services
-        if self.room.limits.content.server == "off" or "im" not in relation.types or not takes_links:
+        takes_links = self.room.limits.content.server != "off" and "im" in relation.types
+        if not takes_links or "file-http" not in await self._services(relation):
             return False
         record.way, record.octets, record.message_id = "http", 0, ""
         file.save()
@@ -170,6 +178,8 @@ class GuestTransfers(GuestFiles):
             record = file.record
             if record.state == "receiving" and record.uid == relation.uid and _is_same(record, attributes):
                 if file.mover is not None:
+                    if not start:
+                        continue  # the same file once more, while it still comes in
                     await file.mover.stop(cancelled=False)  # its connection is gone, and we have not noticed yet
                 there = await self.room.spool.size(record.id) if record.sha1 or record.sha256 else record.octets
                 if start > there:

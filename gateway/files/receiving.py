@@ -92,7 +92,10 @@ class Receiving(FileHandler):
         except SipstackError as error:
             self.file.mover = None
             self._files.room.spawn(self._writer.close())
-            self._files.broke_off(self.file, str(error))
+            if self.file.record.octets:
+                self._files.broke_off(self.file, str(error))
+            else:
+                self.file.set("failed", f"It could not be taken: {error}")
             return
         self._unwatch = self._files.room.spool.watch(self._pressed)
 

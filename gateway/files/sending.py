@@ -134,7 +134,7 @@ class Sending:
                 log.info("%r: %s, tried again", self.file, broken)
                 await asyncio.sleep(max(pause(failures, retry), broken.retry_after or 0))
             except Over as over:
-                if not self._files.other_way(self.file, over):
+                if not await self._files.other_way(self.file, over):
                     raise
 
     async def _attempt(self) -> None:

@@ -32,8 +32,10 @@ class NotAllowed(OSError):
 class GuardedResolver(AbstractResolver):
     """Leaves out addresses that nobody may connect to."""
 
-    def __init__(self, allowed: Allowed) -> None:
+    def __init__(self, allowed: Allowed, own: tuple[str, int] | None) -> None:
+        """``own``: name and port of a server that the operator has named, wherever it is."""
         self._allowed = allowed
+        self._own = own
         self._resolver = ThreadedResolver()
 
     async def resolve(
@@ -41,7 +43,7 @@ class GuardedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Resolve. Raises NotAllowed when nothing is left."""
         found = await self._resolver.resolve(host, port, family)
-        left = [item for item in found if self._allowed(item["host"], port)]
+        left = [item for item in found if (host, port) == self._own or self._allowed(item["host"], port)]
         if not left:
             raise NotAllowed(f"{host}:{port} is not in files.content.allowed_networks")
         return left
@@ -57,6 +59,7 @@ class WebClient:
     def __init__(self, allowed: Allowed, section: FilesContentSection) -> None:
         self._allowed = allowed
         self._timeout = section.timeout
+        self._own = _place(section.server) if "://" in section.server else None
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -69,7 +72,7 @@ class WebClient:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=GuardedResolver(self._allowed)),
+                connector=aiohttp.TCPConnector(resolver=GuardedResolver(self._allowed, self._own)),
                 timeout=timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -108,16 +111,29 @@ class WebClient:
     def _check(self, url: str) -> None:
         """Look at addresses that need no resolver."""
         parts = urlsplit(url)
-        try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            host = parts.hostname or ""
-            ipaddress.ip_address(host)
-        except ValueError:
-            host, port = "", 0
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        place = _place(url)
+        if place is None or parts.scheme not in ("http", "https") or parts.username is not None:
             raise NotAllowed("this is no link to a file")
-        if host and not self._allowed(host, port):
-            raise NotAllowed(f"{host}:{port} is not in files.content.allowed_networks")
+        if place != self._own and _is_address(place[0]) and not self._allowed(*place):
+            raise NotAllowed(f"{place[0]}:{place[1]} is not in files.content.allowed_networks")
+
+
+def _place(url: str) -> tuple[str, int] | None:
+    """Return host and port of a URL, None where there are none."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname else None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def read_document(response: aiohttp.ClientResponse) -> bytes:

@@ -196,6 +196,7 @@ class SpoolWriter:
                 break
             self._hash(self._hashed, data)
         os.fsync(descriptor)
+        _sync_folder(self._path.parent)
         self._close()
         return Digests(size, self._sha1.hexdigest(), self._sha256.hexdigest())
 
@@ -204,6 +205,15 @@ class SpoolWriter:
         if descriptor >= 0:
             self._start = os.fstat(descriptor).st_size
             os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the name of a new file as durable as its octets."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, pieces: list[bytes], start: int) -> None:

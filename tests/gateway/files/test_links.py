@@ -124,6 +124,15 @@ async def test_a_file_by_the_operators_server(tmp_path: Path, operator: ContentS
         assert [status for _, status in operator.requests][:3] == [401, 200, 200]
 
 
+async def test_the_operators_server_may_be_anywhere(tmp_path: Path, operator: ContentServer) -> None:
+    """Its URL is the operator's own word; allowed_networks are for what others say."""
+    for url in (operator.url, operator.url.replace("127.0.0.1", "localhost")):
+        content = FilesContentSection(server=url, prefer=True)
+        async with file_house(tmp_path, prepare_links, content=content) as house:
+            view = await house.send(b"small")
+            await house.state(view.id, "sent")
+
+
 async def test_an_upload_is_gone_on_with(tmp_path: Path, operator: ContentServer) -> None:
     """D-FTH-04: break at 60 %; get_upload_info, PUT, get_download_info."""
     operator.cuts.extend([len(DATA) * 6 // 10, len(DATA) * 3 // 10])
