@@ -173,6 +173,7 @@ class Lab(Part):
             proxy=self.proxy_uri,
             host=self.options.host,
             cutter=self.options.cutter,
+            content_server=self.content_server.url,
             behaviour=self.options.behaviour,
         )
         return Phone(options, trace=self._trace(actor))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import random
 import time
 from typing import Any
@@ -45,10 +46,10 @@ async def upload(
 
 async def upload_form(guest: Guest, data: bytes, *, name: str, content_type: str) -> Answer:
     """Send a file with a thumbnail to A as a form."""
-    form = FormData()
+    form = FormData(quote_fields=False)  # names as browsers write them
     form.add_field("to", A)
     form.add_field("thumbnail", ICON[1], filename="t.png", content_type=ICON[0])
-    form.add_field("file", data, filename=name, content_type=content_type)
+    form.add_field("file", io.BytesIO(data), filename=name, content_type=content_type)
     return await guest.http.post(FILE, form)
 
 

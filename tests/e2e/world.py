@@ -63,6 +63,8 @@ class World:
     """MSRP relays of gateway and phones."""
     authorities: Path | None = None
     """Who signs the relays' certificates."""
+    content_server: str = ""
+    """Where phones leave files whose links they send."""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _session: aiohttp.ClientSession = field(init=False)
 
@@ -144,6 +146,7 @@ class World:
             cutter=cutter,
             relays=self.relays,
             authorities=self.authorities,
+            content_server=self.content_server,
             behaviour=Behaviour(**behaviour),
         )
         phone = await self.enter(Phone(options, trace=self.trace(f"phone {uid}")))
