@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from sipstack.net.useragent import UserAgent
     from sipstack.sip.dialog import Dialog
 
-__all__ = ["MediaSession"]
-
 
 class MediaSession(DialogSession):
     """One dialog and one MSRP session with one peer.
