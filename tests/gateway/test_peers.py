@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.peers import reachable_peers, trusted_flows
+from gateway.peers import reachable_peers, reachable_servers, trusted_flows
 from sipstack.flow import Flow
 
 
@@ -37,6 +37,29 @@ def test_networks_and_ports_are_exhaustive_once_listed() -> None:
     assert allowed("2001:db8::7", 5000)
     assert not allowed("127.0.0.1", 2856)
     assert not allowed("192.0.2.1", 2855)
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("8.8.8.8", True),
+        ("2a00:1450::1", True),
+        ("10.1.2.3", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("127.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("fd00::1", False),
+        ("224.0.0.1", False),
+        ("0.0.0.0", False),
+    ],
+)
+def test_files_come_from_public_addresses_unless_others_are_listed(host: str, allowed: bool) -> None:
+    """D-FTH-05."""
+    assert reachable_servers((), ("443",))(host, 443) is allowed
+    assert not reachable_servers((), ("443",))(host, 22)
+    assert reachable_servers(("0.0.0.0/0", "::/0"), ("443",))(host, 443)
 
 
 def test_identity_is_believed_from_private_interfaces_and_tls_only() -> None:

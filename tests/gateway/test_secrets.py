@@ -90,3 +90,10 @@ def test_tombstones_depend_on_account_secret_and_key(tmp_path: Path) -> None:
     one, other = Sealer.from_file(tmp_path / "1"), Sealer.from_file(tmp_path / "2")
     hashes = {one.tombstone(B, b"x"), one.tombstone(B, b"y"), one.tombstone("sip:c", b"x"), other.tombstone(B, b"x")}
     assert len(hashes) == 4
+
+
+def test_links_depend_on_file_and_key_and_survive_a_new_key() -> None:
+    one, other = Sealer({b"0001": bytes(32)}), Sealer({b"0002": bytes(31) + b"1"})
+    both = Sealer({b"0002": bytes(31) + b"1", b"0001": bytes(32)})
+    assert len({one.link("f1"), one.link("f2"), other.link("f1")}) == 3
+    assert both.link("f1") == one.link("f1") and len(one.link("f1")) == 32

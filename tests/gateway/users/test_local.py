@@ -7,6 +7,7 @@ import pytest
 from gateway.services import NotAuthenticated
 from gateway.settings import Subscriber
 from gateway.users.local import LocalUsers
+from sipstack.sip.digest import compute_ha1
 from translators.identifiers import parse_identifier
 
 USERS = LocalUsers(
@@ -64,3 +65,11 @@ async def test_lookup(text: str, known: str) -> None:
 async def test_taken() -> None:
     assert await USERS.taken("sip:a@cc.com") and not await USERS.taken("sip:b@cc.com")
     await USERS.close()
+
+
+def test_subscribers_can_prove_who_they_are_by_digest() -> None:
+    known = USERS.digest("sip:a@cc.com", "cc.com", "SHA-256")
+    assert known is not None
+    assert known[0] == compute_ha1("sip:a@cc.com", "cc.com", "pä:ss", "SHA-256")
+    assert (known[1].uid, known[1].state) == ("a", "active")
+    assert USERS.digest("nobody", "cc.com", "MD5") is None
