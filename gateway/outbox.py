@@ -38,7 +38,7 @@ class GuestOutbox:
 
     def __init__(self, guest: GuestSession) -> None:
         self._guest = guest
-        self._in_flight: dict[str, tuple[str, str, asyncio.Future[Entry]]] | None = None
+        self._in_flight: dict[str, tuple[str, str, asyncio.Future[MessageAnswer]]] | None = None
 
     async def send(self, relation: Relation, body: str, key: str | None) -> MessageAnswer:
         """Send a text; with a key a retry is answered from the first one's outcome.
@@ -46,13 +46,10 @@ class GuestOutbox:
         Raises what the peer, the network or the store refused it with.
         """
         if key is None:
-            entry = await self._send(relation, ids.message_id(), body)
-        else:
-            entry = await self._send_once(relation, self._message_id(key), body)
-        # as it is by now: a notification may have come while this call was waiting for its turn
-        return MessageAnswer(id=entry.id, state=cast(MessageState, entry.state))
+            return await self._send(relation, ids.message_id(), body)
+        return await self._send_once(relation, self._message_id(key), body)
 
-    async def _send_once(self, relation: Relation, message_id: str, body: str) -> Entry:
+    async def _send_once(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
         if self._in_flight is None:
             self._in_flight = {}
         uid, text, running = self._in_flight.get(message_id, (relation.uid, body, None))
@@ -63,19 +60,19 @@ class GuestOutbox:
         running = asyncio.get_running_loop().create_future()
         self._in_flight[message_id] = relation.uid, body, running
         try:
-            entry = await self._send_or_repeat(relation, message_id, body)
+            answer = await self._send_or_repeat(relation, message_id, body)
         except BaseException as error:
             cancelled = isinstance(error, asyncio.CancelledError)
             running.set_exception(Unavailable("The first attempt was given up.") if cancelled else error)
             running.exception()  # whoever sent the same key meanwhile gets it; nobody else has to
             raise
         else:
-            running.set_result(entry)
-            return entry
+            running.set_result(answer)
+            return answer
         finally:
             del self._in_flight[message_id]
 
-    async def _send_or_repeat(self, relation: Relation, message_id: str, body: str) -> Entry:
+    async def _send_or_repeat(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
         """Answer a retry from the store. What failed, or perhaps did not arrive, is tried again with the same id."""
         with self._guest.feed.reading(), refusals():
             entry = await self._guest.guests.store.find_message(self._guest.account_id, message_id)
@@ -95,26 +92,27 @@ class GuestOutbox:
                 )
             entry, again = found or (entry, False)
             if again and before is not None and before.entry.state not in _AGAIN:
-                return before.entry  # a late answer was quicker: it is written already
+                entry = before.entry  # a late answer was quicker: it is written already
+                again = False
             if again:
                 self._guest.check_lasts(relation)
                 self._guest.feed.show(entry)
                 self._guest.feed.announce("receipt", entry.uid, receipt_body(entry.id, "pending", entry.uid, None))
                 return await self._deliver(relation, entry, again=True, before=before)
-        return entry
+        return MessageAnswer(id=message_id, state=cast(MessageState, entry.state))
 
     def _message_id(self, key: str) -> str:
         """Derive the wire's Message-ID from account and key, so that a retry has the same one after a restart too."""
         return hashlib.sha256(f"{self._guest.account}\0{key}".encode()).hexdigest()[:24]
 
-    async def _send(self, relation: Relation, message_id: str, body: str) -> Entry:
+    async def _send(self, relation: Relation, message_id: str, body: str) -> MessageAnswer:
         self._guest.check_lasts(relation)
         entry = self._guest.feed.outgoing(relation.uid, message_id, body)
         return await self._deliver(relation, entry)
 
     async def _deliver(
         self, relation: Relation, entry: Entry, *, again: bool = False, before: Outgoing | None = None
-    ) -> Entry:
+    ) -> MessageAnswer:
         """Send and, unless it is sent ``again``, store an entry side by side; wait for both, but not for ever.
 
         ``before`` is the last attempt to send it, if that is still remembered.
@@ -148,9 +146,11 @@ class GuestOutbox:
             raise Unavailable("The store takes too long.", retry_after=5, message_id=entry.id)
         if not outgoing.settled:
             self._guest.feed.show(entry)
-        elif outgoing.error is not None:
+            return MessageAnswer(id=entry.id, state="pending")
+        if outgoing.error is not None:
             raise outgoing.error
-        return entry
+        # A notification may have been quicker than the answer: it is an event of its own.
+        return MessageAnswer(id=entry.id, state="sent")
 
     async def resume(self) -> None:
         """Send stored messages whose outcome was not known when the last session ended, with the same ids.
