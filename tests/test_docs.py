@@ -28,7 +28,11 @@ PROVEN = {
     "C-CEM": 4,
     "C-RLY": 7,
     "C-WS": 2,
+    "D-CPM": 15,
+    "D-IMD": 14,
+    "D-ISC": 6,
     "D-FTM": 13,
+    "D-FTH": 7,
 }
 """Families of rules → how many there are; each has a row of its own, and a test that names it."""
 

@@ -101,7 +101,7 @@ async def test_typing_both_ways(start: Start, format: Format) -> None:
 
 
 async def test_seen_after_a_restart(start: Start, format: Format) -> None:
-    """D-IMD-11: what A wants to be told is kept with the message; the process that took it is gone."""
+    """D-IMD-06, D-IMD-11: what A wants to be told is kept with the message; the process that took it is gone."""
     world = await start(format=format)
     phone = await world.phone("a", receipts="display")
     guest = await world.guest("a")
