@@ -46,7 +46,7 @@ def is_multipart(content_type: str) -> bool:
 def parse_parts(content_type: str, body: bytes) -> list[Part]:
     """Return the parts of a body in order.
 
-    Raise :exc:`ParseError` when there is no boundary or no end, and with status 413 beyond the limits.
+    Raise :exc:`ParseError` when there is no boundary, no part or no end, and with status 413 beyond the limits.
     """
     match = _BOUNDARY.search(content_type)
     if match is None:
@@ -61,6 +61,8 @@ def parse_parts(content_type: str, body: bytes) -> list[Part]:
         if begin is not None:
             parts.append(_parse_part(octets[begin : delimiter.start()]))
         if delimiter[1]:
+            if not parts:
+                raise ParseError("multipart", "has no parts")
             return parts
         if len(parts) == MAX_PARTS:
             raise MessageTooLarge("multipart", f"has more than {MAX_PARTS} parts", status=413)
