@@ -122,15 +122,16 @@ export function drawComposer() {
 
 export function drawLog() {
   const { current } = state;
-  const log = element("log");
-  log.setAttribute("aria-live", "off"); // what is drawn anew is not news
-  log.replaceChildren(...current.lines.map((line) => line.item));
+  const news = element("news");
+  news.setAttribute("aria-live", "off"); // what is drawn anew is not news
+  element("with").textContent = current.name;
+  element("log").replaceChildren(...current.lines.map((line) => line.item));
   element("earlier").hidden = current.before === null;
   const empty = element("empty");
   empty.hidden = current.lines.length > 0;
   empty.textContent = say("empty", { name: current.name });
   scrollDown(true);
-  requestAnimationFrame(() => log.setAttribute("aria-live", "polite"));
+  requestAnimationFrame(() => news.setAttribute("aria-live", "polite"));
 }
 
 export function place(line) {

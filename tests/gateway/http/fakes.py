@@ -14,6 +14,7 @@ import aiohttp
 
 from gateway.fileservices import ContentService
 from gateway.http.app import HttpServer
+from gateway.http.page import WEB
 from gateway.services import (
     Ended,
     EventFeed,
@@ -309,7 +310,7 @@ async def running(
         throttle or ThrottleSection(),
         public_url=public_url,
         trace=trace,
-        **({} if web_dir is None else {"web_dir": web_dir}),
+        web_dir=web_dir or WEB,
     )
     await server.start()
     connector = aiohttp.TCPConnector(ssl=ssl)
