@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -46,6 +47,9 @@ SERVICE = ("rcsgw", "rcsgw-secret")
 HTTP_PORT = 8080
 """Where the interactive demonstration likes to listen, so that its links look the same each time."""
 
+FILE = b"A line of a report that B has for A.\n" * 4000
+"""What the demonstration sends as a file, and its reverse as the answer."""
+
 MAIL_SECONDS = 10
 """How long the mail may take."""
 
@@ -73,6 +77,7 @@ class Demo:
     gateway_url: str = ""
     mailbox_url: str = ""
     core_url: str = ""
+    phone_url: str = ""
     server_urls: list[str] = field(default_factory=list)
     """Admin HTTP of IM server and file server."""
     gateway: Child = field(init=False)
@@ -103,7 +108,8 @@ class Demo:
             }
         )
         control = ("--control", f"{HOST}:0", "--proxy", proxy, "--aor", A, "--password", PASSWORD)
-        await self._start("A's phone", "phonecli", *control, on_event=self._phone_event)
+        phone = await self._start("A's phone", "phonecli", *control, on_event=self._phone_event)
+        self.phone_url = f"http://{phone['http']}"
 
     async def _start(
         self, name: str, module: str, *arguments: str, on_event: Callable[[dict[str, Any]], None] | None = None
@@ -176,6 +182,8 @@ class Demo:
     def _phone_event(self, event: dict[str, Any]) -> None:
         if event.get("event") == "message":
             say(f"A's phone got: {event.get('text')}")
+        elif event.get("event") == "file-offered":
+            say(f"A's phone is offered {event.get('text')}")
         elif event.get("event") in ("chat", "closed"):
             say(f"A's phone: chat with {event.get('peer')} is {'open' if event['event'] == 'chat' else 'over'}")
 
@@ -227,10 +235,29 @@ class Demo:
                 say(f"B: {text}   [{answer['state']}]")
                 event = await guest.wait_for("message", direction="in", message=f"You said: {text}")
                 say(f"A: {event['message']['message']}")
+            await self._exchange_files(guest)
             step("B logs out")
             await guest.logout()
             say("all relations have ended")
             await self._expect_end(guest)
+
+    async def _exchange_files(self, guest: Guest) -> None:
+        """Send a file each way, and compare what came with what went."""
+        step("B and A send each other a file")
+        sent = await guest.send_file(A, "report.txt", "text/plain", FILE)
+        event = await guest.wait_for("file", id=sent["id"], state="displayed")
+        say(f"B: report.txt, {event['file']['octets']} octets   [{event['file']['state']}]")
+        path = self.options.folder / "answer.txt"
+        path.write_bytes(FILE[::-1])
+        async with aiohttp.ClientSession(self.phone_url) as session:
+            async with session.get("/state") as answer:
+                came = [file["sha256"] for file in (await answer.json())["files"]]
+            expect(came == [hashlib.sha256(FILE).hexdigest()], f"A's phone should have the file: {came}")
+            async with session.post("/files", json={"to": guest.account, "path": str(path)}) as answer:
+                expect(answer.status == 200, f"A's phone should send a file: {answer.status}")
+        event = await guest.wait_for("file", name="answer.txt", state="ready")
+        expect(await guest.fetch_file(event["file"]["id"]) == FILE[::-1], "B should have the file that A sent")
+        say(f"A: answer.txt, {event['file']['octets']} octets   [{event['file']['state']}]")
 
     async def _expect_page(self, link: str) -> None:
         headers = {"Accept": "text/html"}

@@ -1,4 +1,5 @@
-"""What B does over HTTP: log in with the link, ask who is online, chat, log out. For the demonstration and tests."""
+"""What B does over HTTP: log in with the link, ask who is online, chat, send files, log out. For the demonstration and
+tests."""
 
 from __future__ import annotations
 
@@ -74,6 +75,23 @@ class Guest:
     async def send(self, to: str, message: str) -> dict[str, Any]:
         """Send a message; returns its id and state."""
         return await self.call("POST", "/rcsgw/invitee/message", {"to": to, "message": message})
+
+    async def send_file(self, to: str, name: str, content_type: str, content: bytes) -> dict[str, Any]:
+        """Send a file; returns its id and state. Raises Refused."""
+        path, headers = f"/rcsgw/invitee/file?to={quote(to)}&name={quote(name)}", {"Content-Type": content_type}
+        async with self._session.post(path, data=content, headers=headers, timeout=TIMEOUT) as answer:
+            parsed: dict[str, Any] = await answer.json(content_type=None)
+            if answer.status >= 400:
+                raise Refused(answer.status, parsed)
+            return parsed
+
+    async def fetch_file(self, id: str) -> bytes:
+        """Return the content of a file that is ready. Raises Refused."""
+        headers = {"Accept": "*/*"}
+        async with self._session.get(f"/rcsgw/invitee/file/{id}", headers=headers, timeout=TIMEOUT) as answer:
+            if answer.status >= 400:
+                raise Refused(answer.status, await answer.json(content_type=None))
+            return await answer.read()
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Make a call; raises Refused."""
