@@ -4,87 +4,97 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
+
+from sipstack.flow import HostPort
 
 from .tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT
 from .unclaimed import Unclaimed
 
 logger = logging.getLogger(__name__)
 
+BACKLOG = 100
+"""Connections that the kernel keeps for us, and that we take at a time; what asyncio's own servers have."""
+ACCEPT_PAUSE = 1.0
+"""Seconds that nothing is accepted after the system had no file descriptor or memory for it."""
 
-class TlsGate(asyncio.Protocol):
-    """A connection by TCP that is to become one by TLS.
+
+class TlsListener:
+    """A socket whose connections become ones by TLS; then ``accept`` makes their protocols.
 
     asyncio's own TLS servers tell nobody of handshakes that are under way or fail: anyone could keep as many open as
-    the process has file descriptors. ``accept`` makes the protocol that takes over; ``tasks`` holds the handshakes.
+    the process has file descriptors. Here they are ``unclaimed`` connections.
     """
 
     def __init__(
-        self,
-        accept: Callable[[], asyncio.Protocol],
-        context: ssl.SSLContext,
-        unclaimed: Unclaimed,
-        tasks: set[asyncio.Task[None]],
+        self, accept: Callable[[], asyncio.Protocol], context: ssl.SSLContext, unclaimed: Unclaimed, address: HostPort
     ) -> None:
-        self._accept = accept
+        """Listen at ``address``. Raise :exc:`OSError` when it is taken or not ours."""
+        self._make_protocol = accept
         self._context = context
         self._unclaimed = unclaimed
-        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._socket = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._socket.setblocking(False)
+        self._listen()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        plain = cast(asyncio.Transport, transport)
-        remote = plain.get_extra_info("peername") or ("", 0)
-        if not self._unclaimed.add(self, remote[0]):
-            logger.warning("too many unclaimed MSRP connections, the last from %s", remote[:2])
-            self._unclaimed.discard(self)
-            plain.abort()
-            return
-        plain.pause_reading()
-        task = asyncio.get_running_loop().create_task(self._secure(plain))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    @property
+    def port(self) -> int:
+        """The port that we listen at."""
+        port: int = self._socket.getsockname()[1]
+        return port
 
-    async def _secure(self, plain: asyncio.Transport) -> None:
-        early = _EarlyOctets()
+    def close(self) -> None:
+        """Accept nothing more; who is in the middle of a handshake is let go."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+        for handshake in tuple(self._handshakes):
+            handshake.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until the handshakes are gone."""
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
+
+    def _listen(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                raw, remote = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                logger.error("MSRP connections by TLS cannot be accepted: %s", error)
+                self._loop.remove_reader(self._socket)
+                self._loop.call_later(ACCEPT_PAUSE, self._listen)
+                return
+            raw.setblocking(False)
+            if self._unclaimed.add(raw, remote[0]):
+                task = self._loop.create_task(self._shake_hands(raw))
+                self._handshakes.add(task)
+                task.add_done_callback(self._handshakes.discard)
+            else:
+                logger.warning("too many unclaimed MSRP connections, the last from %s", remote[:2])
+                self._unclaimed.discard(raw)
+                raw.close()
+
+    async def _shake_hands(self, raw: socket.socket) -> None:
         try:
-            transport = await asyncio.get_running_loop().start_tls(
-                plain,
-                early,
-                self._context,
-                server_side=True,
+            await self._loop.connect_accepted_socket(
+                self._make_protocol,
+                raw,
+                ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
                 ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
             )
-        except OSError:
-            return
+        except OSError as error:
+            logger.debug("no TLS with an MSRP peer: %s", error)
         finally:
-            self._unclaimed.discard(self)
-        if transport is not None:
-            protocol = self._accept()
-            transport.set_protocol(protocol)
-            protocol.connection_made(transport)
-            early.hand_on(protocol)
-
-
-class _EarlyOctets(asyncio.Protocol):
-    """Keeps what comes with the end of the handshake until its protocol is there."""
-
-    def __init__(self) -> None:
-        self._octets: list[bytes] = []
-        self._is_lost = False
-        self._error: Exception | None = None
-
-    def data_received(self, data: bytes) -> None:
-        self._octets.append(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._is_lost, self._error = True, exc
-
-    def hand_on(self, protocol: asyncio.Protocol) -> None:
-        """Tell ``protocol`` what it missed."""
-        for data in self._octets:
-            protocol.data_received(data)
-        if self._is_lost:
-            protocol.connection_lost(self._error)
+            self._unclaimed.discard(raw)

@@ -11,7 +11,7 @@ from sipstack.flow import HostPort
 from sipstack.msrp.uri import DEFAULT_PORT, MsrpUri
 from sipstack.sdp_msrp import DISCARD_PORT
 
-from .handshake import TlsGate
+from .handshake import TlsListener
 from .tls import Tls
 from .unclaimed import Unclaimed
 
@@ -39,8 +39,8 @@ class MsrpListener:
         self._tls_advertise_port = tls_advertise_port
         # state
         self._local = bind
-        self._servers: list[asyncio.Server] = []
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._secure: TlsListener | None = None
         self._nowhere = f"{ids.token(80)}.invalid"  # host of our URIs on WebSockets (:rfc:`7977#appendix-A`)
 
     async def start(self, accept: Callable[[bool], asyncio.Protocol], unclaimed: Unclaimed) -> None:
@@ -48,34 +48,30 @@ class MsrpListener:
 
         Raise :exc:`OSError`.
         """
-        loop = asyncio.get_running_loop()
         host, port = self._bind
-        server = await loop.create_server(partial(accept, False), host, port)
-        self._servers.append(server)
-        self._local = server.sockets[0].getsockname()[:2]
+        self._server = await asyncio.get_running_loop().create_server(partial(accept, False), host, port)
+        self._local = self._server.sockets[0].getsockname()[:2]
         if self._tls is None or self._tls.server is None:
             return
         try:
-            gate = partial(TlsGate, partial(accept, True), self._tls.server, unclaimed, self._handshakes)
-            server = await loop.create_server(gate, host, self._tls_port)
+            address = self._local[0], self._tls_port
+            self._secure = TlsListener(partial(accept, True), self._tls.server, unclaimed, address)
         except OSError:
             self.close()
             raise
-        self._servers.append(server)
-        self._tls_port = server.sockets[0].getsockname()[1]
+        self._tls_port = self._secure.port
 
     def close(self) -> None:
         """Accept nothing more; who is in the middle of a handshake is let go."""
-        for server in self._servers:
-            server.close()
-        for handshake in tuple(self._handshakes):
-            handshake.cancel()
+        for server in (self._server, self._secure):
+            if server is not None:
+                server.close()
 
     async def wait_closed(self) -> None:
         """Wait until the sockets are gone."""
-        for server in self._servers:
-            await server.wait_closed()
-        await asyncio.gather(*self._handshakes, return_exceptions=True)
+        for server in (self._server, self._secure):
+            if server is not None:
+                await server.wait_closed()
 
     @property
     def port(self) -> int:
@@ -85,7 +81,7 @@ class MsrpListener:
     @property
     def tls_port(self) -> int:
         """The port that we listen at for TLS; 0 when we don't."""
-        return self._tls_port if len(self._servers) > 1 else 0
+        return self._tls_port if self._secure is not None else 0
 
     @property
     def local(self) -> HostPort:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import socket
 import ssl
@@ -16,7 +17,6 @@ from sipstack.errors import ConnectionClosed, RequestFailed
 from sipstack.msrp.chunk import MsrpResponse
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.session import MsrpSession
-from sipstack.net import handshake
 from sipstack.net.config import EndpointConfig
 from sipstack.net.hub import MsrpHub
 from sipstack.net.tls import Tls
@@ -25,7 +25,7 @@ from sipstack.trace import Record, Trace, WireRecord
 
 from .certificates import make_tls, write_certificate
 from .helpers import B, Chats, pair
-from .test_hub import MakeHub, Owner, RawPeer, Settled, chunk, make_hub, until
+from .test_hub import LOOPBACK, MakeHub, Owner, RawPeer, Settled, chunk, make_hub, until
 
 __all__ = ["make_hub"]
 
@@ -273,36 +273,50 @@ async def test_closing_amid_a_handshake(make_hub: MakeHub, tmp_path: Path) -> No
     assert len(hub._links.unclaimed) == 0
 
 
-async def test_what_comes_with_the_end_of_the_handshake(make_hub: MakeHub, tmp_path: Path) -> None:
-    # C-SET-08: a client may send its first request, and close, in the same packet as the end of its handshake.
+async def test_no_file_descriptor_for_a_stranger(
+    make_hub: MakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipstack.net.handshake.ACCEPT_PAUSE", 0.02)
+    hub = await make_hub(tls=make_tls(tmp_path))
+    secure = hub._listener._secure
+    assert secure is not None
+    secure._socket = Exhausted(secure._socket)
+    _, writer = await asyncio.open_connection("127.0.0.1", hub.tls_port)
+    await until(lambda: len(hub._links.unclaimed) == 1)
+    writer.close()
+
+
+class Exhausted(socket.socket):
+    """A listening socket that fails once."""
+
+    def __init__(self, plain: socket.socket) -> None:
+        super().__init__(fileno=plain.detach())
+        self.failures = 1
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Fail, then accept."""
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_with_the_event_loop_of_the_product(tmp_path: Path) -> None:
+    # uvloop is another implementation of all this.
+    uvloop = pytest.importorskip("uvloop")
     tls = make_tls(tmp_path)
-    hub = await make_hub(tls=tls)
-    owner = Owner()
-    session = hub.create_session(owner, max_size=1000, secure=True)
-    hub.open(session, session.local_path, active=False)
-    early, gate = handshake._EarlyOctets(), hub._make_link(None, True)
-    early.data_received(chunk(session))
-    early.connection_lost(None)
-    transport = Transport()
-    gate.connection_made(transport)
-    early.hand_on(gate)
-    await owner.until(lambda: len(owner.closed) == 1)
-    assert owner.log == ["opened", "message", "closed"]
-    transport.raw.close()
 
+    async def converse() -> None:
+        left, right = MsrpHub(bind=LOOPBACK, tls=tls), MsrpHub(bind=LOOPBACK, tls=tls)
+        await left.start()
+        await right.start()
+        _, active, theirs, _ = join(left, right, tls.fingerprint or "")
+        done = Settled()
+        active.send(b"x" * 1_000_000, "text/plain", on_done=done)
+        assert await done.wait() is MessageState.SENT
+        assert theirs.received[0].size == 1_000_000
+        await left.close()
+        await right.close()
 
-class Transport(asyncio.Transport):
-    """Takes everything and is connected to nobody."""
-
-    def __init__(self) -> None:
-        self.raw = socket.socket()
-        super().__init__({"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2), "socket": self.raw})
-
-    def is_closing(self) -> bool:
-        return False
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        pass
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(converse())
