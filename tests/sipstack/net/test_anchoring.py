@@ -17,6 +17,7 @@ from sipstack.sip.message import Request, Response
 from .border import HOST, Border
 from .certificates import make_tls, write_certificate
 from .helpers import B, Chats, World, pair, until
+from .tcprelay import TcpRelay
 from .test_renegotiation import answer_with, cut, invites
 
 
@@ -125,6 +126,49 @@ async def test_fallback_to_a_middlebox_that_translates(setup: str) -> None:
             await until(lambda: len(invites(around)) == 3)
             assert attributes(invites(around)[2], "msrp-cema") is None
         assert not chats.closed
+
+
+@pytest.mark.parametrize("behind", ["caller", "callee"])
+async def test_middlebox_between_somebody_and_a_relay(behind: str) -> None:
+    """C-CEM-01: whoever has no relay connects, by c= and m=, to the middlebox, and that to the relay."""
+    border = Border()
+    async with border, TcpRelay() as relay:
+        relayed: dict[str, Any] = {"msrp_relays": (relay.uri,)}
+        direct: dict[str, Any] = {"msrp_allowed": lambda host, port: host == HOST}
+        ours, theirs = (relayed, direct) if behind == "caller" else (direct, relayed)
+        async with pair(a=ours, b=theirs) as (around, agent, _, phone):
+            around.core.rewrite = border.rewrite
+            chat = await agent.invite(B, Chats())
+            await talk(chat, phone.open[0])
+            assert border.connections == 1 and relay.forwarded > 2
+            offer, answer = border.descriptions
+            assert attributes(offer, "setup") == "actpass"
+            assert attributes(answer, "setup") == ("active" if behind == "caller" else "passive")
+            assert attributes(offer, "msrp-cema") == attributes(answer, "msrp-cema") == ""
+
+
+@pytest.mark.parametrize("behind", ["caller", "callee"])
+async def test_fallback_because_of_a_relay(behind: str) -> None:
+    """C-CEM-02: a relay on either side cannot be reached through a middlebox without CEMA on both."""
+    border = Border()
+    async with border, TcpRelay() as relay:
+        relayed: dict[str, Any] = {"msrp_relays": (relay.uri,)}
+        ours, theirs = (relayed, {}) if behind == "caller" else ({}, relayed)
+
+        def rewrite(message: Any) -> None:
+            # After the first answer the middlebox gets out of the way.
+            if len(border.descriptions) < 2:
+                border.rewrite(message)
+
+        async with pair(a=ours, b={"msrp_cema": False, **theirs}) as (around, agent, _, phone):
+            around.core.rewrite = rewrite
+            chats = Chats()
+            chat = await agent.invite(B, chats)
+            await talk(chat, phone.open[0])
+            offers = invites(around)
+            assert len(offers) == 2 and border.connections == 0
+            assert attributes(offers[0], "msrp-cema") == "" and attributes(offers[1], "msrp-cema") is None
+            assert not chats.closed
 
 
 async def test_fallback_that_is_refused() -> None:
