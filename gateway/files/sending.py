@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.backoff import pause
@@ -68,9 +69,9 @@ class Attempt(FileHandler):
         self.ended: asyncio.Future[tuple[str, Exception | None]] = asyncio.get_running_loop().create_future()
 
     def file_progress(self, transfer: FileTransfer, octets: int) -> None:
-        """Tell the guest, now and then."""
+        """Tell the guest, now and then; what a restart goes on from is what the other side surely has."""
         if self._file.progressed(octets):
-            self._file.save()
+            self._file.guest.room.save(replace(self._file.record, octets=transfer.resumable))
 
     def file_ended(self, transfer: FileTransfer, reason: str, error: Exception | None) -> None:
         """Let whoever waits go on."""
@@ -99,6 +100,7 @@ class Sending:
         await asyncio.gather(self._task, return_exceptions=True)
         if transfer is not None and not cancelled:
             await transfer.close()
+            self.file.save()
 
     async def _run(self) -> None:
         try:
@@ -165,6 +167,9 @@ class Sending:
         finally:
             source.close()
             self._transfer = None
+            if transfer is not None:
+                # behind a relay it may be less than what was acknowledged hop by hop
+                record.octets = transfer.resumable
         self._judge(reason, error)
 
     async def _outcome(self, transfer: FileTransfer, attempt: Attempt) -> tuple[str, Exception | None]:
