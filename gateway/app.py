@@ -331,6 +331,7 @@ def endpoint_config(config: Config) -> EndpointConfig:
         max_message_size=config.msrp.max_message_size,
         accept_types=notices.ACCEPT_TYPES,
         accept_wrapped_types=(*notices.ACCEPT_WRAPPED_TYPES, *(ATTACHMENTS if "file" in config.policy.types else ())),
+        max_page_size=config.sip.max_page_size,
         user_agent=config.sip.user_agent,
         udp=config.sip.udp,
         tcp=config.sip.tcp,

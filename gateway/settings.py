@@ -102,6 +102,7 @@ class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     user_agent: str = "rcsgw"
     trusted: tuple[Network, ...] = ()
     register_pace: Annotated[float, Meta(gt=0)] = 200.0
+    max_page_size: Annotated[int, Meta(ge=1300, le=65535)] = 1300
     probe_interval: Positive = 30.0
 
 

@@ -143,6 +143,25 @@ async def test_a_state_only_advances(store: SqliteStore) -> None:
     assert states == ["displayed", "delivered", "sent"]
 
 
+async def test_what_has_arrived_is_not_taken_back(store: SqliteStore) -> None:
+    """D-IMD-14: states that are written late, whatever has overtaken them."""
+    account = (await begin(store)).account
+    states = ("pending", "sent", "unknown", "delivered", "displayed", "failed")
+    items = [entry(account.id, number, state=state) for number, state in enumerate(states)]
+    for late, expected in (
+        ("sent", ["sent", "sent", "sent", "delivered", "displayed", "sent"]),
+        ("failed", ["failed", "failed", "failed", "delivered", "displayed", "failed"]),
+        ("displayed", ["displayed"] * 6),
+        ("delivered", ["displayed"] * 6),
+    ):
+        if late == "sent":
+            await append(store, *items)
+        for item in items:
+            store.set_state(account.id, item.cursor, late)
+        await store.ping()
+        assert [item.state for item in await store.conversation(account.id, None, None, 9)] == expected
+
+
 async def test_ids_of_what_inviters_wrote(store: SqliteStore) -> None:
     account = (await begin(store)).account
     items = [entry(account.id, n, uid="a" if n % 2 else "c", id=f"m{n}", direction="in") for n in range(1, 5)]
