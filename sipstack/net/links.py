@@ -84,7 +84,8 @@ class MsrpLinks:
     def add(self, link: MsrpLink) -> bool:
         """Note that a link has its transport. Return False when there are too many that nobody claims."""
         if self._all_paused:
-            link.pause_reading()
+            # Not at once: a transport of uvloop begins to read when this is over, whatever was asked of it before.
+            asyncio.get_running_loop().call_soon(self._pause_late, link)
         if link.key is not None:
             return True
         self._links[link.connection] = link
@@ -127,6 +128,10 @@ class MsrpLinks:
         """Read from no connection until :meth:`resume_all`."""
         self._all_paused = True
         for link in self._links.values():
+            link.pause_reading()
+
+    def _pause_late(self, link: MsrpLink) -> None:
+        if self._all_paused:
             link.pause_reading()
 
     def resume_all(self) -> None:
