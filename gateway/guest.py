@@ -38,7 +38,7 @@ from translators.model import (
 )
 
 if TYPE_CHECKING:
-    from gateway.files.manager import GuestTransfers
+    from gateway.files.transfers import GuestTransfers
     from gateway.sessions import Guests
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gateway.admission import Admission, Lifecycle
-from gateway.files.manager import GuestTransfers
 from gateway.files.room import FileRoom
+from gateway.files.transfers import GuestTransfers
 from gateway.guest import GuestSession
 from gateway.presence import Presence
 from gateway.refusals import refusals

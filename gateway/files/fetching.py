@@ -17,7 +17,7 @@ from gateway.fileservices import FileGone
 from gateway.services import Conflict, Forbidden, ServiceError, Unavailable
 
 if TYPE_CHECKING:
-    from gateway.files.manager import GuestTransfers
+    from gateway.files.transfers import GuestTransfers
 
 log = logging.getLogger("rcsgw.files")
 

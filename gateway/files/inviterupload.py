@@ -17,13 +17,13 @@ from translators.model import FileView, format_time
 class InviterUpload:
     """:class:`gateway.fileservices.Upload` into the spool, for nobody yet."""
 
-    __slots__ = ("_all", "_room", "_writer", "record")
+    __slots__ = ("_running", "_room", "_writer", "record")
 
-    def __init__(self, room: FileRoom, record: FileRecord, start: int, all: dict[str, InviterUpload]) -> None:
-        """``all`` are the uploads that run, by id: this one takes itself out."""
+    def __init__(self, room: FileRoom, record: FileRecord, start: int, running: dict[str, InviterUpload]) -> None:
+        """``running`` are the uploads, this one among them, by id: it takes itself out."""
         self.record = record
         self._room = room
-        self._all = all
+        self._running = running
         self._writer = room.spool.writer(record.id, start)
 
     @property
@@ -72,23 +72,23 @@ class InviterUpload:
             raise not_written(error) from error
         record.size, record.sha1, record.sha256 = digests
         record.octets, record.state = digests.size, "ready"
-        self._all.pop(self.id, None)
+        self._running.pop(self.id, None)
         with refusals():
             _ = await self._room.store.update_file(replace(record))
         return self._view()
 
     async def leave(self) -> None:
         """Keep what came."""
-        if self._all.get(self.id) is not self:
+        if self._running.get(self.id) is not self:
             return
-        del self._all[self.id]
+        del self._running[self.id]
         await self._writer.close()
         self.record.octets = self._writer.prefix
         with refusals():
             _ = await self._room.store.update_file(replace(self.record))
 
     def _check_current(self) -> None:
-        if self._all.get(self.id) is not self:
+        if self._running.get(self.id) is not self:
             raise Conflict("Another upload of this file has begun.")
 
     def _view(self) -> FileView:

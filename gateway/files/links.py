@@ -25,8 +25,8 @@ from translators.model import FileState
 if TYPE_CHECKING:
     from gateway.arrivals import Arrival
     from gateway.conversation import Conversation
-    from gateway.files.manager import GuestTransfers
     from gateway.files.room import FileRoom
+    from gateway.files.transfers import GuestTransfers
 
 log = logging.getLogger("rcsgw.files")
 

@@ -18,7 +18,7 @@ from sipstack.net.filetransfer import CANCELLED, DONE, LOCAL, MISMATCH, REFUSED,
 from sipstack.sdp_file import SHA_1, FileSelector
 
 if TYPE_CHECKING:
-    from gateway.files.manager import GuestTransfers
+    from gateway.files.transfers import GuestTransfers
 
 log = logging.getLogger("rcsgw.files")
 

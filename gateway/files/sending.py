@@ -22,7 +22,7 @@ from translators.files import is_listed
 from translators.model import FileState, SipCause
 
 if TYPE_CHECKING:
-    from gateway.files.manager import GuestTransfers
+    from gateway.files.transfers import GuestTransfers
     from gateway.relations import Relation
 
 log = logging.getLogger("rcsgw.files")

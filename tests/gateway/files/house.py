@@ -12,8 +12,8 @@ import msgspec
 
 from gateway.admission import Admission
 from gateway.files.links import ATTACHMENTS
-from gateway.files.manager import GuestTransfers
 from gateway.files.room import FileRoom
+from gateway.files.transfers import GuestTransfers
 from gateway.fileservices import Content, NewFile
 from gateway.guest import GuestSession
 from gateway.presence import Presence
