@@ -135,9 +135,10 @@ class Conversation(ChatHandler):
             self._idle.used(chat)
 
     def _answered(self, message: OutgoingMessage) -> None:
-        """Take what became of a message; what a chat leaves undecided at its end goes by the next one."""
+        """Take what became of a message; what a chat leaves undecided at its end goes by the next one, unless it never
+        came to life."""
         outgoing: Outgoing = message.tag
-        lost = message.state in (MessageState.FAILED, MessageState.UNKNOWN)
+        lost = message.state in (MessageState.FAILED, MessageState.UNKNOWN) and message.session.owner.was_connected
         if lost and not self._closed and outgoing.left_by(message):
             self._waiting = self._waiting or deque()
             self._waiting.append(outgoing)

@@ -43,7 +43,6 @@ class MediaSession(DialogSession):
     """
 
     __slots__ = (
-        "_active",
         "_answer_due",
         "_cema",
         "_changes",
@@ -54,8 +53,10 @@ class MediaSession(DialogSession):
         "_unopened",
         "_waits_for_ack",
         "_worded",
+        "active",
         "msrp",
         "sdp_id",
+        "was_connected",
     )
 
     def __init__(self, agent: UserAgent, peer: Uri, *, secure: bool = False, max_size: int | None = None) -> None:
@@ -64,13 +65,16 @@ class MediaSession(DialogSession):
         Raise ConnectionClosed when our path through an MSRP relay is lost.
         """
         super().__init__(agent, peer)
+        self.was_connected = False
+        """There was an MSRP connection, so that another attempt may succeed."""
         # our descriptions
         self.sdp_id = int(ids.token(32), 16)
         """Session id, and first version, in the ``o=`` of our descriptions."""
         self._changes = -1
         self._worded = 0
         # what was negotiated
-        self._active = False
+        self.active = False
+        """We make the MSRP connection."""
         self._cema = False
         """Our last description says msrp-cema."""
         self._plain = False
@@ -135,24 +139,24 @@ class MediaSession(DialogSession):
         offer = self.medium(remote)
         anchoring.check_offer(config, offer)
         local = self.make_answer(remote, anchoring.answer_role(config, offer, relayed=bool(self.msrp.use_path)))
-        self._active = is_active(self.medium(local), offer, offerer=False)
+        self.active = is_active(self.medium(local), offer, offerer=False)
         return self._word_answer(local, offer)
 
     def _word_offer(self, description: SessionDescription) -> bytes:
         self._cema = anchoring.word_offer(self.agent.endpoint.config, description, plain=self._plain)
-        return self._word(description)
+        return self.word(description)
 
     def _word_answer(self, description: SessionDescription, offer: MsrpMedia) -> bytes:
         self._cema = anchoring.word_answer(
             self.agent.endpoint.config,
             description,
             offer,
-            active=self._active,
+            active=self.active,
             relayed=bool(self.msrp.use_path),
         )
-        return self._word(description)
+        return self.word(description)
 
-    def _word(self, description: SessionDescription) -> bytes:
+    def word(self, description: SessionDescription) -> bytes:
         """Return a description of ours; with each change the version in its ``o=`` grows by one (A-OA-02)."""
         worded = hash(str(description))
         if worded != self._worded:
@@ -161,10 +165,6 @@ class MediaSession(DialogSession):
         origin = replace(description.origin, version=self.sdp_id + self._changes)
         description.lines = [("o", str(origin)) if line[0] == "o" else line for line in description.lines]
         return bytes(description)
-
-    def refuse(self, offer: SessionDescription) -> bytes:
-        """Return the answer to an offer that ends the medium."""
-        return self._word(media.refusal(self.msrp, self.sdp_id, offer))
 
     def medium(self, description: SessionDescription) -> MsrpMedia:
         """Return the medium of a description that we use. Raise MediaRefused (488) when there is none."""
@@ -227,12 +227,12 @@ class MediaSession(DialogSession):
     def _negotiated(self, description: SessionDescription, remote: MsrpMedia, *, offered: bool) -> None:
         if offered:
             # The answer decides; without a=setup in it the offerer connects, as in RFC 4975 alone.
-            self._active = remote.setup != "active"
+            self.active = remote.setup != "active"
         self._remote_path = remote.path
         self._remote_origin = hash(str(description.origin))
         self.msrp.may_send = remote.may_receive
         self._unopened = None
-        if self._waits_for_ack and self._active:
+        if self._waits_for_ack and self.active:
             # An answerer that connects waits for the ACK: before it, nobody knows that the answer arrived.
             self._unopened = remote
         else:
@@ -242,8 +242,8 @@ class MediaSession(DialogSession):
         relayed = bool(self.msrp.use_path)
         if self._cema and offered:
             decided = partial(self._go_by, self.msrp, remote)
-            anchoring.decide(self.agent.endpoint, remote, decided, active=self._active, relayed=relayed)
-        elif self._cema and self._active and not relayed:
+            anchoring.decide(self.agent.endpoint, remote, decided, active=self.active, relayed=relayed)
+        elif self._cema and self.active and not relayed:
             self._connect(remote, anchor(remote))
         else:
             self._connect(remote, None)
@@ -262,7 +262,7 @@ class MediaSession(DialogSession):
         self.agent.endpoint.hub.open(
             self.msrp,
             remote.path,
-            active=self._active,
+            active=self.active,
             remote_max_size=remote.max_size,
             remote_accept_types=remote.accept_types,
             fingerprints=remote.fingerprints,
@@ -353,15 +353,15 @@ class MediaSession(DialogSession):
         if remote.path != self._remote_path:
             return False
         same_origin = hash(str(description.origin)) == self._remote_origin
-        return same_origin or remote.setup != ("active" if self._active else "passive")
+        return same_origin or remote.setup != ("active" if self.active else "passive")
 
     def describe_again(self, offer: SessionDescription | None) -> bytes:
         """Return the description of the session as it runs: as an offer, or as answer to one that changes no path."""
         if offer is None:
-            return self._word_offer(self.make_offer(active=self._active))
+            return self._word_offer(self.make_offer(active=self.active))
         remote = self.medium(offer)
         anchoring.check_offer(self.agent.endpoint.config, remote)
-        local = self.make_answer(offer, "active" if self._active else "passive")
+        local = self.make_answer(offer, "active" if self.active else "passive")
         self.refresh(offer, remote)
         return self._word_answer(local, remote)
 
@@ -385,6 +385,7 @@ class MediaSession(DialogSession):
 
     def session_opened(self, session: MsrpSession) -> None:
         """The MSRP connection is up."""
+        self.was_connected = True
         if self._renegotiation is not None and session is self.msrp:
             self._renegotiation.opened()
 

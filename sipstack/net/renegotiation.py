@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MAX_FRUITLESS = 3
 """Connections that may be lost one after the other without any progress: such a path is of no use."""
 
+MAX_GLARES = 5
+"""Times that an offer is tried again after 491; each time one of the two sides should have come first."""
+
 LOST = [("Reason", 'SIP;cause=408;text="MSRP connection lost"')]
 BAD_ANSWER = [("Reason", 'SIP;cause=488;text="Bad answer"')]
 
@@ -43,6 +46,7 @@ class Renegotiation:
         "_error",
         "_former",
         "_fruitless",
+        "_glares",
         "_progress",
         "_reinvite",
         "_session",
@@ -67,6 +71,7 @@ class Renegotiation:
         """The peer has ended the medium, and so the session."""
         # our offers
         self._wanted = False
+        self._glares = 0
         self._asks_relay = False
         self._reinvite: ReInvite | None = None
         self._timer: Timer | None = None
@@ -77,6 +82,7 @@ class Renegotiation:
     def request(self) -> None:
         """Offer the peer a new MSRP session, as soon as the dialog lets us."""
         self._wanted = True
+        self._glares = 0
         self.go_on()
 
     def replace(self, error: SipstackError) -> None:
@@ -121,7 +127,8 @@ class Renegotiation:
         session = self._session
         if isinstance(outcome, Response):
             self._accepted(outcome)
-        elif isinstance(outcome, RequestFailed) and outcome.response.status == 491:
+        elif isinstance(outcome, RequestFailed) and outcome.response.status == 491 and self._glares < MAX_GLARES:
+            self._glares += 1
             self._revert()
             assert session.dialog is not None
             self._set_timer(session.dialog.glare_delay())
@@ -167,15 +174,17 @@ class Renegotiation:
             return session.describe(None)
         if media.is_stopped(offer):
             self._stopped = True
-            return session.refuse(offer)
+            return session.word(media.refusal(session.msrp, session.sdp_id, offer))
         remote = msrp_media(offer, protocols=session.agent.endpoint.config.msrp_protocols)
         if self._error is None and session.is_unchanged(offer, remote):
             return session.describe_again(offer)
+        active = session.active
         self._renew(remote.secure)
         try:
             description = session.describe(offer)
             session.take(offer, remote, offered=False)
         except RemoteProtocolError:
+            session.active = active
             self._revert()
             raise
         self._spare = self._wanted = False
@@ -277,7 +286,9 @@ class Renegotiation:
 
     def _timed_out(self) -> None:
         self._timer = None
-        if self._wanted or self._session.msrp.has_partials:
+        if self._wanted:
+            self.go_on()
+        elif self._session.msrp.has_partials:
             self.request()
         elif self._error is not None:
             self._session.end("connection-lost", self._error, bye=LOST)

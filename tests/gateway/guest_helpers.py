@@ -189,6 +189,7 @@ class FakeMessage:
     status: int | None = None
     tag: Any = None
     notify: bool = False
+    session: Any = None
 
     def settle(self, state: MessageState, status: int | None = None) -> None:
         """Tell its owner what became of it."""
@@ -205,6 +206,7 @@ class FakeChat:
     sent: list[FakeMessage] = field(default_factory=list)
     closed: list[str | None] = field(default_factory=list)
     takes_composing: bool = False
+    was_connected: bool = True
 
     def send(
         self,
@@ -218,7 +220,7 @@ class FakeChat:
     ) -> FakeMessage:
         if self.closed:
             raise LocalProtocolError("the MSRP session is closed")
-        message = FakeMessage(body, message_id, on_done, tag=tag, notify=notify)
+        message = FakeMessage(body, message_id, on_done, tag=tag, notify=notify, session=SimpleNamespace(owner=self))
         self.sent.append(message)
         if self.answer is not None:
             asyncio.get_running_loop().call_soon(message.settle, *self.answer)

@@ -226,6 +226,19 @@ async def test_once_more_and_no_further(state: MessageState, outcome: str) -> No
     assert house.agent.invites == 2
 
 
+async def test_a_chat_that_never_had_a_connection_is_not_tried_again() -> None:
+    house = House()
+    guest = await house.login()
+    house.agent.chat_answer = None
+    sending = asyncio.ensure_future(send(guest, "one"))
+    await until(lambda: house.agent.chats and house.agent.chats[0].sent)
+    house.agent.chats[0].was_connected = False
+    end(house.agent.chats[0], MessageState.FAILED)
+    with pytest.raises(UpstreamRefused):
+        await sending
+    assert house.agent.invites == 1
+
+
 async def test_nothing_is_opened_for_a_guest_who_has_gone() -> None:
     house = House()
     guest = await house.login()

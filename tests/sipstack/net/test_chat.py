@@ -205,7 +205,7 @@ async def test_challenged_invite_and_bye() -> None:
         invites = [request for request in around.core.requests if request.method == "INVITE"]
         assert [request.cseq.number for request in invites] == [1, 2]
         assert (await chat.deliver("x")).state is MessageState.SENT
-        (ack,) = [request for request in around.core.requests if request.method == "ACK"]
+        ack = next(request for request in around.core.requests if request.method == "ACK")
         assert ack.cseq.number == 2
         assert ack.headers.get("Proxy-Authorization") == invites[1].headers.get("Proxy-Authorization")
         await chat.close()

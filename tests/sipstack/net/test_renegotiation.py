@@ -9,10 +9,11 @@ import pytest
 
 from sipstack.errors import RequestFailed, SipstackError, TransactionTimeout
 from sipstack.msrp.message import MessageState
-from sipstack.net import reinvite
+from sipstack.net import reinvite, renegotiation
 from sipstack.net.chat import ChatSession
 from sipstack.net.endpoint import Endpoint
 from sipstack.sdp import SessionDescription
+from sipstack.sip import dialog
 from sipstack.sip.message import Request
 from sipstack.sip.transaction import ServerTransaction
 
@@ -56,19 +57,19 @@ async def re_invite(
     around: World, chat: ChatSession, body: bytes, answer: Callable[[SessionDescription], bytes] | None = None
 ) -> bytes:
     """Send a re-INVITE by hand and return what the peer describes in its 200, which ``answer`` is an answer to."""
-    dialog = chat.dialog
-    assert dialog is not None
+    inside = chat.dialog
+    assert inside is not None
     sdp = [("Content-Type", "application/sdp")]
     headers = [("Contact", chat.agent.contact()), *(sdp if body else [])]
-    request = dialog.create_request("INVITE", headers=headers, body=body)
+    request = inside.create_request("INVITE", headers=headers, body=body)
     response = await around.a.request(request)
-    dialog.receive_response(request, response)
+    inside.receive_response(request, response)
     assert response.status == 200
-    ack = dialog.create_ack(request.cseq.number)
+    ack = inside.create_ack(request.cseq.number)
     if answer is not None:
         ack.body = answer(SessionDescription.parse(response.body))
         ack.headers.add("Content-Type", "application/sdp")
-    around.a.send_stateless(ack, dialog.next_hop)
+    around.a.send_stateless(ack, inside.next_hop)
     return response.body
 
 
@@ -242,6 +243,21 @@ async def test_recovery_that_fails(status: int, error: type[SipstackError], monk
         assert not around.a.dialogs and not len(around.a.hub.sessions)
         if status in (0, 488):
             await until(lambda: "BYE" in around.core.methods())
+
+
+async def test_peer_that_is_never_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A-INV-05: 491 again and again: some day the chat goes on as it was."""
+    monkeypatch.setattr(dialog, "OWNER_GLARE", (0.01, 0.02))
+    async with pair() as (around, agent, _, phone):
+        chat = await agent.invite(B, Chats())
+        await chat.deliver("hello")
+        former = chat.msrp
+        refused = answer_with(around, 491)
+        chat.renegotiate()
+        await until(lambda: len(refused) == renegotiation.MAX_GLARES + 1)
+        await until(lambda: chat.msrp is former)
+        assert (await chat.deliver("still here")).state is MessageState.SENT
+        assert len(refused) == renegotiation.MAX_GLARES + 1 and phone.chats.texts == ["hello", "still here"]
 
 
 async def test_idle_chat_ends_some_time_after_its_connection() -> None:
