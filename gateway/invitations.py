@@ -71,7 +71,10 @@ class Invitations:
         self._feeds = InviterFeeds(store, config.http.max_streams + config.http.max_polls)
         self._lifecycle = Lifecycle(store, config, provisioning, interaction, sealer, self._feeds, guests, clock)
         self._lifecycle.on_active = self._active
-        self._worker = DeliveryWorker(store, config.delivery, delivery, sealer, self._feeds, clock)
+        typed = config.client.link == "account"
+        self._worker = DeliveryWorker(
+            store, config.delivery, delivery, sealer, self._feeds, clock, typed_password=typed
+        )
         self._expiry = Expiry(store, self._lifecycle, config.limits, clock)
         names = Names(store, config, users, provisioning, sealer)
         self._allocation = Allocation(

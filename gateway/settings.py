@@ -76,6 +76,7 @@ class ClientSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     accent: Colour = ""
     accent_dark: Colour = ""
     features: tuple[Feature, ...] = ("file", "status", "standalone")
+    link: Literal["account+password", "account"] = "account+password"
 
 
 class CoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,6 +23,8 @@ class DeliveryOrder:
     """The inviter's own words, may be empty."""
     message_id: str
     """The same for every attempt, so that a second copy can be recognised."""
+    password: str = field(default="", repr=False)
+    """What to type behind the link; empty where the link carries it."""
 
 
 class DeliveryDriver(Protocol):

@@ -18,6 +18,12 @@ _PURPOSES = {
     "en": {("im",): "chat", ("file",): "exchange files", ("file", "im"): "chat and exchange files"},
     "zh": {("im",): "聊天", ("file",): "互传文件", ("file", "im"): "聊天和互传文件"},
 }
+_HOW = {
+    "en": ("You need no account and no password.", "The page asks for this password: {password}"),
+    "zh": ("无需账号和密码。", "页面会要求输入此密码：{password}"),
+}
+"""How to log in: by the link alone, and with a password to type."""
+
 _MONTHS = (
     "January",
     "February",
@@ -64,6 +70,7 @@ def invitation_texts(order: DeliveryOrder) -> Texts:
         "purpose": _purpose(language, order.types),
         "until": _moment(language, order.until),
         "link": order.link,
+        "how": _HOW[language][bool(order.password)].format(password=order.password),
     }
     note = one_line(order.note)
     quoted = {name: html.escape(value) for name, value in values.items()}

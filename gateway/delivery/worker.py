@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.backoff import pause
 from gateway.delivery.base import DeliveryDriver, DeliveryOrder
+from gateway.delivery.links import without_password
 from gateway.drivers import DriverError
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.secrets import Sealer, SecretsError
@@ -34,8 +35,11 @@ class DeliveryWorker:
         sealer: Sealer,
         feeds: InviterFeeds,
         clock: Callable[[], float],
+        *,
+        typed_password: bool = False,
     ) -> None:
         self.channels = channels
+        self._typed_password = typed_password
         self._store = store
         self._config = config
         self._sealer = sealer
@@ -123,10 +127,14 @@ class DeliveryWorker:
         await self._note(invited, delivery, error)
 
     def _order(self, invited: Invited, delivery: DeliveryRecord, sealed_link: bytes) -> DeliveryOrder:
-        invitation = invited.invitation
+        invitation, password = invited.invitation, ""
+        link = self._sealer.open(sealed_link, invited.account.uri)
+        if self._typed_password:
+            link, password = without_password(link)
         return DeliveryOrder(
             address=delivery.address,
-            link=self._sealer.open(sealed_link, invited.account.uri),
+            link=link,
+            password=password,
             language=invitation.language,
             inviter=invitation.name or invitation.sip.partition(":")[2],
             types=invitation.types,

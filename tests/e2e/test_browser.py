@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -115,3 +116,24 @@ async def test_the_language_can_be_changed_and_the_sound_turned_off(world: World
         "zh-Hans",
         False,
     ]
+
+
+@one_core
+async def test_the_password_is_typed_where_the_link_does_not_carry_it(start: Start, browser: Browser) -> None:
+    port = free_port()
+    world = await start(
+        gateway=f'public_url = "http://127.0.0.1:{port}"',
+        http=f'listen = "127.0.0.1:{port}"',
+        client='link = "account"',
+    )
+    await world.phone("a")
+    invited = await world.invite("a")
+    assert invited.secret == "" and invited.link.endswith(invited.account)
+    password = re.search(r"asks for this password: (\w+)", world.mailbox.mails[-1].part("plain"))
+    assert password is not None
+    await browser.open(invited.link)
+    await browser.shows("type what stands in it")
+    await browser.type("wrong\n", "#secret")
+    await browser.shows("does not open anything")
+    await browser.type(f"{password[1]}\n", "#secret")
+    await browser.shows("online", "#inviters")

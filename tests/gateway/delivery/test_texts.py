@@ -10,6 +10,7 @@ import pytest
 
 from gateway.delivery.base import DeliveryOrder
 from gateway.delivery.email import compose
+from gateway.delivery.links import without_password
 from gateway.delivery.texts import invitation_texts, language_of
 
 LINK = "https://gw.example/rcsgw/invitee/session/sip:b@cc.com#passwd=0123"
@@ -104,3 +105,18 @@ def test_lines_stay_below_the_limit_of_smtp() -> None:
     raw = bytes(compose(order(note="x" * 500, inviter="名" * 200), "gw@cc.com"))
     assert max(len(line) for line in raw.split(b"\r\n")) <= 998
     assert b"\n" not in raw.replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "asks for this password: 0123"), ("zh", "输入此密码：0123")])
+def test_a_link_without_the_password_brings_it_beside(language: str, words: str) -> None:
+    bare, password = without_password(LINK)
+    assert (bare, password) == (LINK.partition("#")[0], "0123")
+    for text in parts(parsed(link=bare, password=password, language=language)):
+        assert words in text and "#passwd" not in text
+    for text in parts(parsed(language=language)):
+        assert words not in text
+
+
+def test_what_carries_no_password_stays_as_it_is() -> None:
+    assert without_password("https://gw.example/x") == ("https://gw.example/x", "")
+    assert without_password("https://gw.example/x?passwd=a%2Fb") == ("https://gw.example/x", "a/b")
