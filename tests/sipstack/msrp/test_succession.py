@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sipstack.errors import ConnectionClosed
 from sipstack.msrp.chunk import MsrpResponse, Report
@@ -225,3 +227,54 @@ def test_nothing_to_take_over(end: End, session: MsrpSession) -> None:
     successor = successor_of(end, session)
     take_over(successor, session)
     assert successor.messages is None and end.output() == b""
+
+
+@given(
+    text=st.binary(min_size=1, max_size=200_000),
+    cuts=st.lists(st.tuples(st.integers(0, 300_000), st.booleans()), max_size=10),
+    small=st.lists(st.binary(max_size=50), max_size=3),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_interruptions(text: bytes, cuts: list[tuple[int, bool]], small: list[bytes]) -> None:
+    """C-SET-05, C-BAD-13: wherever connections break, each message arrives once, whole and in order.
+
+    A cut is after how many octets to the peer, and whether the peer's answers to them came back.
+    """
+    one, two = End(), End(local=THEIRS)
+    sender, taker = one.session(), two.session(remote=OURS)
+    sender.keeps_messages = taker.keeps_messages = True
+    sent = [sender.send(body, "text/plain") for body in (*small, text, *small)]
+    got: list[bytes] = []
+
+    def receive(octets: bytes) -> None:
+        for event in two.receive(octets):
+            if isinstance(event, IncomingMessage):
+                got.append(event.body)
+                event.accept()
+
+    for number, (cut, answered) in enumerate((*cuts, (1 << 24, True))):
+        left = cut
+        while left and (octets := one.connection.data_to_send(0.0)):
+            receive(octets[:left])
+            left -= min(left, len(octets))
+            answers = two.output()
+            if answered and left:
+                one.receive(answers)
+        if number == len(cuts):
+            break
+        lose(one)
+        lose(two)
+        ours, theirs = f"ours{number:04}", f"them{number:04}"
+        successor = one.session(session_id=ours, remote=f"msrp://192.0.2.20:7777/{theirs};tcp", attach=False)
+        their_successor = two.session(session_id=theirs, remote=successor.local, attach=False)
+        adopt(successor, sender)
+        adopt(their_successor, taker)
+        take_over(their_successor, taker)
+        take_over(successor, sender)
+        assert sender.close() == taker.close() == []
+        sender, taker = successor, their_successor
+        sender.keeps_messages = taker.keeps_messages = True
+        one.connection.attach(sender)
+        two.connection.attach(taker)
+    assert [message.state for message in sent] == [MessageState.SENT] * len(sent)
+    assert got == [*small, text, *small]
