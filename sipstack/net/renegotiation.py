@@ -288,7 +288,7 @@ class Renegotiation:
         self._timer = None
         if self._wanted:
             self.go_on()
-        elif self._session.msrp.has_partials:
+        elif self._session.is_busy:
             self.request()
         elif self._error is not None:
             self._session.end("connection-lost", self._error, bye=LOST)

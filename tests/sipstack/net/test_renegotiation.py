@@ -288,6 +288,18 @@ async def test_message_of_an_idle_chat_that_has_lost_its_connection() -> None:
         assert around.core.methods().count("INVITE") == 2
 
 
+async def test_notification_of_an_idle_chat_that_has_lost_its_connection() -> None:
+    """What is not worth a new connection at once is worth it in the end."""
+    async with pair(a={"msrp_recovery": 0.2}, b=SLOW_RECOVERY) as (around, agent, _, phone):
+        chat = await agent.invite(B, Chats())
+        await chat.deliver("hello")
+        cut(around.a, chat)
+        await until(lambda: not chat.msrp.is_bound)
+        quiet = chat.msrp.send(b"seen", "text/plain")
+        await until(lambda: quiet.state is MessageState.SENT)
+        assert around.core.methods().count("INVITE") == 2
+
+
 async def test_unfinished_message_of_a_peer_that_does_not_notice() -> None:
     """C-BAD-13: who has the beginning of a message offers the peer a way to go on."""
     async with pair(a={"msrp_recovery": 0.2}) as (around, agent, _, phone):
