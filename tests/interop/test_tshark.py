@@ -14,8 +14,9 @@ from gateway.lab.phone import Phone, PhoneOptions
 from gateway.lab.ports import free_port
 from sipstack.trace import WireRecord
 from tests.e2e.client import kind
+from tests.e2e.files import ICON, POLICY, B, incoming, until, upload_form
 from tests.e2e.test_receipts import COMPOSING, RECEIPT
-from tests.e2e.world import DOMAIN, PASSWORDS, WORLDS, World, eventually
+from tests.e2e.world import DOMAIN, PASSWORDS, WORLDS, Guest, World, eventually
 from tests.interop import capture
 from tests.interop.capture import CannotCapture, Capture, dissect
 from tests.interop.conftest import needs_kamailio
@@ -24,8 +25,11 @@ from tests.interop.sipp import Transport
 
 pytestmark = pytest.mark.interop
 
-LONG = 100_000
+LONG = 300_000
 """Characters of the message that needs several chunks."""
+
+FILE = b"z" * 50_000
+"""tshark reads content as text, and no further than a zero octet; lines take it long."""
 
 LENGTH = re.compile(rb"(?im)^content-length[ \t]*:[ \t]*(\d+)")
 
@@ -54,7 +58,7 @@ async def run(request: pytest.FixtureRequest, transport: Transport, tmp_path: Pa
     if request.param == "kamailio":
         needs_kamailio()
     try:
-        async with WORLDS[request.param](tmp_path) as world:
+        async with WORLDS[request.param](tmp_path, POLICY) as world:
             yield await record(world, transport)
     except CannotCapture as error:
         pytest.skip(f"dumpcap may not capture on loopback: {error}")
@@ -62,14 +66,15 @@ async def run(request: pytest.FixtureRequest, transport: Transport, tmp_path: Pa
 
 async def record(world: World, transport: Transport) -> Run:
     """Invite, log in, ask, chat both ways in small and in large, with receipts and typing, see a message afterwards,
-    log out."""
+    send files both ways, one of them not to its end, log out."""
     await world.stop_gateway()  # it has sent nothing yet
     name = transport.lower()
     world.config_text = world.config_text.replace(";transport=tcp;lr", f";transport={name};lr")
     gateway = await world.start_gateway()
     phone_ports = free_port(), free_port()
     host, port = world.core.address
-    sip = [port, world.im_server.address[1], gateway.endpoint.local[1], phone_ports[0]]
+    servers = [world.im_server.address[1], world.file_server.address[1]]
+    sip = [port, *servers, gateway.endpoint.local[1], phone_ports[0]]
     msrp = [gateway.endpoint.hub.port, phone_ports[1]]
     options = PhoneOptions(
         aor=f"sip:a@{DOMAIN}",
@@ -97,9 +102,21 @@ async def record(world: World, transport: Transport) -> Run:
             receipt = {"id": seen["message"]["id"]}
             assert (await guest.http.post(RECEIPT, receipt, root="receipt")).status == 204
             await eventually(lambda: [event for event in phone.events if event.text == "displayed"])
+            await exchange_files(guest, phone)
             assert (await guest.logout()).status == 204
         await world.stop_gateway()
     return Run(captured, sip, msrp, *recorded(world))
+
+
+async def exchange_files(guest: Guest, phone: Phone) -> None:
+    """Send a file with a preview each way, and one that is cancelled in the middle."""
+    sent = await upload_form(guest, FILE, name="x.txt", content_type="text/plain")
+    await until(guest, sent.json["id"], "displayed")
+    assert (await phone.files.send(B, FILE, name="y.txt", content_type="text/plain", icon=ICON)).state == "done"
+    await incoming(guest, "ready")
+    phone.files.watch = lambda file: phone.files.cancel(file.id)
+    assert (await phone.files.send(B, FILE * 160, name="z.txt", content_type="text/plain")).state == "local"
+    await incoming(guest, "cancelled")
 
 
 def recorded(world: World) -> tuple[list[bytes], dict[Direction, bytes]]:
@@ -192,8 +209,12 @@ async def test_nothing_is_malformed(run: Run, transport: Transport, tmp_path: Pa
     assert set(map(first_line, dissection.msrp)) <= set(map(first_line, apart.msrp))
     assert [fields for fields in apart.msrp if not is_sound(fields)] == []
     sends = [chunk for _, chunk in chunks if b" SEND\r\n" in chunk]
-    assert sum(len(chunk) > LONG // 4 for chunk in sends) >= 4, "each long message goes in several chunks"
+    unfinished = {chunk.partition(b"Message-ID: ")[2][:16] for chunk in sends if chunk.endswith(b"+\r\n")}
+    assert len(unfinished) >= 2, "each long message goes in several chunks"
     assert len(chunks) == 2 * len(sends), "each SEND has one response"
+    assert {chunk[-3:-2] for chunk in sends} == {b"$", b"+", b"#"}
+    invites = [message for message in sip if b"\r\na=file-selector:" in message and message.startswith(b"INVITE")]
+    assert any(b"Content-Type: multipart/related" in invite for invite in invites)
     for content_type in (b"message/imdn+xml", b"application/im-iscomposing+xml"):
         senders = {direction[0] for direction, chunk in chunks if b"Content-Type: " + content_type in chunk}
         assert len(senders) == 2, "both sides tell of deliveries and of typing"
