@@ -176,7 +176,8 @@ class FileSender(FileTransfer):
             case MessageState.UNKNOWN:
                 self.conclude(TIMEOUT, TransactionTimeout("the receiver does not answer"))
             case MessageState.FAILED if message.error is not None:
-                self.conclude(UNREADABLE, message.error)
+                self.report_end(UNREADABLE, message.error)
+                self.hang_up_in(ABORT_LEAD)
             case MessageState.FAILED:
                 status = message.status or 0
                 error = RemoteProtocolError(f"the receiver answered {status}", status=status)
