@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gateway.asked import Asked
 from gateway.files.contentclient import ContentClient, UploadBroken, UploadRefused
@@ -70,8 +70,7 @@ class LinkMessage(Outgoing):
         if not self.outcome.done():
             self.outcome.set_result((state, error))
         elif state in ("sent", "delivered", "displayed", "failed"):
-            known: FileState = state  # type: ignore[assignment]  # one of these four
-            self._file.set(known, str(error or ""))
+            self._file.set(cast(FileState, state), str(error or ""))
 
 
 async def send_link(files: GuestTransfers, file: GuestFile, document: bytes) -> None:
@@ -96,8 +95,7 @@ async def send_link(files: GuestTransfers, file: GuestFile, document: bytes) -> 
             raise Broken(str(error), error.retry_after if error else None, error.sip if error else None)
         raise Over("failed", str(error or ""), error.sip if error else None)
     record.octets = record.size or 0
-    known: FileState = state  # type: ignore[assignment]  # sent, delivered or displayed
-    raise Over(known, "")
+    raise Over(cast(FileState, state), "")
 
 
 async def upload(client: ContentClient, file: GuestFile) -> bytes:
