@@ -230,6 +230,7 @@ class IncomingMessage:
         if code < 300:
             raise LocalProtocolError(f"{code} is not an error code")
         self._answer(code, comment)
+        self._reception.report(self.message_id, self.failure_report, self.size, code)
 
     def report_failure(self, code: int) -> None:
         """Take back an :meth:`accept`: what came behind it failed. The sender may try the message again.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sipstack.errors import MessageTooLarge, SipstackError, TransactionTimeout
 
-from .chunk import Chunk
+from .chunk import Chunk, FailureReport
 from .message import IncomingMessage
 from .reassembly import Assembly
 from .stream import IncomingStream
@@ -64,7 +64,7 @@ class Reception:
             del self._recent[message_id]
         limit = self.session.max_size
         if chunk.start - 1 + len(chunk.body) > limit or (chunk.total or 0) > limit:
-            return self._refuse(message_id, connection, MessageTooLarge("MSRP message", f"exceeds {limit} octets"))
+            return self._refuse(chunk, connection, MessageTooLarge("MSRP message", f"exceeds {limit} octets"))
         partial = self._partials.get(message_id)
         if partial is None and chunk.start == 1 and flag == "$":
             if chunk.content_type is None:
@@ -92,7 +92,7 @@ class Reception:
         try:
             partial.add(chunk, now)
         except (SipstackError, OSError) as error:
-            return self._refuse(message_id, connection, error)
+            return self._refuse(chunk, connection, error)
         if chunk.total is not None and chunk.total != partial.announced:
             if partial.announced is not None:
                 connection.note(f"message {message_id} has {chunk.total} octets now, {partial.announced} before")
@@ -102,7 +102,7 @@ class Reception:
             return self.receive(chunk, connection, now)
         if sum(other.held for other in self._partials.values()) > 2 * self.session.max_size:
             # Two of the largest messages may be under way at a time, not eight.
-            return self._refuse(message_id, connection, MessageTooLarge("MSRP messages", "fill the memory"))
+            return self._refuse(chunk, connection, MessageTooLarge("MSRP messages", "fill the memory"))
         if not flag or not partial.is_complete:
             return 200 if flag else 0
         del self._partials[message_id]
@@ -116,8 +116,7 @@ class Reception:
     def _begin(self, chunk: Chunk, connection: MsrpConnection, now: float) -> Assembly | int:
         """Return where the octets of a new message go, or the code that refuses it."""
         if len(self._partials) >= MAX_PARTIALS:
-            self._remember(chunk.message_id, 413)
-            return 413
+            return self._turn_down(chunk, 413)
         partial: Assembly
         if self.session.on_stream is None:
             partial = Assembly(chunk, now)
@@ -128,8 +127,7 @@ class Reception:
             partial = stream = IncomingStream(self, chunk, now)
             sink = self.session.on_stream(stream)
             if isinstance(sink, int):
-                self._remember(chunk.message_id, sink)
-                return sink
+                return self._turn_down(chunk, sink)
             stream.sink = sink
         self._partials[chunk.message_id] = partial
         connection.partials.add(self, chunk.message_id, now)
@@ -164,11 +162,24 @@ class Reception:
         if self._partials.get(stream.message_id) is stream:
             del self._partials[stream.message_id]
             self._remember(stream.message_id, code)
+            self.report(stream.message_id, stream.failure_report, stream.received, code)
 
-    def _refuse(self, message_id: str, connection: MsrpConnection, error: Exception) -> int:
-        self._drop(message_id, connection, error)
-        self._remember(message_id, 413)
-        return 413
+    def report(self, message_id: str, failure_report: FailureReport, size: int, code: int) -> None:
+        """Tell the sender behind relays of an error: responses go to the previous hop only, and Kamailio's relay, for
+        one, makes no report of them (:rfc:`4975#section-7.1.4`)."""
+        session = self.session
+        if session.relayed and session.connection is not None and session.remote and failure_report != "no":
+            session.connection.send_report(session, session.remote, message_id, size, code)
+
+    def _refuse(self, chunk: Chunk, connection: MsrpConnection, error: Exception) -> int:
+        self._drop(chunk.message_id, connection, error)
+        return self._turn_down(chunk, 413)
+
+    def _turn_down(self, chunk: Chunk, code: int) -> int:
+        """Remember what all further chunks of a message are answered with, and return it."""
+        self._remember(chunk.message_id, code)
+        self.report(chunk.message_id, chunk.failure_report, chunk.start - 1 + len(chunk.body), code)
+        return code
 
     def _remember(self, message_id: str, outcome: IncomingMessage | int) -> None:
         self._recent[message_id] = outcome
