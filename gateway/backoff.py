@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.settings import RetrySection
+from gateway.driversettings import RetrySection
 from sipstack import ids
 
 

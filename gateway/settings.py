@@ -7,16 +7,16 @@ or strings such as ``"10s"``, ``"5m"``, ``"2h"``, ``"7d"``. Relative paths start
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
+from gateway.driversettings import DeliverySection, InteractionSection, ProvisioningSection, RetrySection, UsersSection
 from gateway.settingtypes import (
     Colour,
     ContentServer,
     Count,
     Domain,
-    Driver,
     Duration,
     Feature,
     GiB,
@@ -30,14 +30,11 @@ from gateway.settingtypes import (
     PortRange,
     Positive,
     RelayUri,
+    Section,
     SipUri,
     Size,
     Type,
 )
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all tables of the file."""
 
 
 class GatewaySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,38 +122,6 @@ class MsrpSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     connect_timeout: Positive = 10.0
 
 
-class Subscriber(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A subscriber of the ``local`` users driver."""
-
-    uid: Annotated[str, Meta(min_length=1)]
-    password: Annotated[str, Meta(min_length=1)]
-    identities: tuple[str, ...] = ()
-    name: str = ""
-    state: Literal["active", "suspended", "lost"] = "active"
-    level: Count = 0
-    emails: tuple[str, ...] = ()
-    phones: tuple[str, ...] = ()
-
-
-class UsersRegisterSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ``register`` users driver."""
-
-    domains: tuple[Domain, ...] = ()
-    realm: str = ""
-    cache: Annotated[float, Meta(ge=0, le=60, extra={"kind": "duration"})] = 60.0
-    timeout: Positive = 2.0
-
-
-class UsersSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The UP Center: who is a subscriber."""
-
-    driver: Driver = "local"
-    on_unknown: Literal["allow", "refuse"] = "allow"
-    subscriber: tuple[Subscriber, ...] = ()
-    register: UsersRegisterSection = field(default_factory=UsersRegisterSection)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
 class AccountsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How temporary accounts are named."""
 
@@ -188,81 +153,6 @@ class ChatSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     ring_timeout: Positive = 30.0
     idle: Duration = 300.0
     recovery: Duration = 2.0
-
-
-class RetrySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often a step that failed for now is tried again."""
-
-    first: Positive = 0.5
-    longest: Positive = 60.0
-    deadline: Positive = 3600.0
-
-
-class ProvisioningLabSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The administration of the embedded lab core."""
-
-    url: HttpUrl = ""
-    timeout: Positive = 2.0
-
-
-class ProvisioningKamailioSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The subscriber table of Kamailio's ``auth_db``."""
-
-    database: str = ""
-    algorithm: Literal["MD5", "SHA-256"] = "MD5"
-    busy_timeout: Positive = 2.0
-
-
-class ProvisioningSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """First registration: how an account gets known to the core."""
-
-    driver: Driver = "none"
-    lab: ProvisioningLabSection = field(default_factory=ProvisioningLabSection)
-    kamailio: ProvisioningKamailioSection = field(default_factory=ProvisioningKamailioSection)
-    retry: RetrySection = field(default_factory=RetrySection)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-class InteractionSipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Second registration by third-party REGISTER."""
-
-    im: SipUri = ""
-    file: SipUri = ""
-    identity: SipUri = ""
-    expires: Size = 30 * 86400
-    timeout: Positive = 4.0
-
-
-class InteractionSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Second registration: how an account gets known to the servers of the interaction types."""
-
-    driver: Driver = "none"
-    register_at: Literal["invite", "first_message"] = "invite"
-    sip: InteractionSipSection = field(default_factory=InteractionSipSection)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-class DeliveryEmailSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The mail server that takes our mails."""
-
-    host: str = ""
-    port: Annotated[int, Meta(gt=0, lt=65536)] = 25
-    security: Literal["none", "starttls", "tls"] = "none"
-    username: str = ""
-    password: str = ""
-    password_file: str = ""
-    sender: str = ""
-    ca_file: str = ""
-    timeout: Positive = 20.0
-
-
-class DeliverySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the link reaches the invited person."""
-
-    language: Literal["en", "zh"] = "en"
-    parallel: Size = 4
-    retry: RetrySection = field(default_factory=lambda: RetrySection(first=5.0, longest=900.0, deadline=14400.0))
-    email: DeliveryEmailSection = field(default_factory=DeliveryEmailSection)
 
 
 class StorageSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 KiB = 1024
 MiB = 1024 * KiB
@@ -29,3 +29,7 @@ Driver = Annotated[str, Meta(extra={"kind": "driver"})]
 Type = Literal["im", "file"]
 Feature = Literal["file", "status", "standalone"]
 """What the page offers besides the chat."""
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all tables of the file."""

@@ -10,9 +10,9 @@ from gateway.backoff import pause
 from gateway.delivery.base import DeliveryDriver, DeliveryOrder
 from gateway.delivery.links import without_password
 from gateway.drivers import DriverError
+from gateway.driversettings import DeliverySection
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.secrets import Sealer, SecretsError
-from gateway.settings import DeliverySection
 from gateway.storage.store import DeliveryRecord, Invited, Store, StoreError
 
 log = logging.getLogger("rcsgw.delivery")

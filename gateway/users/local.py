@@ -5,8 +5,8 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 
+from gateway.driversettings import Subscriber
 from gateway.services import Inviter, NotAuthenticated
-from gateway.settings import Subscriber
 from gateway.users.base import UserAnswer
 from sipstack.sip.digest import compute_ha1
 from translators.identifiers import Identifier, Kind, identity, parse_identifier

@@ -11,12 +11,12 @@ from typing import Any
 from gateway.config import Config, loads
 from gateway.delivery.base import DeliveryOrder
 from gateway.drivers import DriverError
+from gateway.driversettings import Subscriber
 from gateway.invitations import Invitations
 from gateway.provisioning.base import CoreAccount
 from gateway.relations import Relation
 from gateway.secrets import Sealer
 from gateway.services import Inviter
-from gateway.settings import Subscriber
 from gateway.storage.sqlite import SqliteStore
 from gateway.users.base import UserAnswer
 from gateway.users.local import LocalUsers

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.app import endpoint_config
 from gateway.config import ConfigError, key_lines, load, loads, parse_duration, split_host_port
-from gateway.settings import Config, Section
+from gateway.settings import Config
+from gateway.settingtypes import Section
 from tests.sipstack.net.certificates import write_certificate
 
 FILES = Path(__file__).parents[2] / "config"
@@ -85,7 +86,7 @@ def test_every_key_is_documented_with_its_default() -> None:
 
 
 def type_of_subscriber() -> type[Any]:
-    from gateway.settings import Subscriber
+    from gateway.driversettings import Subscriber
 
     return Subscriber
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.admission import Admission
+from gateway.driversettings import RetrySection
 from gateway.files.links import ATTACHMENTS
 from gateway.files.room import FileRoom
 from gateway.files.transfers import GuestTransfers
@@ -19,7 +20,7 @@ from gateway.guest import GuestSession
 from gateway.presence import Presence
 from gateway.relations import Relation
 from gateway.sessions import Guests, Settings
-from gateway.settings import FilesSection, RetrySection
+from gateway.settings import FilesSection
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import AccountRecord, Invited
 from sipstack.net import notices

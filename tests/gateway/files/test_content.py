@@ -12,10 +12,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.driversettings import Subscriber
 from gateway.files.contentserver import ContentServer
 from gateway.files.room import FileRoom
 from gateway.secrets import Sealer
-from gateway.settings import FilesSection, Subscriber
+from gateway.settings import FilesSection
 from gateway.storage.sqlite import SqliteStore
 from gateway.users.local import LocalUsers
 from sipstack.im.fthttp import CONTENT_TYPE, FtHttp, ResumeInfo

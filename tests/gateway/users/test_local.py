@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.driversettings import Subscriber
 from gateway.services import NotAuthenticated
-from gateway.settings import Subscriber
 from gateway.users.local import LocalUsers
 from sipstack.sip.digest import compute_ha1
 from translators.identifiers import parse_identifier
