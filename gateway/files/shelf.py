@@ -141,4 +141,5 @@ class Shelf:
         if file is not None:
             if file.mover is not None:
                 await file.mover.stop(cancelled=True)
+            await self.room.delete_octets([id])
             file.set("expired", "Its time is over.")
