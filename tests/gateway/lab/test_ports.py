@@ -6,7 +6,6 @@ import socket
 
 import pytest
 
-from gateway.lab import ports
 from gateway.lab.ports import FIRST, LAST, free_port
 
 
@@ -20,13 +19,13 @@ def test_a_free_port_can_be_bound() -> None:
 def test_a_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     taken, other = free_port(), free_port()
     places = iter([taken - FIRST, other - FIRST])
-    monkeypatch.setattr(ports.secrets, "randbelow", lambda _: next(places))
+    monkeypatch.setattr("gateway.lab.ports.secrets.randbelow", lambda _: next(places))
     with socket.create_server(("127.0.0.1", taken)):
         assert free_port() == other
 
 
 def test_none_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = free_port()
-    monkeypatch.setattr(ports.secrets, "randbelow", lambda _: taken - FIRST)
+    monkeypatch.setattr("gateway.lab.ports.secrets.randbelow", lambda _: taken - FIRST)
     with socket.create_server(("127.0.0.1", taken)), pytest.raises(OSError, match="no port"):
         free_port()
