@@ -8,7 +8,7 @@ from urllib.parse import quote as percent_encode
 from urllib.parse import unquote as percent_decode
 
 from sipstack.errors import LocalProtocolError, ParseError
-from sipstack.sdp import MediaDescription, SessionDescription
+from sipstack.sdp import MediaDescription
 from sipstack.sdp_msrp import Direction
 from sipstack.sip.grammar import TOKEN, quote, unquote
 from sipstack.sip.values import MediaType
@@ -218,23 +218,6 @@ class FileAttributes:
         if self.selector.size is None:
             return None
         return (self.range or FileRange()).length(self.selector.size)
-
-
-def file_medium(description: SessionDescription) -> tuple[int, FileAttributes] | None:
-    """Return place and file of the first medium that brings or wants one; None when there is none.
-
-    A medium with port 0 is none any more. Raise :exc:`ParseError` when what is said about it is malformed, or when it
-    selects nothing.
-    """
-    for index, medium in enumerate(description.media):
-        if medium.media != "message" or medium.port == 0:
-            continue
-        attributes = FileAttributes.of(medium)
-        if attributes is not None:
-            if attributes.selector.is_empty:
-                raise ParseError(SELECTOR, "selects nothing")
-            return index, attributes
-    return None
 
 
 def describe_file(medium: MediaDescription, file: FileAttributes, direction: Direction) -> None:
