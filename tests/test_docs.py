@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_layers import parsed
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TOPS = ("sipstack/", "translators/", "gateway/", "tests/", "scripts/", "config/", "docs/", ".ci/")
@@ -85,7 +87,7 @@ def rows_of(family: str) -> dict[str, str]:
 def source_of(path: str, name: str) -> str:
     """Return a test with its decorators and comments, or the whole file when ``name`` is empty."""
     text = (ROOT / path).read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             return "\n".join(text.splitlines()[first - 1 : node.end_lineno])
