@@ -138,7 +138,7 @@ async def test_new_path_in_the_middle_of_a_message(who: str) -> None:
 
 
 async def test_refresh_leaves_the_connection() -> None:
-    """C-SES-01, A-OA-02: nothing changed, the o= line is the same, and so is the connection."""
+    """C-SES-01, A-OA-02, B-CHT-18: nothing changed, the o= line is the same, and so is the connection."""
     async with pair() as (around, agent, _, phone):
         chat = await agent.invite(B, Chats())
         await chat.deliver("hello")
