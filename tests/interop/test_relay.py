@@ -258,7 +258,7 @@ async def test_relay_that_is_started_again(tmp_path: Path, transport: str) -> No
         await until(lambda: message.written > 50_000)
         await core.stop()
         await core.start()
-        await until(lambda: message.state is not MessageState.PENDING)
+        await until(lambda: message.state is not MessageState.PENDING, 30)
         assert message.state is MessageState.SENT and phone.chats.texts == ["hello", big]
         await a.close()
         await b.close()
