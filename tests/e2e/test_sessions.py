@@ -8,6 +8,8 @@ import re
 import pytest
 
 from gateway import idle
+from gateway.lab.pages import SentPage
+from sipstack.msrp.message import OutgoingMessage
 from tests.e2e.client import kind
 from tests.e2e.conftest import Start
 from tests.e2e.trouble import phone_behind_cutter
@@ -58,12 +60,22 @@ async def test_both_sides_invite_at_the_same_time(start: Start, monkeypatch: pyt
     world = await start()
     phone = await world.phone("a", on_message="accept", delay=0.3)
     guest = await world.guest("a")
-    answers = await asyncio.gather(
-        guest.send("from b"), phone.say("sip:b@cc.com", "from a"), guest.send("from b again"), guest.send("and again")
-    )
+
+    async def say_while_invited() -> OutgoingMessage | SentPage:
+        await eventually(lambda: first_invites(world))
+        return await phone.say("sip:b@cc.com", "from a")
+
+    from_a = asyncio.create_task(say_while_invited())
+    from_b = []
+    for text in ("from b", "from b again", "and again"):
+        from_b.append(asyncio.create_task(guest.send(text)))
+        # requests at the same time come in any order
+        while len([line for line in await guest.messages() if line["direction"] == "out"]) < len(from_b):
+            await asyncio.sleep(0.01)
+    answers = await asyncio.gather(*from_b)
     assert len(first_invites(world)) == 1 and len(world.received("INVITE")) == 1, "they crossed"
-    assert {answers[0].status, answers[2].status, answers[3].status} == {200}, answers
-    assert answers[1].state.value == "sent"
+    assert {answer.status for answer in answers} == {200}, answers
+    assert (await from_a).state.value == "sent"
     await guest.wait_for_text("from a")
     assert world.gateway is not None
     [session] = world.gateway.guests._by_account.values()
