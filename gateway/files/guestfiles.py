@@ -85,13 +85,12 @@ class GuestFiles(Shelf):
 
     async def _again(self, file: GuestFile, relation: Relation, new: NewFile) -> Upload | FileView:
         record = file.record
-        if (record.uid, record.content_type) != (relation.uid, new.content_type):
+        same = (relation.uid, new.content_type, safe_name(new.name, new.content_type))
+        if (record.uid, record.content_type, record.name) != same:
             raise Unprocessable(KEY_REUSED)
-        if record.state != "uploading":
-            return file.view()
         if new.size is not None and record.size not in (None, new.size):
             raise Unprocessable(KEY_REUSED)
-        return await self._take_over(file, 0)
+        return file.view() if record.state != "uploading" else await self._take_over(file, 0)
 
     async def resume(self, id: str, start: int, total: int | None) -> Upload:
         """Go on with an upload from octet ``start``."""

@@ -111,7 +111,9 @@ class Form:
 
     async def _take(self, part: BodyPartReader) -> None:
         name = (part.name or "").lower()
-        if name == "file" and self._outcome is None:
+        if name == "file":
+            if self._outcome is not None:
+                raise FieldError("file", "is there twice: one call sends one file")
             await self._take_file(part)
         elif name == "thumbnail":
             content_type = media_type("thumbnail", part.headers.get("Content-Type"))

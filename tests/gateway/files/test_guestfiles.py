@@ -110,8 +110,9 @@ async def test_a_key_makes_a_retry_harmless(house: FileHouse) -> None:
     assert isinstance(repeated, FileView) and repeated.id == upload.id
     await house.state(upload.id, "sent")
     assert house.phone.disk.content == DATA and len(house.phone.offers) == 1
-    with pytest.raises(Unprocessable, match="another file"):
-        await house.files.begin("a", new(content_type="image/png"), "k1")
+    for another in (new(content_type="image/png"), new(len(DATA) + 1), new(len(DATA), name="another.txt")):
+        with pytest.raises(Unprocessable, match="another file"):
+            await house.files.begin("a", another, "k1")
     other = await begin(house, 5, "k2")
     with pytest.raises(Unprocessable, match="another file"):
         await house.files.begin("a", new(6), "k2")

@@ -133,6 +133,7 @@ async def test_a_form_with_its_thumbnail_at_the_end(house: House, files: MemoryF
         ([("to", b"a"), ("thumbnail", b"x" * 101)], 413),
         ([("to", b"a" * 2000)], 413),
         ([("to", b"c"), ("file", b"x")], 403),
+        ([("to", b"a"), ("file", b"x"), ("file", b"y")], 422),
         ([("x", b"")] * 20, 400),
     ],
 )
