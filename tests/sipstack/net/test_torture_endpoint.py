@@ -110,9 +110,9 @@ async def udp_answers(name: str) -> list[Response]:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.bind(("127.0.0.1", 0))
-            await loop.sock_sendto(sock, (VECTORS / f"{name}.dat").read_bytes(), address)
+            sock.sendto((VECTORS / f"{name}.dat").read_bytes(), address)
             question, call_id = options("UDP", sock.getsockname())
-            await loop.sock_sendto(sock, question, address)
+            sock.sendto(question, address)
             async with asyncio.timeout(10):
                 while True:
                     answer = parse_message(await loop.sock_recv(sock, 65535))
