@@ -185,6 +185,29 @@ async def test_inbox_full(start: Start) -> None:
     assert len(await guest.http.events(EVENTS)) == 9
 
 
+async def test_a_full_inbox_stops_nobody_else(start: Start) -> None:
+    """The messages of many guests may share a connection: what one of them does not fetch holds up no other."""
+    world = await start("[limits]\ninbox_count = 3\n")
+    phone = await world.phone("a")
+    slow, quick = await world.guest("a", "b@cc.com"), await world.guest("a", "d@cc.com")
+    async with quick.http.stream() as stream:
+        for number in range(3):
+            assert (await phone.say(slow.account, f"{number}")).state.value == "sent"
+        assert (await phone.say(quick.account, "both chats are open")).state.value == "sent"
+        assert world.msrp_connections() == 1
+        refusals, text = [], "x" * 100_000
+        for number in range(10):
+            refused_one, arrived = await asyncio.gather(
+                phone.say(slow.account, text), phone.say(quick.account, f"live {number}")
+            )
+            refusals.append((refused_one.state.value, refused_one.status))
+            assert arrived.state.value == "sent"
+            await stream.wait_for(text_in(f"live {number}"))
+        assert refusals == [("failed", 413)] * 10
+    assert world.msrp_connections() == 1
+    assert [event["message"]["message"] for event in await slow.http.events()] == ["0", "1", "2"]
+
+
 async def test_inbox_full_by_bytes(start: Start) -> None:
     world = await start("[limits]\ninbox_bytes = 1000\n")
     phone = await world.phone("a")
