@@ -311,7 +311,8 @@ async def kamailio_world(
     **sections: str,
 ) -> AsyncIterator[World]:
     """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio; where ``relay`` is a
-    scheme, gateway and phones have Kamailio's MSRP relay between them."""
+    scheme, gateway and phones have Kamailio's MSRP relay between them. ``ws``: the gateway reaches it by WebSocket, and
+    phones by TLS."""
     async with World(folder, format, transport) as world:
         options: dict[str, Any] = {"domain": DOMAIN, "algorithm": algorithm, **await _servers_around(world)}
         if relay:
