@@ -68,7 +68,8 @@ async def test_phones_chat_through_core_and_im_server(tmp_path: Path) -> None:
 
 
 async def test_lab_and_mailbox() -> None:
-    ports = [part for name in ("sip", "im", "smtp", "mailbox", "core") for part in (f"--{name}-port", "0")]
+    parts = ("sip", "im", "file", "content", "smtp", "mailbox", "core")
+    ports = [option for part in parts for option in (f"--{part}-port", "0")]
     async with run("gateway.lab.lab", *ports, "--user", "a:x") as lab:
         assert {"sip", "core", "smtp", "mailbox", "im", "im_sip", "phone"} <= set(lab)
         async with aiohttp.ClientSession() as http:
