@@ -18,8 +18,20 @@ ALLOWED_SKIPS = Path(__file__).parent / "skips.toml"
 PR_SET_CHILD_SUBREAPER = 36
 """Linux ``prctl`` option: orphaned grandchildren become our children, so that daemons are seen too."""
 
+WITH_SERVERS = ("crash", "e2e", "interop", "gateway/lab", "gateway/test_page", "gateway/test_crash", "sipstack/net")
+"""Below here tests depend on the machine too: on ports, on other programs, on how long these take. One that fails is
+run once more, and the summary names it (RERUN): that is a fault to look for, and none that stops everybody's work."""
+
 GRACE = 5.0
 """Seconds that child processes get to end after the last test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests with servers their second chance."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(WITH_SERVERS):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 class SkipGuard:
