@@ -19,6 +19,28 @@ one_core = pytest.mark.parametrize("core", ["embedded"], indirect=True)
 """Marks tests of what has nothing to do with the core: once is enough."""
 
 
+KAMAILIO_EACH_TIME = (
+    "test_files",
+    "test_interaction",
+    "test_mission",
+    "test_pager",
+    "test_receipts",
+    "test_sessions",
+    "test_terminal_client",
+)
+"""What is tried over Kamailio in every run; the rest, which asks little of a core, over the embedded one, and over
+Kamailio with ``--full``."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the second core to the long run where it adds little."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.parent == here and item.path.stem not in KAMAILIO_EACH_TIME and "[kamailio" in item.name:
+            item.add_marker(pytest.mark.full)
+
+
 class Start(Protocol):
     """Starts a network; arguments as of :func:`tests.e2e.world.embedded_world`."""
 

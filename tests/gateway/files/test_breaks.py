@@ -168,6 +168,7 @@ async def test_a_download_that_the_guest_cancels(tmp_path: Path) -> None:
         await until(lambda: house.room.spool.used == 0)
 
 
+@pytest.mark.full
 async def test_a_server_that_is_gone(tmp_path: Path) -> None:
     """D-FTH-05: after some tries the guest is told to come back, and the file is still there to be fetched."""
     async with ContentServer() as operator, link_house(tmp_path, operator.url) as house, alice(house) as sender:
