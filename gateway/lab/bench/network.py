@@ -84,7 +84,7 @@ async def network(folder: Path, settings: str = "", *, on_message: str = "accept
                 "--no-phone",
                 "--user",
                 f"a:{PASSWORD}",
-                *ports("sip", "im", "smtp", "mailbox", "core"),
+                *ports("sip", "im", "file", "content", "smtp", "mailbox", "core"),
             ),
         )
         places = await lab.ready()
