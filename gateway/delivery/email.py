@@ -48,8 +48,8 @@ class EmailDelivery:
         self._timeout = timeout
         self._login = (username, password) if username else None
 
-    async def send(self, order: DeliveryOrder) -> None:
-        """Hand the mail to the server."""
+    async def send(self, order: DeliveryOrder) -> tuple[str, ...]:
+        """Hand the mail to the server. No receipt follows: what bounces goes to the mailbox of the sender."""
         try:
             message = compose(order, self._sender)
             client = await self._connect()
@@ -59,6 +59,7 @@ class EmailDelivery:
                 await _leave(client)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise _driver_error(error) from error
+        return ()
 
     async def close(self) -> None:
         """Hold nothing: each mail has a connection of its own."""

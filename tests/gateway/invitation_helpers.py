@@ -105,9 +105,10 @@ class Mailbox:
         self.faults = faults
         self.orders: list[DeliveryOrder] = []
 
-    async def send(self, order: DeliveryOrder) -> None:
+    async def send(self, order: DeliveryOrder) -> tuple[str, ...]:
         self.faults.happen("send", order.address)
         self.orders.append(order)
+        return ()
 
     async def close(self) -> None:
         pass

@@ -76,11 +76,12 @@ class FileMailbox(Mailbox):
         self.folder = folder
         self.place = place
 
-    async def send(self, order: DeliveryOrder) -> None:
+    async def send(self, order: DeliveryOrder) -> tuple[str, ...]:
         self.place()
         number = len(list(self.folder.glob("mail-*")))
         (self.folder / f"mail-{number}").write_text(f"{order.message_id} {order.link}")
         self.place()
+        return ()
 
 
 def house(folder: Path, place: Callable[[], None]) -> House:
