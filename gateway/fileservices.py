@@ -160,8 +160,8 @@ class ContentService(Protocol):
     def challenges(self) -> list[str]:
         """Return values of WWW-Authenticate that :meth:`authenticate` can check the answers to."""
 
-    def authenticate(self, method: str, uri: str, authorization: str) -> Inviter:
-        """Return whose digest credentials these are. Raises NotAuthenticated."""
+    async def authenticate(self, method: str, uri: str, authorization: str) -> Inviter:
+        """Return whose digest credentials these are. Raises NotAuthenticated, Unavailable."""
 
     async def open(self, token: str, *, thumbnail: bool) -> Content:
         """Open what a link leads to. Raises NotFound, FileGone after its end, Unavailable while it is not there yet."""

@@ -168,6 +168,12 @@ class Unavailable(ServiceError):
     status, type, title, retryable = 503, "unavailable", "Not available now", True
 
 
+class NoAccountLeft(Unavailable):
+    """Whoever allocates accounts has none left; ``retry_after`` says when one may come free, where that is known."""
+
+    type, title = "no-account-left", "No account is free for this person"
+
+
 @dataclass(frozen=True, slots=True)
 class Inviter:
     """A subscriber who has proven who they are."""
@@ -181,6 +187,8 @@ class Inviter:
     state: str = "unknown"
     """``active``, ``suspended``, ``lost``, or ``unknown`` where the driver cannot tell."""
     level: int | None = None
+    may_invite: bool | None = None
+    """What the UP Center says about that; None where it says nothing, and the policy decides alone."""
 
 
 class EventFeed(Protocol):

@@ -19,8 +19,11 @@ from gateway.secrets import Sealer
 from gateway.services import Conflict, Inviter, NotAuthenticated, NotFound, Unavailable
 from gateway.storage.filestore import NOBODY, FileRecord
 from gateway.users.base import DigestUsers, UsersDriver
+from sipstack.errors import ParseError
 from sipstack.im.fthttp import FileInfo, FtHttp, ResumeInfo
 from sipstack.sip.digest import DigestServer, Verified
+from sipstack.sip.digest_hash import base_algorithm
+from sipstack.sip.headers import parse_auth_params
 from sipstack.sip.message import Request
 from translators.files import safe_name
 from translators.model import format_time
@@ -34,6 +37,9 @@ NOT_SERVED = ("uploading", "offered", "receiving")
 
 OVER = ("failed", "declined", "cancelled", "expired")
 
+DIGEST_ALGORITHMS = ("SHA-256", "MD5")
+"""Asked for where the users driver knows no password; nobody is challenged then."""
+
 
 class ContentServer:
     """:class:`gateway.fileservices.ContentService`.
@@ -44,7 +50,8 @@ class ContentServer:
     def __init__(self, room: FileRoom, sealer: Sealer, users: UsersDriver, realm: str, public_url: str) -> None:
         self._room = room
         self._users = users if isinstance(users, DigestUsers) else None
-        self._digest = DigestServer(realm, secret=sealer.link("digest").encode())
+        algorithms = self._users.digest_algorithms if self._users is not None else DIGEST_ALGORITHMS
+        self._digest = DigestServer(realm, algorithms, secret=sealer.link("digest").encode())
         self._sealer = sealer
         self._url = public_url.rstrip("/") + PATH
         self._uploads: dict[str, InviterUpload] = {}
@@ -96,22 +103,27 @@ class ContentServer:
         """Return digest challenges, where the users driver knows what answers them."""
         return self._digest.challenges(self._room.clock()) if self._users is not None else []
 
-    def authenticate(self, method: str, uri: str, authorization: str) -> Inviter:
+    async def authenticate(self, method: str, uri: str, authorization: str) -> Inviter:
         """Return whose digest credentials these are."""
-        found: list[Inviter] = []
-
-        def ha1(username: str, realm: str, algorithm: str) -> str | None:
-            known = self._users.digest(username, realm, algorithm) if self._users is not None else None
-            if known is None:
-                return None
-            found.append(known[1])
-            return known[0]
-
+        with refusals():
+            known = await self._digest_user(authorization)
         # the same computation as in SIP; a request is what carries method, URI and credentials
         request = Request(method, uri, [("Authorization", authorization)])
-        if not isinstance(self._digest.verify(request, ha1, self._room.clock()), Verified):
+        result = self._digest.verify(request, lambda *_: known[0] if known else None, self._room.clock())
+        if known is None or not isinstance(result, Verified):
             raise NotAuthenticated("The digest credentials are wrong.")
-        return found[-1]
+        return known[1]
+
+    async def _digest_user(self, authorization: str) -> tuple[str, Inviter] | None:
+        """Return the hash that the credentials have to be made with, and whose it is; None for nobody's."""
+        try:
+            fields = parse_auth_params(authorization)[1]
+        except ParseError:
+            return None
+        algorithm = base_algorithm(fields.get("algorithm"))
+        if self._users is None or algorithm not in self._users.digest_algorithms:
+            return None
+        return await self._users.digest(fields.get("username", ""), self._digest.realm, algorithm)
 
     async def begin(self, inviter: Inviter, tid: str, new: NewFile) -> Upload:
         """Begin an upload of an inviter's device; one with the same ``tid`` begins anew."""

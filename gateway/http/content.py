@@ -128,7 +128,7 @@ class ContentCalls:
             user = _DIGEST_USER.search(authorization)
             account = name("Authorization", user[1] if user is not None else "")
             with self._face.throttle.attempt(account, address):
-                return self._content.authenticate(request.method, request.path_qs, authorization)
+                return await self._content.authenticate(request.method, request.path_qs, authorization)
         credentials = parse_basic(authorization or None)
         name("Authorization", credentials.user)
         with self._face.throttle.attempt(credentials.user, address):

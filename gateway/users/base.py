@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -20,6 +21,12 @@ class UserAnswer:
 
 
 UNKNOWN = UserAnswer("unknown")
+
+WRONG_CREDENTIALS = "The user or the password is wrong."
+"""What everybody is told whom a driver does not let in, whatever was wrong."""
+
+STATES_AT_ONCE = 100
+"""Subscribers whose states are asked for by one call: one statement or one small request."""
 
 
 class UsersDriver(Protocol):
@@ -45,5 +52,19 @@ class UsersDriver(Protocol):
 class DigestUsers(Protocol):
     """What a users driver has besides that knows passwords: subscribers can prove who they are by digest, too."""
 
-    def digest(self, username: str, realm: str, algorithm: str) -> tuple[str, Inviter] | None:
-        """Return H(username:realm:password) and who that is; None for nobody."""
+    digest_algorithms: Sequence[str]
+    """Those that :meth:`digest` can answer for, the preferred one first."""
+
+    async def digest(self, username: str, realm: str, algorithm: str) -> tuple[str, Inviter] | None:
+        """Return H(username:realm:password) and who that is; None for nobody, at the same cost. Raises DriverError."""
+
+
+@runtime_checkable
+class StateUsers(Protocol):
+    """What a users driver has besides that knows the state of subscribers: those who have invited can be watched."""
+
+    async def states(self, uids: Sequence[str]) -> Mapping[str, str]:
+        """Return UID → state of at most :data:`STATES_AT_ONCE` subscribers, as :attr:`Inviter.state` has it.
+
+        Who is missing in the answer is no subscriber any more. Raises DriverError.
+        """

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.driversettings import Subscriber
 from gateway.services import Inviter, NotAuthenticated
-from gateway.users.base import UserAnswer
+from gateway.users.base import WRONG_CREDENTIALS, UserAnswer
 from sipstack.sip.digest import compute_ha1
 from translators.identifiers import Identifier, Kind, identity, parse_identifier
 
 
 class LocalUsers:
     """:class:`gateway.users.base.UsersDriver` over a table in memory."""
+
+    digest_algorithms = ("SHA-256", "MD5")
 
     def __init__(self, subscribers: Iterable[Subscriber]) -> None:
         self._by_id: dict[str, Subscriber] = {}
@@ -35,15 +37,18 @@ class LocalUsers:
             hmac.digest(b"rcsgw", password.encode("utf-8", "surrogateescape"), "sha256"),
         )
         if subscriber is None or not right:
-            raise NotAuthenticated("The user or the password is wrong.")
+            raise NotAuthenticated(WRONG_CREDENTIALS)
         return _inviter(subscriber)
 
-    def digest(self, username: str, realm: str, algorithm: str) -> tuple[str, Inviter] | None:
+    async def digest(self, username: str, realm: str, algorithm: str) -> tuple[str, Inviter] | None:
         """Return what digest needs (:class:`gateway.users.base.DigestUsers`)."""
         subscriber = self._by_id.get(_canonical(username))
-        if subscriber is None:
-            return None
-        return compute_ha1(username, realm, subscriber.password, algorithm), _inviter(subscriber)
+        ha1 = compute_ha1(username, realm, subscriber.password if subscriber is not None else "\0", algorithm)
+        return (ha1, _inviter(subscriber)) if subscriber is not None else None
+
+    async def states(self, uids: Sequence[str]) -> Mapping[str, str]:
+        """Return the states of those who are in the table (:class:`gateway.users.base.StateUsers`)."""
+        return {uid: self._by_id[uid].state for uid in uids if uid in self._by_id}
 
     async def lookup(self, identifier: Identifier) -> UserAnswer:
         """Look up; this table knows everybody who is a subscriber."""

@@ -164,7 +164,7 @@ class MemoryContents:
     def challenges(self) -> list[str]:
         return []
 
-    def authenticate(self, method: str, uri: str, authorization: str) -> Inviter:
+    async def authenticate(self, method: str, uri: str, authorization: str) -> Inviter:
         raise NotAuthenticated("no digest here")
 
     async def open(self, token: str, *, thumbnail: bool) -> Content:

@@ -67,9 +67,13 @@ async def test_taken() -> None:
     await USERS.close()
 
 
-def test_subscribers_can_prove_who_they_are_by_digest() -> None:
-    known = USERS.digest("sip:a@cc.com", "cc.com", "SHA-256")
+async def test_states() -> None:
+    assert await USERS.states(["a", "lost", "nobody"]) == {"a": "active", "lost": "lost"}
+
+
+async def test_subscribers_can_prove_who_they_are_by_digest() -> None:
+    known = await USERS.digest("sip:a@cc.com", "cc.com", "SHA-256")
     assert known is not None
     assert known[0] == compute_ha1("sip:a@cc.com", "cc.com", "pä:ss", "SHA-256")
     assert (known[1].uid, known[1].state) == ("a", "active")
-    assert USERS.digest("nobody", "cc.com", "MD5") is None
+    assert await USERS.digest("nobody", "cc.com", "MD5") is None
