@@ -80,7 +80,7 @@ RULES = [
         "gateway.lab",
         ("gateway",),
         "the lab imports sipstack and translators only; the command line joins it with the gateway",
-        allowed=("gateway.lab",),
+        allowed=("gateway.lab", "gateway.terminal"),
     ),
     Rule(
         "gateway",
@@ -92,7 +92,25 @@ RULES = [
         "gateway.clients",
         ("gateway",),
         "clients know the gateway by its public HTTP face only",
-        allowed=("gateway.clients",),
+        allowed=("gateway.clients", "gateway.terminal"),
+    ),
+    Rule(
+        "gateway.terminal",
+        ("gateway", "sipstack", "translators", "aiohttp"),
+        "what the terminals of guest and phone share knows neither of them, nor a network",
+        allowed=("gateway.terminal",),
+    ),
+    Rule(
+        "gateway",
+        ("gateway.terminal",),
+        "only programs for terminals know terminals",
+        exempt=("gateway.clients", "gateway.lab", "gateway.terminal"),
+    ),
+    Rule(
+        "gateway",
+        ("textual",),
+        "textual is an extra: what needs it stands apart, and is imported when it is wanted",
+        exempt=("gateway.clients.tui", "gateway.lab.tui", "gateway.terminal.frame", "gateway.terminal.lines"),
     ),
     Rule("gateway.clients", ("sipstack.net", "sipstack.sip", "sipstack.msrp"), "clients speak HTTP only"),
     Rule(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-import threading
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -16,6 +13,7 @@ from gateway.clients.codec import Codec, Json, Xml
 from gateway.clients.errors import ClientError
 from gateway.clients.jsonlines import JsonLines
 from gateway.clients.rcsguest import RcsGuest
+from gateway.terminal.stdin import standard_input
 
 
 @click.command(short_help="Chat as the invited person, in a terminal.")
@@ -58,22 +56,7 @@ async def _screen(guest: RcsGuest, polls: bool) -> str:
 
 async def _json_lines(guest: RcsGuest, polls: bool) -> str:
     def write(line: dict[str, Any]) -> None:
-        print(json.dumps(line, ensure_ascii=False), flush=True)  # noqa: T201
+        print(json.dumps(line, ensure_ascii=False), flush=True)
 
     async with guest:
-        return f"The session is over: {await JsonLines(guest, write).run(_standard_input(), polls=polls)}."
-
-
-async def _standard_input() -> AsyncIterator[str]:
-    """Yield lines as they come. A thread reads them, since standard input may be a file, a pipe or a terminal."""
-    loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(lines.put_nowait, line)
-        loop.call_soon_threadsafe(lines.put_nowait, None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while (line := await lines.get()) is not None:
-        yield line
+        return f"The session is over: {await JsonLines(guest, write).run(standard_input(), polls=polls)}."

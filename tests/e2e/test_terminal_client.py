@@ -30,7 +30,7 @@ textual = pytest.importorskip("textual")
 
 def screen_of(app: Any) -> str:
     """Return what stands on the screen, as text."""
-    from gateway.clients.tui.lines import Lines
+    from gateway.terminal.lines import Lines
 
     parts = [app.query_one("#head"), *app.query_one(Lines).children, app.query_one("#notice")]
     return "\n".join(str(part.content) for part in parts)

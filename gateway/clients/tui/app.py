@@ -6,24 +6,19 @@ import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from textual import on, work
-from textual.app import App, ComposeResult
+from textual import work
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, Input, ListItem, ListView, Static
 
 from gateway.clients.book import Book, Conversation
 from gateway.clients.errors import ClientError, Over, WrongSecret
 from gateway.clients.rcsguest import RcsGuest
 from gateway.clients.tui import render
 from gateway.clients.tui.commands import HELP, Command, parse
-from gateway.clients.tui.lines import SHOWN, Lines
+from gateway.terminal.frame import ChatFrame
 from sipstack import ids
 from translators.model import Event, FileView
-
-T = TypeVar("T")
 
 ENDS = {
     "expired": "The invitation has expired.",
@@ -34,51 +29,27 @@ ENDS = {
 }
 
 
-class GuestApp(App[str]):
+class GuestApp(ChatFrame):
     """Shows one guest's conversations; the value that :meth:`run` returns says why it ended."""
 
     TITLE = "rcsgw guest"
-    CSS_PATH = "guest.tcss"
-    ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        ("ctrl+n", "next", "Next conversation"),
-        ("ctrl+r", "older", "Older messages"),
-        ("f1", "help", "Help"),
-        ("ctrl+q", "quit", "Leave"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [("ctrl+r", "older", "Older messages")]
+    FAILURES = (ClientError, OSError)
 
     def __init__(self, guest: RcsGuest, *, polls: bool = False) -> None:
         super().__init__()
         self.guest = guest
         self.polls = polls
         self.book: Book | None = None
-        self.current: str = ""
-        """UID of the inviter whose conversation is shown."""
         self._asked_to_log_out = False
         self._is_leaving = False
         self._before: dict[str, int | None] = {}
         """UID → where the history goes on."""
 
-    def compose(self) -> ComposeResult:
-        """Lay the screen out."""
-        with Horizontal():
-            yield ListView(id="inviters")
-            with Vertical():
-                yield Static(id="head")
-                yield Lines(id="lines")
-                yield Static(id="notice")
-                yield Input(placeholder="Message, or /help", id="entry", max_length=10_000)
-        yield Footer()
-
-    def on_mount(self) -> None:
-        """Begin when the screen is there."""
+    def begin(self) -> None:
+        """Log in."""
         self.notice("Signing in…")
-        self.query_one("#entry").focus()
         self.live()
-
-    def notice(self, words: str) -> None:
-        """Say something about the whole."""
-        self.query_one("#notice", Static).update(render.harmless(words))
 
     # living
 
@@ -91,7 +62,7 @@ class GuestApp(App[str]):
             reader = self.guest.events(polls=self.polls, on_connection=self._connection)
             self.fetch(reader.ready())
             async for event in reader:
-                await self._happened(event)
+                self._happened(event)
         except WrongSecret:
             self.exit("This link does not open anything: it may be incomplete, or a newer one was sent to you.")
         except Over as error:
@@ -104,14 +75,13 @@ class GuestApp(App[str]):
         """Fetch the conversations when the events have begun: between the two nothing is lost."""
         assert self.book is not None
         await ready
-        await self._show_inviters()
         for uid in self.book.conversations:
-            await self._attempt(self._fetch_page(uid))
-            await self._attempt(self._fetch_status(uid))
-        files = await self._attempt(self.guest.calls.files())
+            await self.attempt(self._fetch_page(uid))
+            await self.attempt(self._fetch_status(uid))
+        files = await self.attempt(self.guest.calls.files())
         if files is not None:
             self.book.load_files(files.files)
-        await self._show()
+        self.changed()
         self.notice("")
 
     async def _fetch_page(self, uid: str) -> None:
@@ -127,13 +97,12 @@ class GuestApp(App[str]):
         assert self.book is not None
         self.book.conversations[uid].status = await self.guest.status(uid)
 
-    async def _happened(self, event: Event) -> None:
+    def _happened(self, event: Event) -> None:
         book = self.book
         assert book is not None
         if event.kind == "reset":
             self.fetch(asyncio.sleep(0))
             return
-        known = set(book.conversations)
         changed = book.apply(event)
         if book.ended and not self._is_leaving:
             self.exit(ENDS.get(book.ended, f"The conversation is over ({book.ended})."))
@@ -141,8 +110,8 @@ class GuestApp(App[str]):
             self.notice("The phone network does not answer." if book.is_lost else "")
         if event.message is not None and event.message.direction == "in":
             self.bell()
-        if changed is not None and changed.uid in known:
-            await self._show()
+        if changed is not None:
+            self.changed()
 
     def _connection(self, is_there: bool) -> None:
         self.notice("" if is_there else "Connection lost. Trying again…")
@@ -154,84 +123,45 @@ class GuestApp(App[str]):
         """The conversation on the screen."""
         return None if self.book is None else self.book.conversations.get(self.current)
 
-    async def _show(self) -> None:
-        conversation = self.conversation
-        await self._show_inviters()
-        if conversation is None or self.book is None:
-            return
-        self.query_one("#head", Static).update(render.head_text(conversation))
-        await self.query_one(Lines).show(conversation)
-        if self.app_focus:
-            for message_id in self.book.seen(conversation.uid):
-                self.run_worker(self._attempt(self.guest.seen(message_id)), group="seen")
-
-    async def _show_inviters(self) -> None:
+    async def show(self) -> None:
+        """Draw the list and the current conversation, and take what is on the screen for seen."""
         if self.book is None:
             return
-        listed = self.query_one("#inviters", ListView)
-        for conversation in self.book.conversations.values():
-            found = listed.query(f"#{_id(conversation.uid)}")
-            text = render.entry_text(conversation)
-            if found:
-                found.only_one(ListItem).query_one(Static).update(text)
-            else:
-                await listed.append(ListItem(Static(text), id=_id(conversation.uid), name=conversation.uid))
-        if not self.current and self.book.conversations:
-            self.current = next(iter(self.book.conversations))
-            listed.index = 0
-
-    @on(ListView.Highlighted)
-    async def choose(self, event: ListView.Highlighted) -> None:
-        """Show another conversation."""
-        if event.item is not None and event.item.name and event.item.name != self.current:
-            self.current = event.item.name
-            await self._show()
-
-    def action_next(self) -> None:
-        """Go to the next conversation, and from the last to the first."""
-        listed = self.query_one("#inviters", ListView)
-        listed.index = ((listed.index or 0) + 1) % max(1, len(listed))
+        if self.conversation is not None and self.app_focus:
+            for message_id in self.book.seen(self.current):
+                self.run_worker(self.attempt(self.guest.seen(message_id)), group="seen")
+        await self.show_people((key, render.entry_text(one)) for key, one in self.book.conversations.items())
+        if (conversation := self.conversation) is not None:
+            await self.show_conversation(render.head_text(conversation), render.lines(conversation))
 
     def action_older(self) -> None:
         """Fetch a page of the conversation that lies before what is shown."""
         if self.current:
-            self.query_one(Lines).limit += SHOWN
-            self._do(self._older(self.current))
+            self.do(self._older(self.current))
 
     async def _older(self, uid: str) -> None:
         await self._fetch_page(uid)
-        await self._show()
+        self.more_lines()
 
-    def action_help(self) -> None:
-        """Say what may be typed."""
-        self.notice(HELP)
+    def help(self) -> str:
+        """Return what may be typed."""
+        return HELP
 
     # what is typed
 
-    @on(Input.Changed, "#entry")
-    def typing(self, event: Input.Changed) -> None:
+    def typing(self) -> None:
         """Tell the other side that something is typed."""
-        if self.current and event.value and not event.value.startswith("/"):
-            self.run_worker(self._attempt(self.guest.typing(self.current)), group="typing")
+        self.run_worker(self.attempt(self.guest.typing(self.current)), group="typing")
 
-    @on(Input.Submitted, "#entry")
-    async def entered(self, event: Input.Submitted) -> None:
+    def entered(self, text: str) -> None:
         """Send what was typed, or do it."""
-        try:
-            typed = parse(event.value.strip())
-        except ValueError as error:
-            self.notice(str(error))
-            return
-        event.input.clear()
-        self.notice("")
+        typed = parse(text)
         if isinstance(typed, Command):
             self._command(typed)
         elif typed and self.conversation is not None and self.book is not None:
             key = ids.message_id()
             self.book.sending(self.current, key, typed, datetime.now(UTC).isoformat())
-            await self._show()
-            self.query_one(Lines).scroll_end(animate=False)
-            self._do(self._send(self.current, key, typed))
+            self.do(self._send(self.current, key, typed))
 
     async def _send(self, uid: str, key: str, text: str) -> None:
         assert self.book is not None
@@ -239,7 +169,7 @@ class GuestApp(App[str]):
             self.book.answered(uid, key, await self.guest.send(uid, text, key=key))
         except ClientError as error:
             self.book.failed(uid, key, str(error))
-        await self._show()
+        self.changed()
 
     def _command(self, command: Command) -> None:
         if command.name != "logout":
@@ -254,11 +184,11 @@ class GuestApp(App[str]):
             case _ if self.conversation is None:
                 self.notice("There is no conversation yet.")
             case "again":
-                self._do(self._again(self.conversation))
+                self.do(self._again(self.conversation))
             case "status":
-                self._do(self._ask_status(self.conversation))
+                self.do(self._ask_status(self.conversation))
             case "file":
-                self._do(self._send_file(self.conversation, Path(command.arguments[0]).expanduser()))
+                self.do(self._send_file(self.conversation, Path(command.arguments[0]).expanduser()))
             case _:
                 self._file_command(command)
 
@@ -270,11 +200,11 @@ class GuestApp(App[str]):
             self.notice(str(error))
             return
         if command.name == "save":
-            self._do(self._save(view, path.expanduser()))
+            self.do(self._save(view, path.expanduser()))
         elif command.name == "accept":
-            self._do(self.guest.calls.accept_file(view.id))
+            self.do(self.guest.calls.accept_file(view.id))
         else:
-            self._do(self.guest.calls.cancel_file(view.id))
+            self.do(self.guest.calls.cancel_file(view.id))
 
     def _file(self, number: int) -> FileView:
         files = [] if self.conversation is None else list(self.conversation.files.values())
@@ -296,12 +226,12 @@ class GuestApp(App[str]):
 
     async def _ask_status(self, conversation: Conversation) -> None:
         conversation.status = await self.guest.status(conversation.uid)
-        await self._show()
+        self.changed()
 
     async def _send_file(self, conversation: Conversation, path: Path) -> None:
         def progress(view: FileView) -> None:
             conversation.files[view.id] = view
-            self.run_worker(self._show(), group="show", exclusive=True)
+            self.changed()
 
         if not conversation.takes_files:
             self.notice("This invitation is for chat only.")
@@ -321,27 +251,9 @@ class GuestApp(App[str]):
             self._asked_to_log_out = True
             self.notice("Your invitations end with it, and the link will not work again. /logout once more does it.")
             return
-        self._do(self._leave())
+        self.do(self._leave())
 
     async def _leave(self) -> None:
         self._is_leaving = True
         await self.guest.logout()
         self.exit("You are logged out; the link will not work again.")
-
-    # doing
-
-    def _do(self, call: Coroutine[Any, Any, object]) -> None:
-        """Do something beside the screen; what goes wrong is said there."""
-        self.run_worker(self._attempt(call), group="calls")
-
-    async def _attempt(self, call: Coroutine[Any, Any, T]) -> T | None:
-        try:
-            return await call
-        except (ClientError, OSError) as error:
-            self.notice(str(error))
-            return None
-
-
-def _id(uid: str) -> str:
-    """Return a widget's id for any UID."""
-    return "inviter-" + uid.encode().hex()

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
-from datetime import datetime
-
 from rich.text import Text
 
 from gateway.clients.book import Conversation, Line
+from gateway.terminal.text import day, file_text, harmless, message_text, person_text, progress
 from translators.model import FileView
-
-STATES = {
-    "sending": ("…", "dim", "on its way to the gateway"),
-    "pending": ("…", "dim", "waiting for the other side"),
-    "sent": ("✓", "dim", "sent"),
-    "delivered": ("✓✓", "dim", "delivered"),
-    "displayed": ("✓✓", "green", "seen"),
-    "failed": ("✗", "bold red", "not delivered"),
-    "unknown": ("?", "yellow", "perhaps delivered: no answer came"),
-}
-"""State of an own message → mark, style, words."""
 
 STATUS = {
     "online": ("●", "green", "online"),
@@ -45,84 +32,40 @@ FILE_STATES = {
     "expired": "expired",
 }
 
-
-def harmless(text: str) -> str:
-    """Return text in which no character moves the cursor, hides or reorders what stands around it."""
-    kept = (
-        " "
-        if char == "\t"
-        else char
-        if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs") or char in "\u200c\u200d"
-        else "\ufffd"
-        for char in text
-    )
-    return "".join(kept)
-
-
-def clock(at: str) -> str:
-    """Return the local time of day of an RFC 3339 date, empty when it can't be read."""
-    try:
-        return datetime.fromisoformat(at).astimezone().strftime("%H:%M")
-    except ValueError:
-        return "     "
+MOVING = ("uploading", "sending", "receiving")
+"""States of a file whose octets are on their way."""
 
 
 def line_text(line: Line, name: str) -> Text:
     """Return a message."""
-    text = Text()
-    text.append(f"{clock(line.at)} ", "dim")
-    text.append(harmless("you" if line.is_own else name), "bold cyan" if line.is_own else "bold magenta")
-    text.append(f"  {harmless(line.text)}")
-    if line.is_own:
-        mark, style, words = STATES.get(line.state, ("?", "dim", line.state))
-        text.append(f"  {mark}", style)
-        if line.state in ("failed", "unknown"):
-            why = harmless(line.why) or words
-            text.append(f" {why} — /again to send it once more", style)
-    return text
+    return message_text(line.at, name, line.text, line.state if line.is_own else "", line.why)
 
 
-def file_text(view: FileView, number: int, name: str) -> Text:
+def file_line(view: FileView, number: int, name: str) -> Text:
     """Return a file with its progress."""
-    who = "you" if view.direction == "out" else name
-    text = Text()
-    text.append(f"{clock(view.at)} ", "dim")
-    text.append(harmless(who), "bold cyan" if view.direction == "out" else "bold magenta")
-    text.append(f"  [{number}] {harmless(view.name)} ", "bold")
-    text.append(_progress(view), "dim")
-    text.append(" " + FILE_STATES.get(view.state, view.state).format(number=number))
-    if view.reason:
-        text.append(f": {harmless(view.reason)}", "red")
-    return text
+    how_much = progress(view.octets, view.size, is_moving=view.state in MOVING)
+    words = FILE_STATES.get(view.state, view.state).format(number=number)
+    is_own, why = view.direction == "out", view.reason or ""
+    return file_text(view.at, name, number, view.name, how_much, words, is_own=is_own, why=why)
 
 
-def _progress(view: FileView) -> str:
-    if view.size is None:
-        return amount(view.octets)
-    if view.state in ("uploading", "sending", "receiving") and view.size:
-        return f"{amount(view.octets)} of {amount(view.size)}, {100 * view.octets // view.size} %"
-    return amount(view.size)
-
-
-def amount(octets: int) -> str:
-    """Return a number of octets for people."""
-    value = float(octets)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
+def lines(conversation: Conversation) -> list[tuple[str, Text]]:
+    """Return messages and files by time, each with a key that stays the same."""
+    items: list[tuple[str, str, Text]] = [
+        (line.at, f"message {key}", line_text(line, conversation.name)) for key, line in conversation.lines.items()
+    ]
+    items += [
+        (view.at, f"file {view.id}", file_line(view, number, conversation.name))
+        for number, view in enumerate(conversation.files.values(), 1)
+    ]
+    items.sort(key=lambda item: item[0])
+    return [(key, text) for _, key, text in items]
 
 
 def entry_text(conversation: Conversation) -> Text:
     """Return a conversation's line in the list."""
     mark, style, _ = _status(conversation)
-    text = Text()
-    text.append(f"{mark} ", style)
-    text.append(harmless(conversation.name), "strike" if conversation.ended else "")
-    if conversation.unread:
-        text.append(f" ({conversation.unread})", "bold yellow")
-    return text
+    return person_text(conversation.name, mark, style, conversation.unread, is_gone=bool(conversation.ended))
 
 
 def head_text(conversation: Conversation) -> Text:
@@ -133,7 +76,7 @@ def head_text(conversation: Conversation) -> Text:
     text = Text()
     text.append(harmless(conversation.name), "bold")
     text.append(f"  {mark} {words}", style)
-    text.append(f"  · until {_day(conversation.inviter.until)}", "dim")
+    text.append(f"  · until {day(conversation.inviter.until)}", "dim")
     text.append("  · chat and files" if conversation.takes_files else "  · chat", "dim")
     if conversation.is_typing:
         text.append("  typing…", "italic")
@@ -143,10 +86,3 @@ def head_text(conversation: Conversation) -> Text:
 def _status(conversation: Conversation) -> tuple[str, str, str]:
     known = "unknown" if conversation.status is None else conversation.status.status
     return STATUS.get(known, STATUS["unknown"])
-
-
-def _day(at: str) -> str:
-    try:
-        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
-        return at
