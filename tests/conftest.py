@@ -1,4 +1,8 @@
-"""What every test run gets: a list of allowed skips, and no process left behind."""
+"""What every test run gets: a list of allowed skips, and no process left behind.
+
+With ``-n`` (pytest-xdist) the tests run in several processes, the workers, and this is loaded in each of them and in
+the process that hands out the tests and writes the summary.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,14 @@ import time
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+import coverage
 import pytest
+
+if {"COVERAGE_RUN", "PYTEST_XDIST_WORKER"} <= os.environ.keys():
+    # `coverage run` measures no other process than the one it starts. Here, before anything else is imported.
+    coverage.Coverage(data_suffix=True, auto_data=True).start()
 
 ALLOWED_SKIPS = Path(__file__).parent / "skips.toml"
 
@@ -21,6 +31,9 @@ PR_SET_CHILD_SUBREAPER = 36
 WITH_SERVERS = ("crash", "e2e", "interop", "gateway/lab", "gateway/test_page", "gateway/test_crash", "sipstack/net")
 """Below here tests depend on the machine too: on ports, on other programs, on how long these take. One that fails is
 run once more, and the summary names it (RERUN): that is a fault to look for, and none that stops everybody's work."""
+
+LEFT = "left_behind"
+"""Key under which a worker tells of processes that its tests left behind."""
 
 GRACE = 5.0
 """Seconds that child processes get to end after the last test."""
@@ -69,16 +82,29 @@ class SkipGuard:
 
 
 class ProcessGuard:
-    """Fails the run when a test leaves a process behind, and ends that process."""
+    """Fails the run when a test leaves a process behind, and ends that process. Workers tell what they had to end."""
 
     def __init__(self) -> None:
         self.left: list[str] = []
         self.watching = sys.platform == "linux" and _become_subreaper()
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        # A worker that crashed has told nothing.
+        self.left += getattr(node, "workeroutput", {}).get(LEFT, [])
+
+    # last: when the workers, our children too, have ended
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if not self.watching:
-            return
+        if self.watching:
+            self._end_children()
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:  # this is a worker
+            output[LEFT] = self.left
+        elif self.left and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _end_children(self) -> None:
         deadline = time.monotonic() + GRACE
         while (left := descendants(os.getpid())) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -88,8 +114,6 @@ class ProcessGuard:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        if self.left and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.left:
