@@ -1,0 +1,138 @@
+"""Texts as short messages: the alphabets, and how a long text is cut (3GPP TS 23.038, TS 23.040 §9.2.3.24)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Alphabet = Literal["gsm", "latin1", "ucs2"]
+Joining = Literal["udh8", "udh16", "sar", "payload"]
+"""How the parts of a long text are told to belong together: a header in each with a reference of 8 or 16 bits, optional
+parameters from which the server makes such a header, or not cut at all."""
+
+_BASIC = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_EXTENSION = {
+    "\f": 0x0A,
+    "^": 0x14,
+    "{": 0x28,
+    "}": 0x29,
+    "\\": 0x2F,
+    "[": 0x3C,
+    "~": 0x3D,
+    "]": 0x3E,
+    "|": 0x40,
+    "€": 0x65,
+}
+_ESCAPE = 0x1B
+_GSM = {character: bytes([code]) for code, character in enumerate(_BASIC) if code != _ESCAPE} | {
+    character: bytes([_ESCAPE, code]) for character, code in _EXTENSION.items()
+}
+"""TS 23.038 §6.2.1 and §6.2.1.1, one septet an octet; what is in the extension table counts twice."""
+
+CODINGS = {"gsm": 0, "latin1": 3, "ucs2": 8}
+"""``data_coding`` of SMPP 3.4 §5.2.19; 0 is the server's default alphabet, which is nearly always GSM's."""
+
+SINGLE = {"gsm": 160, "latin1": 140, "ucs2": 140}
+"""Octets of one short message without a header, as SMPP has them: GSM's septets are not packed."""
+
+UDH8 = {"gsm": 153, "latin1": 134, "ucs2": 134}
+UDH16 = {"gsm": 152, "latin1": 133, "ucs2": 132}
+"""Octets beside the header of 6 or 7; no character of UCS-2 is torn."""
+
+UDHI = 0x40
+"""Bit of ``esm_class``: the text begins with a header (SMPP 3.4 §5.2.12)."""
+
+MAX_PARTS = 10
+"""Short messages of one text: what an invitation may cost. Ours have one, rarely two."""
+
+
+class TooLong(ValueError):
+    """A text would need more than :data:`MAX_PARTS` short messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShortMessages:
+    """A text, ready to be submitted."""
+
+    coding: int
+    parts: tuple[bytes, ...]
+    """Octets of each part, without any header."""
+
+    reference: int = 0
+    joining: Joining = "udh8"
+
+    def numbered(self) -> Iterator[tuple[int, bytes]]:
+        """Give ``esm_class`` and octets of each part, with the header that ties them together where there is one."""
+        total = len(self.parts)
+        for number, octets in enumerate(self.parts, start=1):
+            if total == 1 or self.joining in ("sar", "payload"):
+                yield 0, octets
+            elif self.joining == "udh8":
+                yield UDHI, bytes([5, 0, 3, self.reference & 0xFF, total, number]) + octets
+            else:
+                yield UDHI, bytes([6, 8, 4, self.reference >> 8 & 0xFF, self.reference & 0xFF, total, number]) + octets
+
+
+def gsm_octets(text: str) -> bytes | None:
+    """Return a text in GSM's alphabet, a septet an octet; None where it has a character that is not in it."""
+    try:
+        return b"".join(_GSM[character] for character in text)
+    except KeyError:
+        return None
+
+
+def fits_one(text: str) -> bool:
+    """Tell whether one short message holds the text: 160 septets of GSM's alphabet, or 70 units of UTF-16."""
+    octets = gsm_octets(text)
+    if octets is not None:
+        return len(octets) <= SINGLE["gsm"]
+    return len(_ucs2(text)) <= SINGLE["ucs2"]
+
+
+def short_messages(
+    text: str, *, alphabet: Alphabet = "gsm", joining: Joining = "udh8", reference: int = 0
+) -> ShortMessages:
+    """Cut a text into short messages, in ``alphabet`` where that has all its characters, else in UCS-2.
+
+    ``reference`` tells the parts of one text from those of another. Raises :class:`TooLong`.
+    """
+    coding, characters = _characters(text, alphabet)
+    parts = tuple(_pack(characters, SINGLE[coding]))
+    if len(parts) > 1 and joining == "payload":
+        parts = (b"".join(characters),)
+    elif len(parts) > 1:
+        parts = tuple(_pack(characters, (UDH8 if joining == "udh8" else UDH16)[coding]))
+    if len(parts) > MAX_PARTS:
+        raise TooLong(f"The text needs {len(parts)} short messages; {MAX_PARTS} are allowed.")
+    return ShortMessages(CODINGS[coding], parts, reference, joining)
+
+
+def _characters(text: str, alphabet: Alphabet) -> tuple[Alphabet, list[bytes]]:
+    """Return the alphabet that can be used, and the octets of each character: none of them may be torn."""
+    try:
+        if alphabet == "gsm":
+            return "gsm", [_GSM[character] for character in text]
+        if alphabet == "latin1":
+            return "latin1", [character.encode("latin-1") for character in text]
+    except (KeyError, UnicodeEncodeError):
+        pass
+    return "ucs2", [_ucs2(character) for character in text]
+
+
+def _ucs2(text: str) -> bytes:
+    """Return UTF-16 without mark; half of a surrogate pair, which nobody types, becomes a question mark."""
+    return text.encode("utf-16-be", "replace")
+
+
+def _pack(characters: list[bytes], room: int) -> Iterator[bytes]:
+    part = bytearray()
+    for octets in characters:
+        if len(part) + len(octets) > room:
+            yield bytes(part)
+            part.clear()
+        part += octets
+    yield bytes(part)
