@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from gateway.delivery.words import Words
+
 ReceiptState = Literal["delivered", "failed"]
 
 
@@ -34,6 +36,8 @@ class DeliveryOrder:
     """What to type behind the link; empty where the link carries it."""
     short_link: str = field(default="", repr=False)
     """A short address that leads to the link, for what has room for a few characters only."""
+    words: Words | None = field(default=None, repr=False)
+    """What ``gateway.delivery.texts`` fills; None: what the gateway brings along for ``language``."""
 
 
 @dataclass(frozen=True, slots=True)

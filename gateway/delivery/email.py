@@ -14,7 +14,7 @@ from typing import Literal
 import aiosmtplib
 
 from gateway.delivery.base import DeliveryOrder
-from gateway.delivery.texts import invitation_texts, language_of, one_line
+from gateway.delivery.texts import invitation_texts, one_line, words_of
 from gateway.drivers import DriverError
 
 PERMANENT = range(500, 600)
@@ -97,7 +97,7 @@ def compose(order: DeliveryOrder, sender: str) -> EmailMessage:
     message.set_content(texts.text)
     message.add_alternative(texts.html, subtype="html")
     # last: set_content() takes away what begins with Content-
-    message["Content-Language"] = language_of(order.language)
+    message["Content-Language"] = words_of(order).language
     return message
 
 

@@ -1,43 +1,25 @@
-"""The words of an invitation, in the languages that there are templates for."""
+"""The words of an invitation: an order, filled into the templates of its language."""
 
 from __future__ import annotations
 
-import functools
 import html
 import re
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from string import Template
 
+from gateway.delivery import gsm
 from gateway.delivery.base import DeliveryOrder
+from gateway.delivery.words import Words, shipped
 
-LANGUAGES = ("en", "zh")
+SHORTEST_NAME = 2
+"""Characters of an inviter's name below which a short message rather says ``somebody``."""
 
-_PURPOSES = {
-    "en": {("im",): "chat", ("file",): "exchange files", ("file", "im"): "chat and exchange files"},
-    "zh": {("im",): "聊天", ("file",): "互传文件", ("file", "im"): "聊天和互传文件"},
-}
-_HOW = {
-    "en": ("You need no account and no password.", "The page asks for this password: {password}"),
-    "zh": ("无需账号和密码。", "页面会要求输入此密码：{password}"),
-}
-"""How to log in: by the link alone, and with a password to type."""
+LONGEST_NAME = gsm.SEGMENT_SEPTETS
+"""Characters of a name that are looked at for a short message: more fit into none."""
 
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -51,52 +33,106 @@ class Texts:
     html: str
 
 
-def language_of(tag: str, default: str = "en") -> str:
-    """Return the language that we have for a language tag (BCP 47), such as ``zh`` for ``zh-Hant-TW``."""
-    primary = tag.partition("-")[0].lower()
-    return primary if primary in LANGUAGES else default
-
-
 def one_line(text: str) -> str:
     """Return a text without line breaks and other control characters."""
     return _BREAKS.sub(" ", text).strip()
 
 
+def words_of(order: DeliveryOrder) -> Words:
+    """Return the language that an order is written in."""
+    return order.words or shipped().words(order.language)
+
+
 def invitation_texts(order: DeliveryOrder) -> Texts:
-    """Fill the templates of the order's language."""
-    language = language_of(order.language)
-    values = {
-        "inviter": one_line(order.inviter),
-        "purpose": _purpose(language, order.types),
-        "until": _moment(language, order.until),
-        "link": order.link,
-        "how": _HOW[language][bool(order.password)].format(password=order.password),
-    }
-    note = one_line(order.note)
+    """Return the words of a mail."""
+    words = words_of(order)
+    values = _values(words, order, order.link)
     quoted = {name: html.escape(value) for name, value in values.items()}
-    subject, _, text = _template(f"{language}.txt").partition("\n")
+    note = one_line(order.note)
     return Texts(
-        subject=Template(subject).substitute(values),
-        text=Template(text.lstrip("\n")).substitute(values, note=f"\n    “{note}”\n" if note else ""),
-        html=Template(_template(f"{language}.html")).substitute(
-            quoted, note=f"<blockquote>{html.escape(note)}</blockquote>" if note else ""
-        ),
+        subject=words.subject.substitute(values),
+        text=words.text.substitute(values, note=_quoted(note)),
+        html=words.html.substitute(quoted, note=f"<blockquote>{html.escape(note)}</blockquote>" if note else ""),
     )
 
 
-def _purpose(language: str, types: tuple[str, ...]) -> str:
-    purposes = _PURPOSES[language]
-    return purposes.get(tuple(sorted(types)), purposes["im",])
+def mms_text(order: DeliveryOrder) -> tuple[str, str]:
+    """Return subject and text of a multimedia message, with the short link."""
+    words = words_of(order)
+    values = _values(words, order, order.short_link or order.link)
+    return words.mms_subject.substitute(values), words.mms_text.substitute(values, note=_quoted(one_line(order.note)))
 
 
-def _moment(language: str, seconds: float) -> str:
+def sms_text(order: DeliveryOrder) -> str:
+    """Return the text of a short message, with the short link.
+
+    It is the first wording of the language that fits one segment. Where none does, the name of the inviter is written
+    without accents, then shortened, then left out. Only where the link itself is too long it takes several segments:
+    as few as any wording needs.
+    """
+    words = words_of(order)
+    link = order.short_link or order.link
+    if order.password:
+        link = f"{link} {Template(words.vocabulary.how.short).substitute(password=order.password)}"
+    values = _values(words, order, link)
+    for template, name in _shorter(words, values["inviter"]):
+        text = template.substitute(values | {"inviter": name})
+        if len(gsm.split(text)) == 1:
+            return text
+    return min((template.substitute(values) for template in words.sms), key=lambda text: len(gsm.split(text)))
+
+
+def _shorter(words: Words, name: str) -> Iterator[tuple[Template, str]]:
+    """Return wordings and names to try, the best first."""
+    somebody = words.vocabulary.somebody
+    name = name[:LONGEST_NAME]
+    plain = _without_accents(name)
+    for spelling in dict.fromkeys((name, plain)):
+        yield from ((template, spelling) for template in words.sms)
+    shortest = words.sms[-1]
+    for length in range(len(name) - 1, SHORTEST_NAME - 1, -1):
+        yield shortest, f"{name[:length].rstrip()}…"  # one unit; what follows is for the 7-bit alphabet, which lacks it
+        yield shortest, f"{plain[:length].rstrip()}..."
+    yield from ((template, somebody) for template in words.sms)
+
+
+def _without_accents(name: str) -> str:
+    """Return a name in the 7-bit alphabet if that takes no more than leaving out accents, else as it is."""
+    parts = unicodedata.normalize("NFKD", name)
+    plain = "".join(char for char in parts if not unicodedata.combining(char))
+    return plain if gsm.encode(plain) is not None else name
+
+
+def _values(words: Words, order: DeliveryOrder, link: str) -> dict[str, str]:
+    how = words.vocabulary.how
+    return {
+        "inviter": one_line(order.inviter),
+        "purpose": _purpose(words, order.types),
+        "until": _moment(words, order.until),
+        "link": link,
+        "how": Template(how.password).substitute(password=order.password) if order.password else how.link,
+        "note": one_line(order.note),
+    }
+
+
+def _quoted(note: str) -> str:
+    return f"\n    “{note}”\n" if note else ""
+
+
+def _purpose(words: Words, types: tuple[str, ...]) -> str:
+    purpose = words.vocabulary.purpose
+    if "file" not in types:
+        return purpose.im
+    return purpose.both if "im" in types else purpose.file
+
+
+def _moment(words: Words, seconds: float) -> str:
     """Return a moment in words, rounded down to the minute."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    if language == "zh":
-        return f"{moment.year}年{moment.month}月{moment.day}日 {moment:%H:%M}（UTC）"
-    return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M} UTC"
-
-
-@functools.cache
-def _template(name: str) -> str:
-    return resources.files("gateway.delivery").joinpath("templates", name).read_text(encoding="utf-8")
+    moment, months = datetime.fromtimestamp(seconds, UTC), words.vocabulary.months
+    return Template(words.vocabulary.moment).substitute(
+        year=moment.year,
+        month=months[moment.month - 1] if months else moment.month,
+        day=moment.day,
+        hour=f"{moment:%H}",
+        minute=f"{moment:%M}",
+    )

@@ -1,4 +1,4 @@
-"""What the mail says, in English and Chinese, and that nobody can put anything else into it."""
+"""What mails and messages say, in English and Chinese, and that nobody can put anything else into them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 
 from gateway.delivery.base import DeliveryOrder
 from gateway.delivery.email import compose
-from gateway.delivery.links import without_password
-from gateway.delivery.texts import invitation_texts, language_of
+from gateway.delivery.gsm import encode, split
+from gateway.delivery.links import short_link, without_password
+from gateway.delivery.texts import invitation_texts, mms_text, sms_text
+from gateway.delivery.words import shipped
 
 LINK = "https://gw.example/rcsgw/invitee/session/sip:b@cc.com#passwd=0123"
 
@@ -64,7 +66,7 @@ def test_chinese() -> None:
 
 @pytest.mark.parametrize("tag, language", [("en", "en"), ("zh-TW", "zh"), ("ZH", "zh"), ("de", "en"), ("", "en")])
 def test_languages(tag: str, language: str) -> None:
-    assert language_of(tag) == language
+    assert shipped().words(tag).language == language
 
 
 @pytest.mark.parametrize(
@@ -120,3 +122,87 @@ def test_a_link_without_the_password_brings_it_beside(language: str, words: str)
 def test_what_carries_no_password_stays_as_it_is() -> None:
     assert without_password("https://gw.example/x") == ("https://gw.example/x", "")
     assert without_password("https://gw.example/x?passwd=a%2Fb") == ("https://gw.example/x", "a/b")
+
+
+SHORT = short_link("https://chat.example.com", f"https://chat.example.com/x#passwd={'f' * 32}")
+
+
+def sms(**changes: Any) -> str:
+    """Return the text of a short message that has to fit one segment, and ends with the link."""
+    text = sms_text(order(short_link=SHORT, **changes))
+    assert split(text) == [text] and text.endswith(SHORT)
+    return text
+
+
+def test_the_best_wording_that_fits_is_sent() -> None:
+    words = "Alice invites you to chat, valid until 15 January 2027, 08:00 UTC. No account needed: "
+    assert sms() == words + SHORT
+    assert sms(inviter="Alice " * 9).startswith(f"{'Alice ' * 9}invites you to chat: ")
+    assert sms(inviter="张伟", language="zh") == f"张伟邀请您聊天：{SHORT}"
+    assert sms(language="zh", types=("im", "file")) == f"Alice邀请您聊天和互传文件：{SHORT}"
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "begin"),
+    [
+        ("Zoë", "en", "Zoë invites you: "),
+        ("Zoë Aléxandros Papadopoulos", "en", "Zoe Alexandros Papadopoulos invites you to chat, valid until "),
+        ("张" * 30, "en", "张张张张张张… invites you: "),
+        ("张" * 60, "zh", f"{'张' * 16}…邀请您："),
+        ("A" * 300, "en", f"{'A' * 94}... invites you: "),
+        ("😀" * 40, "en", "😀😀😀… invites you: "),
+        ("{" * 100, "en", f"{'{' * 47}... invites you: "),
+        ("x\r\ny\0", "en", "x y invites you to chat, "),
+    ],
+)
+def test_a_long_name_is_shortened(name: str, language: str, begin: str) -> None:
+    assert sms(inviter=name, language=language).startswith(begin)
+
+
+def test_a_name_without_room_is_left_out() -> None:
+    link = short_link("https://a-longer-name.example.com", f"x#passwd={'0' * 32}")
+    text = sms_text(order(short_link=link, inviter="张伟" * 9))
+    assert text == f"Someone invites you to chat, valid until 15 January 2027, 08:00 UTC. No account needed: {link}"
+
+
+def test_a_link_without_room_takes_as_few_segments_as_it_needs() -> None:
+    text = sms_text(order(link=f"https://{'a' * 140}.example/x"))
+    assert text.startswith(
+        "Alice invites you to chat, valid until 15 January 2027, 08:00 UTC. No account needed: https"
+    )
+    assert len(split(text)) == 2
+
+
+def test_a_password_to_type_stands_behind_the_short_link() -> None:
+    text = sms_text(order(link="https://gw.example/x", short_link="https://gw.example/x", password="0123abcd"))
+    assert text.endswith("https://gw.example/x Password: 0123abcd")
+
+
+def test_a_multimedia_message_has_the_short_link() -> None:
+    subject, text = mms_text(order(short_link=SHORT, note="see\nyou", inviter="A\r\nB"))
+    assert subject == "A B invites you to chat" and SHORT in text and LINK not in text and "“see you”" in text
+    assert LINK in mms_text(order())[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"),
+    [
+        ("a" * 160, [160]),
+        ("a" * 161, [153, 8]),
+        ("€" * 80, [80]),
+        ("€" * 81, [76, 5]),  # 76 take 152 septets: half of the next one does not go before the cut
+        ("张" * 70, [70]),
+        ("张" * 71, [67, 4]),
+        ("😀" * 35, [35]),
+        ("😀" * 36, [33, 3]),
+        ("", [0]),
+    ],
+)
+def test_segments(text: str, lengths: list[int]) -> None:
+    parts = split(text)
+    assert "".join(parts) == text and [len(part) for part in parts] == lengths
+
+
+def test_the_alphabet() -> None:
+    assert encode("@Aé€_[~") == bytes.fromhex("0041051b65111b3c1b3d")
+    assert encode("ë") is None and encode("\x1b") is None
