@@ -17,7 +17,7 @@ ON_FILE: tuple[str, ...] = ("accept", "ask", "ignore")
 FILES: tuple[str, ...] = ("none", "msrp", "http", "both")
 """What the phone announces."""
 
-RECEIPTS: tuple[str, ...] = ("none", "delivery", "display")
+RECEIPTS: tuple[str, ...] = ("none", "delivery", "display", "seen")
 """What is told to who asks. With ``none`` the phone does not ask either."""
 
 
@@ -35,7 +35,8 @@ class Behaviour:
     script: tuple[str, ...] = ()
     """Lines for ``script``, again from the first after the last."""
     receipts: str = "display"
-    """Of messages whose sender asks: ``none``, ``delivery``, or ``display`` as well, at once."""
+    """Of messages whose sender asks: ``none``, ``delivery``, or display as well: at once (``display``), or when
+    ``Notices.seen`` is called (``seen``)."""
     files: str = "both"
     """How the device takes files, and says by OPTIONS: ``msrp``, ``http`` (links in chats), ``both`` or ``none``."""
     on_file: str | int = "accept"

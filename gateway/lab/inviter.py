@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -32,7 +32,7 @@ class Inviter:
     """``http://127.0.0.1:8080``, without the path."""
     user: str
     """UID, or an identity without its scheme."""
-    password: str
+    password: str = field(repr=False)
 
     def __post_init__(self) -> None:
         """Raise ValueError when ``gateway`` is no address to call."""
@@ -48,16 +48,21 @@ class Inviter:
         valid_for: float | None = None,
         note: str | None = None,
         language: str | None = None,
+        via: str | None = None,
     ) -> dict[str, Any]:
         """Invite a person by e-mail address or phone number; returns the invitation. ``valid_for`` is in seconds."""
         body: dict[str, Any] = {"email" if "@" in identifier else "phone": identifier}
-        body |= {"types": list(types), "valid_for": valid_for, "note": note, "language": language}
+        body |= {"types": list(types), "valid_for": valid_for, "note": note, "language": language, "via": via}
         return await self._call("POST", "/rcsgw/invitee/user", {key: value for key, value in body.items() if value})
 
     async def invitations(self) -> list[dict[str, Any]]:
         """Return my invitations."""
         found: list[dict[str, Any]] = (await self._call("GET", "/rcsgw/invitee/user")).get("invitations", [])
         return found
+
+    async def resend(self, account: str) -> dict[str, Any]:
+        """Have the link of an invitation sent again, with a new secret; returns the invitation."""
+        return await self._call("POST", f"/rcsgw/invitee/user/{quote(account, safe=':@')}/resend")
 
     async def revoke(self, account: str) -> None:
         """End my invitation of an account."""
@@ -66,6 +71,14 @@ class Inviter:
     async def log_out(self) -> None:
         """End all my invitations."""
         await self._call("DELETE", "/rcsgw/inviter/session")
+
+    async def events(self, after: int | None = None, wait: float = 25.0) -> dict[str, Any]:
+        """Return what happened to my invitations behind a cursor, waiting up to ``wait`` seconds for it.
+
+        Without ``after`` only where the events are now: ``{"cursor": 7, "events": []}``.
+        """
+        query = "" if after is None else f"?after={after}&wait={wait:g}"
+        return await self._call("GET", f"/rcsgw/inviter/events{query}")
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()

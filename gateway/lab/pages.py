@@ -59,15 +59,15 @@ class Pages:
 
     # what is sent
 
-    async def say(self, uri: str, text: str, content_type: str = "text/plain") -> SentPage:
+    async def say(self, uri: str, text: str, content_type: str, message_id: str) -> SentPage:
         """Send a text and wait for the answer. Raises as :meth:`UserAgent.message`."""
-        agent, peer, message_id = self._phone.agent, Uri.parse(uri), ids.message_id()
+        agent, peer = self._phone.agent, Uri.parse(uri)
         body = wrap_page(
             content_type,
             text.encode(),
             message_id=message_id,
             date=agent.endpoint.date(),
-            notify=self._phone.behaviour.receipts != "none",
+            notify=self._phone.notices.asks,
         )
         headers = page_headers(self._conversation_id(peer.aor), str(uuid.UUID(hex=ids.token(128), version=4)))
         response = await agent.message(peer, body, CPIM, headers=headers)
@@ -110,7 +110,7 @@ class Pages:
         phone, peer = self._phone, page.peer.aor
         try:
             content = unwrap(page.content_type, page.body)
-            if phone.status_received(peer, content.content_type, content.body) or phone.links.received(
+            if phone.notices.received(peer, content.content_type, content.body) or phone.links.received(
                 peer, content.content_type, content.body, content.cpim
             ):
                 page.accept()
@@ -135,7 +135,7 @@ class Pages:
         phone = self._phone
         asked = ImdnRequest.of(content.cpim)
         if asked is not None:
-            self.notify(peer, phone.wanted(asked), asked, conversation_id)
+            self.notify(peer, phone.notices.due(peer, asked), asked, conversation_id)
         text = None if phone.behaviour.sessions else phone.reply_to(content.body.decode("utf-8", "replace"), act)
         if text is not None:
             self._spawn(self._answer(peer, text))

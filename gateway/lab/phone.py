@@ -20,14 +20,12 @@ from gateway.lab.pages import NO_SESSIONS, Pages, SentPage
 from gateway.lab.phonefiles import Files
 from gateway.lab.phonelinks import Links
 from gateway.lab.phonelog import PhoneEvent, PhoneLog
+from gateway.lab.phonenotices import Notices
 from gateway.lab.phoneoptions import PhoneOptions
+from sipstack import ids
 from sipstack.errors import RemoteProtocolError, RequestFailed, SipstackError
 from sipstack.flow import HostPort
-from sipstack.im.cpim import CpimMessage
-from sipstack.im.imdn import Imdn, ImdnRequest, is_notification_type
-from sipstack.im.iscomposing import ComposingSender, IsComposing, is_composing_type
 from sipstack.msrp.message import OutgoingMessage
-from sipstack.net import notices
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
 from sipstack.net.endpoint import Endpoint
@@ -68,6 +66,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
         # what stands: chats and unanswered invitations by the peer's address-of-record
         self.chats: dict[str, ChatSession] = {}
         self.invitations: dict[str, IncomingInvitation] = {}
+        self.notices = Notices(self)
         self.pages = Pages(self)
         self.files = Files(self, options.folder)
         self.links = Links(self, options.content_server)
@@ -116,6 +115,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
         """End all: chats by BYE, then the registration, then the sockets."""
         for task in self._tasks:
             task.cancel()
+        self.notices.close()
         self.pages.close()
         self.files.close()
         await self.links.close()
@@ -148,32 +148,30 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             self._chat_is_up(peer.aor, chat)
         return chat
 
-    async def say(self, uri: str, text: str, content_type: str = "text/plain") -> OutgoingMessage | SentPage:
+    async def say(
+        self, uri: str, text: str, content_type: str = "text/plain", *, message_id: str = ""
+    ) -> OutgoingMessage | SentPage:
         """Send a message and wait for its fate; opens a chat when there is none, but for a phone without session mode.
 
         Raises as :meth:`call` and :meth:`UserAgent.message`.
         """
-        if not self.behaviour.sessions:
+        peer, message_id = Uri.parse(uri).aor, message_id or ids.message_id()
+        self.emit("sending", peer, text if content_type == "text/plain" else content_type, message_id)
+        message: OutgoingMessage | SentPage
+        if self.behaviour.sessions:
+            chat = await self.call(uri)
             self.messages_out += 1
-            sent = await self.pages.say(uri, text, content_type)
-            self.emit("sent", Uri.parse(uri).aor, sent.state.value, sent.message_id)
-            return sent
-        chat = await self.call(uri)
-        self.messages_out += 1
-        message = await chat.deliver(text, content_type, notify=self._asks)
-        self.emit("sent", chat.peer.aor, message.state.value, message.message_id)
+            self.notices.said(peer)
+            message = await chat.deliver(text, content_type, message_id=message_id, notify=self.notices.asks)
+        else:
+            self.messages_out += 1
+            message = await self.pages.say(uri, text, content_type, message_id)
+        self.emit("sent", peer, message.state.value, message_id)
         return message
 
     async def type(self, uri: str, *, active: bool = True) -> None:
         """Tell a peer that somebody types here, or has stopped; opens a chat when there is none."""
-        chat = await self.call(uri)
-        sender = ComposingSender()
-        sender.composing(0.0)
-        if not active:
-            sender.stopped()
-        status = sender.data_to_send()
-        if status is not None:
-            notices.send_composing(chat, status)
+        self.notices.type(await self.call(uri), active=active)
 
     async def ask(self, uri: str) -> int:
         """Send OPTIONS and return the status. Raises as :meth:`UserAgent.options`."""
@@ -284,7 +282,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
         """Do as the behaviour says."""
         try:
             peer, kind = chat.peer.aor, message.content_type
-            if self.status_received(peer, kind, message.body) or self.links.received(
+            if self.notices.received(peer, kind, message.body) or self.links.received(
                 peer, kind, message.body, message.cpim
             ):
                 message.accept()
@@ -293,6 +291,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             message.reject(error.status)
             return
         self.messages_in += 1
+        self.notices.heard(peer)
         act = self.behaviour.on_message
         if act == "ignore":
             self.emit("message", chat.peer.aor, message.text, message.message_id)
@@ -302,7 +301,7 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             return
         message.accept()
         self.emit("message", chat.peer.aor, message.text, message.message_id)
-        self._notify(chat, message.cpim)
+        self.notices.answer(chat, message.cpim)
         text = self.reply_to(message.text, act)
         if act == "hang-up":
             chat.hang_up()
@@ -318,43 +317,6 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
             return self.behaviour.script[(self._lines - 1) % len(self.behaviour.script)]
         return None
 
-    @property
-    def _asks(self) -> bool:
-        return self.behaviour.receipts != "none"
-
-    def status_received(self, peer: str, content_type: str, body: bytes) -> bool:
-        """Tell of a notification or a typing status; False for anything else. RemoteProtocolError when malformed."""
-        if is_notification_type(content_type):
-            notification = Imdn.parse(body)
-            self.emit("receipt", peer, notification.disposition.value, notification.message_id)
-        elif is_composing_type(content_type):
-            self.emit("composing", peer, IsComposing.parse(body).state.value)
-        else:
-            return False
-        return True
-
-    def wanted(self, asked: ImdnRequest) -> list[Imdn]:
-        """Return what is to be told of a message whose sender asks: as the behaviour says."""
-        if self.behaviour.receipts == "none":
-            return []
-        told = [asked.delivered(), asked.displayed() if self.behaviour.receipts == "display" else None]
-        return [notification for notification in told if notification is not None]
-
-    def tell(self, peer: str, asked: ImdnRequest) -> None:
-        """Notify of what came beside a chat: in the chat with that peer if there is one, else by SIP MESSAGE."""
-        chat, notifications = self.chats.get(peer), self.wanted(asked)
-        if chat is None or not (chat.is_open and chat.takes_notifications):
-            self.pages.notify(peer, notifications, asked)
-            return
-        for notification in notifications:
-            notices.send_notification(chat, notification, asked.headers)
-
-    def _notify(self, chat: ChatSession, cpim: CpimMessage | None) -> None:
-        asked = ImdnRequest.of(cpim)
-        if asked is not None:
-            for notification in self.wanted(asked):
-                notices.send_notification(chat, notification, asked.headers)
-
     def chat_closed(self, chat: ChatSession, reason: str, error: SipstackError | None) -> None:
         """Forget the chat."""
         for peer, known in list(self.chats.items()):
@@ -364,7 +326,9 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
 
     def _answer(self, chat: ChatSession, text: str) -> None:
         self.messages_out += 1
-        chat.send(text, notify=self._asks, on_done=self._answered, tag=chat.peer.aor)
+        peer, message_id = chat.peer.aor, ids.message_id()
+        self.emit("sending", peer, text, message_id)
+        chat.send(text, message_id=message_id, notify=self.notices.asks, on_done=self._answered, tag=peer)
 
     def _answered(self, message: OutgoingMessage) -> None:
         self.emit("sent", message.tag, message.state.value, message.message_id)

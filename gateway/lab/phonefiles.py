@@ -216,6 +216,7 @@ class Files:
         selector = await asyncio.to_thread(_describe, path, name or path.name, content_type)
         file = PhoneFile(self, peer.aor, "out", path, selector, icon)
         self.all[file.id] = file
+        self._phone.emit("file-sending", peer.aor, file.name, file.id)
         for attempt in range(tries):
             try:
                 await self._offer(peer, file)
@@ -240,7 +241,7 @@ class Files:
         icon = file.icon if start == 1 else None
         try:
             file.transfer = await self._phone.agent.send_file(
-                peer, attributes, file, file, icon=icon, start=start, notify=self._phone.behaviour.receipts != "none"
+                peer, attributes, file, file, icon=icon, start=start, notify=self._phone.notices.asks
             )
         except SipstackError as error:
             if not isinstance(error, RequestFailed | ConnectionClosed):
@@ -323,7 +324,7 @@ class Files:
     def taken(self, file: PhoneFile, asked: ImdnRequest | None) -> None:
         """Tell the sender that the file is here, and looked at, if it wants to know."""
         if asked is not None:
-            self._phone.tell(file.peer, asked)
+            self._phone.notices.tell(file.peer, asked)
 
     def over(self, file: PhoneFile) -> None:
         """Tell the phone's owner."""

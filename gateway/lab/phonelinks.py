@@ -161,7 +161,7 @@ class Links:
         self._phone.emit("file-offered", peer, file.name, file.id)
         asked = ImdnRequest.of(cpim)
         if asked is not None:
-            self._phone.tell(peer, replace(asked, wanted=asked.wanted - {"display"}))
+            self._phone.notices.tell(peer, replace(asked, wanted=asked.wanted - {"display"}))
         files.spawn(self._fetch(file, document, asked))
         return True
 
@@ -180,7 +180,7 @@ class Links:
         file.sha256 = digest
         file.over(DONE)
         if asked is not None:
-            self._phone.tell(file.peer, replace(asked, wanted=asked.wanted - {"positive-delivery"}))
+            self._phone.notices.tell(file.peer, replace(asked, wanted=asked.wanted - {"positive-delivery"}))
 
     async def _download(self, url: str, size: int, sink: PhoneFile | _Memory) -> str:
         """Write what lies at ``url`` to ``sink``, going on where it breaks off (D-FTH-05), and return its SHA-256.

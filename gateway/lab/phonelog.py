@@ -20,8 +20,9 @@ class PhoneEvent:
     serial: int
     kind: str
     """``registered``, ``unregistered``, ``registration-failed``, ``invited``, ``cancelled``, ``chat``, ``message``,
-    ``sent``, ``closed``, ``page``, ``receipt``, ``composing``, ``lost`` (what the phone wanted to send by itself);
-    ``file-offered`` (its name), ``file`` (has come: its SHA-256), ``file-sent`` (its name), ``file-ended`` (why)."""
+    ``sending`` (a message: its text), ``sent`` (its state), ``closed``, ``page``, ``receipt``, ``composing``, ``lost``
+    (what the phone wanted to send by itself); ``file-offered`` and ``file-sending`` (its name), ``file`` (has come: its
+    SHA-256), ``file-sent`` (its name), ``file-ended`` (why)."""
     peer: str = ""
     text: str = ""
     """The message; or why, or in which state."""

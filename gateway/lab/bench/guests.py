@@ -72,7 +72,11 @@ class EventStream(asyncio.Protocol):
 async def memory(folder: Path, count: int, say: Callable[[str, int, int], None]) -> Memory:
     """Log ``count`` guests in on one gateway process; ``say(what, done, of)`` shows progress."""
     _allow_files(4 * count + 1000)
-    async with network(folder, "[policy]\nmax_invitations = 1000000\nguest_idle = '1d'\n", on_message="echo") as net:
+    async with network(
+        folder,
+        "[policy]\nmax_invitations = 1000000\nmax_per_day = 0\nmax_per_minute = 0\nguest_idle = '1d'\n",
+        on_message="echo",
+    ) as net:
         await _bring(net, "warm", WARM_UP, lambda *_: None)
         before = resident(net.gateway.pid)
         streams = await _bring(net, "guest", count, say)

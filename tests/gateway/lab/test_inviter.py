@@ -30,7 +30,7 @@ async def gateway(calls: Calls) -> AsyncIterator[str]:
     async def handle(request: web.Request) -> web.Response:
         if request.headers.get("Authorization") != "Basic YTpzZWNyZXQ=":
             return web.json_response({"title": "Credentials are wrong", "detail": "who?"}, status=401)
-        calls.append((request.method, request.path, await read_json(request) if request.can_read_body else None))
+        calls.append((request.method, request.path_qs, await read_json(request) if request.can_read_body else None))
         if request.method == "DELETE":
             return web.Response(status=204)
         if request.method == "GET":
@@ -50,14 +50,20 @@ async def test_calls(gateway: str, calls: Calls) -> None:
     assert (await inviter.invite("b@example.com", note="hi", types=["im"]))["account"] == "sip:g@cc.com"
     await inviter.invite("+4915112345", valid_for=60.0, language="zh")
     assert await inviter.invitations() == [{"account": "sip:g@cc.com"}]
+    await inviter.resend("sip:g@cc.com")
     await inviter.revoke("sip:g@cc.com")
     await inviter.log_out()
+    await inviter.events()
+    await inviter.events(7, 2.5)
     assert calls == [
         ("POST", "/rcsgw/invitee/user", {"email": "b@example.com", "types": ["im"], "note": "hi"}),
         ("POST", "/rcsgw/invitee/user", {"phone": "+4915112345", "valid_for": 60.0, "language": "zh"}),
         ("GET", "/rcsgw/invitee/user", None),
+        ("POST", "/rcsgw/invitee/user/sip:g@cc.com/resend", None),
         ("DELETE", "/rcsgw/invitee/user/sip:g@cc.com", None),
         ("DELETE", "/rcsgw/inviter/session", None),
+        ("GET", "/rcsgw/inviter/events", None),
+        ("GET", "/rcsgw/inviter/events?after=7&wait=2.5", None),
     ]
 
 

@@ -62,6 +62,7 @@ async def test_echo_through_the_im_server(lab: Lab, a: Phone, b: Phone) -> None:
     await b.say("sip:a@cc.com", "again")
     assert len(a.chats) == len(b.chats) == 1
     assert [event.kind for event in a.events].count("invited") == 1
+    assert [event.text for event in a.events if event.kind == "sending"] == ["You said: hello", "You said: again"]
     await b.hang_up("sip:a@cc.com")
     assert (await a.wait_for("closed")).text == "remote"
     assert not a.chats and not b.chats
@@ -184,6 +185,32 @@ async def test_receipts(a: Phone, b: Phone) -> None:
     assert [event.kind for event in b.events].count("receipt") == 3
     with pytest.raises(ValueError, match="receipts"):
         a.behave(receipts="some")
+
+
+async def test_receipts_when_somebody_looks(a: Phone, b: Phone) -> None:
+    a.behave(receipts="seen")
+    await b.say("sip:a@cc.com", "hello")
+    first = await b.wait_for("receipt")
+    a.notices.seen("sip:b@cc.com")
+    second = await b.wait_for("receipt", after=first.serial)
+    assert (first.text, second.text) == ("delivered", "displayed")
+    a.notices.seen("sip:b@cc.com")
+    await b.say("sip:a@cc.com", "again")
+    assert (await b.wait_for("receipt", after=second.serial)).text == "delivered"
+
+
+async def test_typing_by_hand(a: Phone, b: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipstack.im.iscomposing.IDLE_AFTER", 0.2)
+    a.behave(on_message="accept")
+    b.notices.typing("sip:a@cc.com")  # no chat is open: nobody is told
+    assert not b.chats
+    await b.say("sip:a@cc.com", "hello")
+    for _ in range(3):
+        b.notices.typing("sip:a@cc.com")
+    began = await a.wait_for("composing")
+    ended = await a.wait_for("composing", after=began.serial)
+    assert (began.text, ended.text) == ("active", "idle")
+    assert [event.kind for event in a.events].count("composing") == 2
 
 
 async def test_typing(a: Phone, b: Phone) -> None:
