@@ -1,4 +1,4 @@
-"""Texts as short messages: the alphabets, and how a long text is cut (3GPP TS 23.038, TS 23.040 §9.2.3.24)."""
+"""Texts as SMPP carries them: alphabets, and how a long text is cut (3GPP TS 23.038, TS 23.040 §9.2.3.24)."""
 
 from __future__ import annotations
 
@@ -58,12 +58,22 @@ class TooLong(ValueError):
 class ShortMessages:
     """A text, ready to be submitted."""
 
-    coding: int
+    alphabet: Alphabet
     parts: tuple[bytes, ...]
     """Octets of each part, without any header."""
 
     reference: int = 0
     joining: Joining = "udh8"
+
+    @property
+    def coding(self) -> int:
+        """``data_coding`` of all parts."""
+        return CODINGS[self.alphabet]
+
+    @property
+    def is_long(self) -> bool:
+        """Tell whether it is more than one short message to the phone."""
+        return len(self.parts) > 1 or len(self.parts[0]) > SINGLE[self.alphabet]
 
     def numbered(self) -> Iterator[tuple[int, bytes]]:
         """Give ``esm_class`` and octets of each part, with the header that ties them together where there is one."""
@@ -100,27 +110,31 @@ def short_messages(
 
     ``reference`` tells the parts of one text from those of another. Raises :class:`TooLong`.
     """
-    coding, characters = _characters(text, alphabet)
-    parts = tuple(_pack(characters, SINGLE[coding]))
+    characters = _characters(text, alphabet)
+    if characters is None:
+        alphabet, characters = "ucs2", [_ucs2(character) for character in text]
+    parts = tuple(_pack(characters, SINGLE[alphabet]))
     if len(parts) > 1 and joining == "payload":
         parts = (b"".join(characters),)
     elif len(parts) > 1:
-        parts = tuple(_pack(characters, (UDH8 if joining == "udh8" else UDH16)[coding]))
+        parts = tuple(_pack(characters, (UDH8 if joining == "udh8" else UDH16)[alphabet]))
     if len(parts) > MAX_PARTS:
         raise TooLong(f"The text needs {len(parts)} short messages; {MAX_PARTS} are allowed.")
-    return ShortMessages(CODINGS[coding], parts, reference, joining)
+    return ShortMessages(alphabet, parts, reference, joining)
 
 
-def _characters(text: str, alphabet: Alphabet) -> tuple[Alphabet, list[bytes]]:
-    """Return the alphabet that can be used, and the octets of each character: none of them may be torn."""
-    try:
-        if alphabet == "gsm":
-            return "gsm", [_GSM[character] for character in text]
-        if alphabet == "latin1":
-            return "latin1", [character.encode("latin-1") for character in text]
-    except (KeyError, UnicodeEncodeError):
-        pass
-    return "ucs2", [_ucs2(character) for character in text]
+def _characters(text: str, alphabet: Alphabet) -> list[bytes] | None:
+    """Return the octets of each character, none of which may be torn; None where the alphabet lacks one."""
+    match alphabet:
+        case "gsm":
+            return None if gsm_octets(text) is None else [_GSM[character] for character in text]
+        case "latin1":
+            try:
+                return [character.encode("latin-1") for character in text]
+            except UnicodeEncodeError:
+                return None
+        case "ucs2":
+            return [_ucs2(character) for character in text]
 
 
 def _ucs2(text: str) -> bytes:

@@ -44,8 +44,9 @@ def test_the_alphabet() -> None:
 def test_lengths(text: str, alphabet: Alphabet, coding: int, sizes: list[int]) -> None:
     messages = short_messages(text, alphabet=alphabet)
     assert (messages.coding, [len(part) for part in messages.parts]) == (coding, sizes)
+    assert messages.is_long == (len(sizes) > 1)
     if alphabet == "gsm":
-        assert fits_one(text) == (len(sizes) == 1)
+        assert fits_one(text) == (not messages.is_long)
 
 
 @pytest.mark.parametrize(
@@ -66,13 +67,13 @@ def test_what_ties_parts_together(joining: Joining, first: bytes, last: bytes) -
 
 def test_the_octets_of_the_rule() -> None:
     """F-SMP-08: reference 0x2a, part 1 of 2, UCS-2 of "Hé"."""
-    messages = ShortMessages(8, ("Hé".encode("utf-16-be"), b""), 0x2A, "udh8")
+    messages = ShortMessages("ucs2", ("Hé".encode("utf-16-be"), b""), 0x2A, "udh8")
     assert next(messages.numbered()) == (0x40, bytes.fromhex("0500032a0201004800e9"))
 
 
 def test_a_payload_is_not_cut() -> None:
     messages = short_messages("你" * 200, joining="payload")
-    assert [len(part) for part in messages.parts] == [400] and list(messages.numbered())[0][0] == 0
+    assert [len(part) for part in messages.parts] == [400] and messages.is_long and list(messages.numbered())[0][0] == 0
 
 
 def test_one_text_cannot_cost_a_fortune() -> None:
