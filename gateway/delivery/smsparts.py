@@ -6,32 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.delivery import gsm
+
 Alphabet = Literal["gsm", "latin1", "ucs2"]
 Joining = Literal["udh8", "udh16", "sar", "payload"]
 """How the parts of a long text are told to belong together: a header in each with a reference of 8 or 16 bits, optional
 parameters from which the server makes such a header, or not cut at all."""
-
-_BASIC = (
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
-    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-_EXTENSION = {
-    "\f": 0x0A,
-    "^": 0x14,
-    "{": 0x28,
-    "}": 0x29,
-    "\\": 0x2F,
-    "[": 0x3C,
-    "~": 0x3D,
-    "]": 0x3E,
-    "|": 0x40,
-    "€": 0x65,
-}
-_ESCAPE = 0x1B
-_GSM = {character: bytes([code]) for code, character in enumerate(_BASIC) if code != _ESCAPE} | {
-    character: bytes([_ESCAPE, code]) for character, code in _EXTENSION.items()
-}
-"""TS 23.038 §6.2.1 and §6.2.1.1, one septet an octet; what is in the extension table counts twice."""
 
 CODINGS = {"gsm": 0, "latin1": 3, "ucs2": 8}
 """``data_coding`` of SMPP 3.4 §5.2.19; 0 is the server's default alphabet, which is nearly always GSM's."""
@@ -87,22 +67,6 @@ class ShortMessages:
                 yield UDHI, bytes([6, 8, 4, self.reference >> 8 & 0xFF, self.reference & 0xFF, total, number]) + octets
 
 
-def gsm_octets(text: str) -> bytes | None:
-    """Return a text in GSM's alphabet, a septet an octet; None where it has a character that is not in it."""
-    try:
-        return b"".join(_GSM[character] for character in text)
-    except KeyError:
-        return None
-
-
-def fits_one(text: str) -> bool:
-    """Tell whether one short message holds the text: 160 septets of GSM's alphabet, or 70 units of UTF-16."""
-    octets = gsm_octets(text)
-    if octets is not None:
-        return len(octets) <= SINGLE["gsm"]
-    return len(_ucs2(text)) <= SINGLE["ucs2"]
-
-
 def short_messages(
     text: str, *, alphabet: Alphabet = "gsm", joining: Joining = "udh8", reference: int = 0
 ) -> ShortMessages:
@@ -127,7 +91,8 @@ def _characters(text: str, alphabet: Alphabet) -> list[bytes] | None:
     """Return the octets of each character, none of which may be torn; None where the alphabet lacks one."""
     match alphabet:
         case "gsm":
-            return None if gsm_octets(text) is None else [_GSM[character] for character in text]
+            known = [gsm.encode(character) for character in text]
+            return None if None in known else [octets for octets in known if octets is not None]
         case "latin1":
             try:
                 return [character.encode("latin-1") for character in text]

@@ -12,17 +12,8 @@ from gateway.delivery.smsparts import (
     Joining,
     ShortMessages,
     TooLong,
-    fits_one,
-    gsm_octets,
     short_messages,
 )
-
-
-def test_the_alphabet() -> None:
-    assert gsm_octets("@£é A_`"[:6]) == bytes([0x00, 0x01, 0x05, 0x20, 0x41, 0x11])
-    assert gsm_octets("€[~") == bytes([0x1B, 0x65, 0x1B, 0x3C, 0x1B, 0x3D]), "two septets each"
-    for missing in ("`", "\x1b", "你", "ç", "😀"):
-        assert gsm_octets(missing) is None
 
 
 @pytest.mark.parametrize(
@@ -45,8 +36,6 @@ def test_lengths(text: str, alphabet: Alphabet, coding: int, sizes: list[int]) -
     messages = short_messages(text, alphabet=alphabet)
     assert (messages.coding, [len(part) for part in messages.parts]) == (coding, sizes)
     assert messages.is_long == (len(sizes) > 1)
-    if alphabet == "gsm":
-        assert fits_one(text) == (not messages.is_long)
 
 
 @pytest.mark.parametrize(
