@@ -8,11 +8,12 @@ from urllib.parse import quote
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.lifecycle import Lifecycle
 from gateway.naming import Names
+from gateway.policy import over_quota, quota
 from gateway.refusals import deadline
 from gateway.secrets import Sealer, hash_login_secret, new_login_secret
 from gateway.services import AlreadySubscriber, Conflict, Forbidden, Inviter, NoChannel
 from gateway.settings import Config
-from gateway.storage.store import Invited, NameTaken, NewAccount, NewInvitation, Store
+from gateway.storage.store import Invited, NameTaken, NewAccount, NewInvitation, OverQuota, Store
 from gateway.users.base import UsersDriver
 from sipstack import ids
 from translators.identifiers import Identifier
@@ -89,8 +90,7 @@ class Allocation:
                     raise Conflict("An earlier invitation of this person is being taken down.", retry_after=2)
                 if item.invitation.uid == inviter.uid:
                     return item, False
-            if await self._store.count_invitations(inviter.uid) >= self._config.policy.max_invitations:
-                raise Conflict("This subscriber has as many invitations as one may have.")
+            await self._check_quota(inviter)
 
             def new(uri: str) -> NewInvitation:
                 return self._new_invitation(inviter, request, identifier, types, valid_for, channel, uri)
@@ -113,10 +113,22 @@ class Allocation:
             except NameTaken:
                 continue
 
+    async def _check_quota(self, inviter: Inviter) -> None:
+        """Refuse before a name is looked for; the last word has the transaction that writes the invitation."""
+        policy, now = self._config.policy, self._clock()
+        try:
+            await self._store.check_quota(inviter.uid, quota(policy), now)
+        except OverQuota as error:
+            raise over_quota(error, policy, now) from None
+
     async def _begin(self, account: NewAccount | int, new: NewInvitation) -> Invited:
-        invited, events = await self._store.begin_invitation(
-            account, new, lambda invited: notice(invited, new.created_at)
-        )
+        policy = self._config.policy
+        try:
+            invited, events = await self._store.begin_invitation(
+                account, new, lambda invited: notice(invited, new.created_at), quota(policy)
+            )
+        except OverQuota as error:
+            raise over_quota(error, policy, new.created_at) from None
         self._feeds.publish(events)
         return invited
 

@@ -18,7 +18,7 @@ from gateway.interaction.base import InteractionDriver
 from gateway.inviterfeed import InviterFeed, InviterFeeds, invitation_view, notice
 from gateway.lifecycle import GuestControl, Lifecycle
 from gateway.naming import Names
-from gateway.policy import check_inviter, interaction_types, validity
+from gateway.policy import check_inviter, check_resend, check_state, interaction_types, validity
 from gateway.provisioning.base import ProvisioningDriver
 from gateway.refusals import deadline, refusals, service_error
 from gateway.relations import Relation
@@ -35,7 +35,7 @@ from gateway.settings import Config
 from gateway.storage.store import Invited, Store, Tombstone
 from gateway.users.base import UsersDriver
 from translators.from_http import check_invite
-from translators.identifiers import identity, parse_identifier
+from translators.identifiers import Kind, identity, parse_identifier
 from translators.model import InvitationView, InviteRequest, LookupAnswer
 
 log = logging.getLogger("rcsgw.invitations")
@@ -118,14 +118,15 @@ class Invitations:
             raise service_error(error) from error
 
     async def lookup(self, inviter: Inviter, identifier: str) -> LookupAnswer:
-        """Ask the users driver about somebody."""
+        """Ask the users driver about somebody; a temporary account is no subscriber."""
+        check_state(inviter)
         parsed = parse_identifier(identifier)
         if parsed is None:
             raise Unprocessable("identifier is neither an e-mail address nor a number nor a SIP URI.")
-        try:
+        with refusals():
+            if parsed.kind is Kind.SIP and await self._store.account_by_uri(parsed.value) is not None:
+                return LookupAnswer(identifier=identifier, known="no")
             answer = await self._users.lookup(parsed)
-        except DriverError as error:
-            raise service_error(error) from error
         return LookupAnswer(identifier=identifier, known=answer.known, sip=answer.sip)
 
     async def invite(self, inviter: Inviter, request: InviteRequest) -> InvitationView:
@@ -154,12 +155,15 @@ class Invitations:
 
     async def resend(self, inviter: Inviter, account: str) -> InvitationView:
         """Replace the secret and queue the mail again."""
+        check_inviter(inviter, self._config.policy)
         with refusals():
             invited = await self._find(inviter, account)
             invitation, delivery = invited.invitation, invited.delivery
             if invitation.state != "active" or delivery is None:
                 raise Conflict("The invitation is not active.")
             now = self._clock()
+            if delivery.state != "failed":
+                check_resend(delivery.queued_at, self._config.policy, now)
             secret = new_login_secret()
             dead = Tombstone(self._sealer.tombstone(invited.account.uri, invitation.secret_hash), "replaced", now)
             sealed = self._sealer.seal(self._allocation.link(invited.account.uri, secret), invited.account.uri)

@@ -137,6 +137,11 @@ class PolicySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     invite: Literal["any", "active", "level"] = "any"
     min_level: Count = 0
     max_invitations: Size = 1000
+    max_per_day: Count = 1000
+    max_per_minute: Count = 60
+    resend_pause: Duration = 60.0
+    on_suspend: Literal["keep", "end"] = "keep"
+    suspend_check: Positive = 300.0
     valid_for: Positive = 86400.0
     max_valid_for: Positive = 30 * 86400.0
     require_online: Literal["no", "gateway", "client"] = "no"

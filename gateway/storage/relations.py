@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
+from gateway.storage import quotas
 from gateway.storage.entries import append_notices
 from gateway.storage.store import (
     AccountRecord,
@@ -18,6 +19,7 @@ from gateway.storage.store import (
     NewAccount,
     NewInvitation,
     Notice,
+    Quota,
     Tombstone,
 )
 
@@ -77,9 +79,15 @@ def invited(
 
 
 def begin(
-    connection: Connection, account: NewAccount | int, new: NewInvitation, announce: Callable[[Invited], Notice]
+    connection: Connection,
+    account: NewAccount | int,
+    new: NewInvitation,
+    announce: Callable[[Invited], Notice],
+    quota: Quota | None = None,
 ) -> tuple[Invited, list[InviterEvent]]:
     """Write account, invitation and held delivery."""
+    if quota is not None:
+        quotas.check(connection, new.uid, quota, new.created_at)
     account_id = account if isinstance(account, int) else _insert_account(connection, account, new.created_at)
     cursor = connection.execute(
         "INSERT INTO invitation (account_id, uid, sip, identities, name, types, note, language, secret_hash, "
@@ -103,6 +111,7 @@ def begin(
         (cursor.lastrowid, new.channel, new.address, new.sealed_link, new.message_id),
     )
     (result,) = invited(connection, "invitation.id = ?", cursor.lastrowid)
+    quotas.count(connection, new.uid, new.created_at)
     return result, append_notices(connection, [announce(result)])
 
 

@@ -154,7 +154,14 @@ def _asked(db: Database) -> None:
         db.execute("ALTER TABLE entry ADD COLUMN asked TEXT NOT NULL DEFAULT ''")
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files)
+def _invited(db: Database) -> None:
+    # one row an invitation, for a day: also of those that are over and of accounts that are deleted
+    db.table("invited").create({"uid": str, "at": float}, not_null={"uid", "at"}, if_not_exists=True)
+    for columns in (["uid", "at"], ["at"]):
+        db.table("invited").create_index(columns, if_not_exists=True)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files, _invited)
 """Step n brings ``user_version`` n to n + 1. A step may run twice when the process dies in it."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
-from gateway.storage import entries, files, relations
+from gateway.storage import entries, files, quotas, relations
 from gateway.storage.filestore import FileRecord
 from gateway.storage.schema import SchemaTooNew, migrate
 from gateway.storage.store import (
@@ -24,6 +24,7 @@ from gateway.storage.store import (
     NewAccount,
     NewInvitation,
     Notice,
+    Quota,
     StateDone,
     StoreError,
     Tombstone,
@@ -201,19 +202,27 @@ class SqliteStore:
             values += states
         return await self._read(relations.invited, " AND ".join(terms), *values)
 
-    async def count_invitations(self, uid: str) -> int:
-        """Count by the index, reading no row."""
-        return int(await self._read(relations.number, "SELECT count(*) FROM invitation WHERE uid = ?", uid) or 0)
+    async def check_quota(self, uid: str, quota: Quota, now: float) -> None:
+        """Raise OverQuota where one more invitation would be too many."""
+        await self._read(quotas.check, uid, quota, now)
+
+    async def inviters(self) -> list[str]:
+        """Return the UIDs of all who have invitations that are not ending."""
+        return await self._read(quotas.inviters)
 
     async def next_serial(self) -> int:
         """Return a number that no account has had."""
         return int(await self._read(relations.number, "SELECT max(seq) FROM sqlite_sequence") or 0) + 1
 
     async def begin_invitation(
-        self, account: NewAccount | int, invitation: NewInvitation, announce: Callable[[Invited], Notice]
+        self,
+        account: NewAccount | int,
+        invitation: NewInvitation,
+        announce: Callable[[Invited], Notice],
+        quota: Quota | None = None,
     ) -> tuple[Invited, list[InviterEvent]]:
-        """Write account, invitation and held delivery. Raises NameTaken."""
-        return await self._write(relations.begin, account, invitation, announce)
+        """Write account, invitation and held delivery. Raises NameTaken, OverQuota."""
+        return await self._write(relations.begin, account, invitation, announce, quota)
 
     async def mark_provisioned(self, account_id: int, provisioned: bool) -> None:
         """Note whether the core knows the account."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.storage.filestore import FileStore
+
+QuotaKind = Literal["open", "day", "minute"]
 
 
 class StoreError(Exception):
@@ -19,6 +21,25 @@ class StoreError(Exception):
 
 class NameTaken(StoreError):
     """Another account has this name already."""
+
+
+class OverQuota(StoreError):
+    """The inviter has, or has made, as many invitations as one may."""
+
+    def __init__(self, kind: QuotaKind, heals_at: float) -> None:
+        super().__init__(f"as many invitations as one inviter may have: {kind}")
+        self.kind = kind
+        self.heals_at = heals_at
+        """When there is room again at the latest, Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many invitations one inviter may have at a time and make in a day and in a minute; 0: any number."""
+
+    open: int = 0
+    per_day: int = 0
+    per_minute: int = 0
 
 
 @dataclass(slots=True)
@@ -243,19 +264,26 @@ class Store(FileStore, Protocol):
     ) -> list[Invited]:
         """Return invitations with all that belongs to them, oldest first, filtered by what is given."""
 
-    async def count_invitations(self, uid: str) -> int:
-        """Return how many invitations an inviter has."""
+    async def check_quota(self, uid: str, quota: Quota, now: float) -> None:
+        """Raise :class:`OverQuota` where one more invitation would be too many."""
+
+    async def inviters(self) -> list[str]:
+        """Return the UIDs of all who have invitations that are not ending."""
 
     async def next_serial(self) -> int:
         """Return a number that no account has had, for names that count."""
 
     async def begin_invitation(
-        self, account: NewAccount | int, invitation: NewInvitation, announce: Callable[[Invited], Notice]
+        self,
+        account: NewAccount | int,
+        invitation: NewInvitation,
+        announce: Callable[[Invited], Notice],
+        quota: Quota | None = None,
     ) -> tuple[Invited, list[InviterEvent]]:
         """Write account (unless the id of an existing one is given), invitation ``preparing`` and delivery ``held``.
 
         ``announce`` makes the inviter's event; it runs in the writer's thread and must be pure. Raises
-        :class:`NameTaken` when another account has the URI.
+        :class:`NameTaken` when another account has the URI, :class:`OverQuota` when ``quota`` leaves no room.
         """
 
     async def mark_provisioned(self, account_id: int, provisioned: bool) -> None:

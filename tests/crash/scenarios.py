@@ -177,6 +177,7 @@ class NewLink(Scenario):
     """A has the link sent again."""
 
     name = "new link"
+    settings: ClassVar = {"policy.resend_pause": "0"}
     told = Told()
 
     async def prepare(self) -> None:

@@ -27,6 +27,9 @@ CONFIG = """
 domain = "cc.com"
 [accounts]
 naming = "identifier"
+[policy]
+max_per_minute = 0
+resend_pause = 0
 [provisioning.retry]
 first = 0.01
 longest = 0.02

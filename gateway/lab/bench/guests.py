@@ -17,6 +17,9 @@ from gateway.lab.bench.network import Network, basic, network
 PARALLEL = 48
 """Calls under way at once while guests are invited and log in."""
 
+POLICY = "[policy]\nmax_invitations = 1000000\nmax_per_day = 0\nmax_per_minute = 0\nguest_idle = '1d'\n"
+"""One inviter has all guests, and none of them goes away."""
+
 SETTLE = 40.0
 """Seconds after which the last transaction has ended: 64·T1 and a little."""
 
@@ -72,11 +75,7 @@ class EventStream(asyncio.Protocol):
 async def memory(folder: Path, count: int, say: Callable[[str, int, int], None]) -> Memory:
     """Log ``count`` guests in on one gateway process; ``say(what, done, of)`` shows progress."""
     _allow_files(4 * count + 1000)
-    async with network(
-        folder,
-        "[policy]\nmax_invitations = 1000000\nmax_per_day = 0\nmax_per_minute = 0\nguest_idle = '1d'\n",
-        on_message="echo",
-    ) as net:
+    async with network(folder, POLICY, on_message="echo") as net:
         await _bring(net, "warm", WARM_UP, lambda *_: None)
         before = resident(net.gateway.pid)
         streams = await _bring(net, "guest", count, say)
