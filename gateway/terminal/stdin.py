@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 
-async def standard_input() -> AsyncIterator[str]:
+async def standard_input() -> AsyncGenerator[str]:
     """Yield lines as they come. A thread reads them, since standard input may be a file, a pipe or a terminal."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()

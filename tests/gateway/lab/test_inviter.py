@@ -96,7 +96,7 @@ async def test_terminal_commands(gateway: str, calls: Calls) -> None:
 
     output = io.StringIO()
     terminal = Terminal(Console(file=output, width=200), Inviter(gateway, "a", "secret"))
-    for line in ("/invite b@example.com do come", "/invitations", "/revoke sip:g@cc.com", "/logout"):
+    for line in ("/invite b@example.com do come", "/invitations", "/resend g", "/revoke sip:g@cc.com", "/logout"):
         await terminal.take(line)
-    assert [method for method, _, _ in calls] == ["POST", "GET", "DELETE", "DELETE"]
+    assert [method for method, _, _ in calls] == ["POST", "GET", "POST", "DELETE", "DELETE"]
     assert "invited b@example.com as sip:g@cc.com" in output.getvalue()

@@ -300,8 +300,10 @@ async def test_terminal(lab: Lab, a: Phone, b: Phone) -> None:
     await b.wait_for("message")
     await terminal.take("/hangup")
     await b.wait_for("closed")
-    for line in ("/hangup", "/invite x@example.com", "/status what", "/quit"):
+    seen = b.serial
+    for line in ("/hangup", "/invite x@example.com", "/status what", "//slash \x1b[2J", "/quit"):
         await terminal.take(line)
+    await b.wait_for("message", after=seen)
     text = output.getvalue()
     for expected in (
         "to whom?",
@@ -313,6 +315,7 @@ async def test_terminal(lab: Lab, a: Phone, b: Phone) -> None:
         "there is nothing with this person",
         "no gateway was named",
         "that is no address",
+        "You said: /slash \ufffd[2J",
     ):
         assert expected in text
     assert b.behaviour.on_invite == "ask"
