@@ -8,6 +8,7 @@ not only forgotten. The library of a server is imported when the first database 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -145,6 +146,7 @@ class Database:
         self.url = DatabaseUrl.parse(url) if isinstance(url, str) else url
         self._password = password or self.url.password
         self._timeout = timeout
+        self._late = f"{self.url}: no answer within {timeout:g} s"
         self._dialect = DIALECTS[self.url.kind](self.url, self._password, timeout)
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="database")
         self._idle: deque[Any] = deque()
@@ -169,9 +171,9 @@ class Database:
             async with asyncio.timeout(self._timeout):
                 return await future
         except TimeoutError:
-            text = f"{self.url}: no answer within {self._timeout:g} s"
-            raise DriverError(text, temporary=True) from None
+            raise DriverError(self._late, temporary=True) from None
         finally:
+            transaction.wanted = False
             if not transaction.done and transaction.raw is not None:
                 self._dialect.interrupt(transaction.raw)
 
@@ -189,20 +191,26 @@ class Database:
         try:
             raw = transaction.raw = self._begin(reading)
             result = work(Connection(self._dialect, raw))
+            if not transaction.wanted:
+                raise DriverError(self._late, temporary=True)
             raw.cursor().execute("COMMIT")
         except self._dialect.errors as error:
-            _close(raw)
-            text = self._dialect.text(error)
-            shown = text.replace(self._password, MASK) if self._password else text
-            # from None: what the library raised may hold what was masked
-            raise DriverError(f"{self.url}: {shown}", temporary=self._dialect.is_temporary(error)) from None
+            failure = self._failure(error)
         except BaseException:
-            _close(raw)  # which undoes what it did
+            self._drop(raw)
             raise
+        else:
+            self._keep(raw)
+            return result
         finally:
             transaction.done = True
-        self._keep(raw)
-        return result
+        self._drop(raw)
+        raise failure  # out here it has no context: what the library raised may hold what is masked
+
+    def _failure(self, error: Exception) -> DriverError:
+        text = self._dialect.text(error)
+        shown = text.replace(self._password, MASK) if self._password else text
+        return DriverError(f"{self.url}: {shown}", temporary=self._dialect.is_temporary(error))
 
     def _begin(self, reading: bool) -> Any:
         """Return a connection with a transaction begun; one that has died while it was idle is noticed here."""
@@ -215,12 +223,12 @@ class Database:
                 self._dialect.begin(raw, reading)
                 return raw
             except self._dialect.errors:
-                _close(raw)
+                self._drop(raw)
         raw = self._dialect.connect()
         try:
             self._dialect.begin(raw, reading)
         except BaseException:
-            _close(raw)
+            self._drop(raw)
             raise
         return raw
 
@@ -228,22 +236,21 @@ class Database:
         if self._dialect.keep and not self._closed:
             self._idle.append(raw)
         else:
-            _close(raw)
+            raw.close()
+
+    def _drop(self, raw: Any) -> None:
+        """Close a connection in the midst of a transaction, which undoes it."""
+        if raw is not None:
+            with contextlib.suppress(*self._dialect.errors):
+                self._dialect.abandon(raw)
 
 
 class _Transaction:
     """What the event loop knows of a transaction in a thread, so that it can end one that nobody waits for."""
 
-    __slots__ = ("done", "raw")
+    __slots__ = ("done", "raw", "wanted")
 
     def __init__(self) -> None:
         self.raw: Any = None
         self.done = False
-
-
-def _close(raw: Any) -> None:
-    if raw is not None:
-        try:
-            raw.close()
-        except Exception:
-            pass  # it was broken
+        self.wanted = True

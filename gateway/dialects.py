@@ -15,6 +15,10 @@ from gateway.drivers import DriverError
 if TYPE_CHECKING:
     from gateway.database import DatabaseUrl
 
+SHARE = 0.9
+"""Of the time that a transaction may take, what waiting for a lock may: "database is locked" says more than "no
+answer"."""
+
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z]\w*)")
 
 _INFORMATION = "SELECT column_name FROM information_schema.columns WHERE table_schema = {} AND table_name = :table"
@@ -71,6 +75,9 @@ class Dialect(Protocol):
     def interrupt(self, raw: Any) -> None:
         """Make the thread fail that uses the connection; called from another thread."""
 
+    def abandon(self, raw: Any) -> None:
+        """Undo the transaction and close the connection, which may be broken."""
+
     def text(self, error: Exception) -> str:
         """Return what an error says."""
 
@@ -87,7 +94,7 @@ class Sqlite:
 
     def __init__(self, url: DatabaseUrl, password: str, timeout: float) -> None:
         self._path = Path(url.name)
-        self._patience = timeout * 0.9  # "database is locked" says more than that there was no answer
+        self._patience = timeout * SHARE
 
     def connect(self) -> sqlite3.Connection:
         """Open the file."""
@@ -105,6 +112,11 @@ class Sqlite:
     def interrupt(self, raw: Any) -> None:
         """Stop the running statement."""
         raw.interrupt()
+
+    def abandon(self, raw: Any) -> None:
+        """Undo first: a statement that somebody still holds would keep the file locked."""
+        raw.rollback()
+        raw.close()
 
     def text(self, error: Exception) -> str:
         """Return its text."""
@@ -140,7 +152,7 @@ class Mysql:
             "connect_timeout": timeout,
             "read_timeout": timeout,
             "write_timeout": timeout,
-            "init_command": f"SET SESSION innodb_lock_wait_timeout = {max(1, math.floor(timeout))}",
+            "init_command": f"SET SESSION innodb_lock_wait_timeout = {max(1, math.floor(timeout * SHARE))}",
         }
         if url.ca_file:
             self._arguments |= {"ssl_ca": url.ca_file, "ssl_verify_cert": True, "ssl_verify_identity": True}
@@ -159,6 +171,10 @@ class Mysql:
 
     def interrupt(self, raw: Any) -> None:
         """Do nothing: the socket's own time-outs end it soon."""
+
+    def abandon(self, raw: Any) -> None:
+        """Close; the server undoes."""
+        raw.close()
 
     def text(self, error: Exception) -> str:
         """Return the text without its number."""
@@ -180,7 +196,7 @@ class Postgresql:
     def __init__(self, url: DatabaseUrl, password: str, timeout: float) -> None:
         self._library = _library("psycopg", "postgresql")
         self.errors: tuple[type[Exception], ...] = (self._library.Error, OSError)
-        self._milliseconds = max(1, int(timeout * 900))  # the server's word comes before our deadline
+        self._milliseconds = max(1, int(timeout * SHARE * 1000))
         arguments: dict[str, Any] = {
             "host": url.socket or url.host or None,
             "port": url.port,
@@ -213,6 +229,10 @@ class Postgresql:
                 below.shutdown(socket.SHUT_RDWR)
         except self.errors:
             pass  # closed already
+
+    def abandon(self, raw: Any) -> None:
+        """Close; the server undoes."""
+        raw.close()
 
     def text(self, error: Exception) -> str:
         """Return the first line; the next ones show the statement."""

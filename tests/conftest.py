@@ -23,12 +23,24 @@ if {"COVERAGE_RUN", "PYTEST_XDIST_WORKER"} <= os.environ.keys():
     # `coverage run` measures no other process than the one it starts. Here, before anything else is imported.
     coverage.Coverage(data_suffix=True, auto_data=True).start()
 
+pytest_plugins = ["tests.servers"]
+
 ALLOWED_SKIPS = Path(__file__).parent / "skips.toml"
 
 PR_SET_CHILD_SUBREAPER = 36
 """Linux ``prctl`` option: orphaned grandchildren become our children, so that daemons are seen too."""
 
-WITH_SERVERS = ("crash", "e2e", "interop", "gateway/lab", "gateway/test_page", "gateway/test_crash", "sipstack/net")
+WITH_SERVERS = (
+    "crash",
+    "e2e",
+    "gateway/lab",
+    "gateway/provisioning",
+    "gateway/test_crash",
+    "gateway/test_database",
+    "gateway/test_page",
+    "interop",
+    "sipstack/net",
+)
 """Below here tests depend on the machine too: on ports, on other programs, on how long these take. One that fails is
 run once more, and the summary names it (RERUN): that is a fault to look for, and none that stops everybody's work."""
 
