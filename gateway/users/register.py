@@ -8,15 +8,13 @@ address and would let anybody in: that is an error of the set-up, never a proof.
 from __future__ import annotations
 
 import asyncio
-import hmac
-import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from gateway.drivers import DriverError
 from gateway.services import Inviter, NotAuthenticated
-from gateway.users.base import UNKNOWN, UserAnswer
+from gateway.users.base import UNKNOWN, WRONG_CREDENTIALS, UserAnswer
+from gateway.users.proofs import Proofs
 from sipstack import ids
 from sipstack.errors import ParseError, SipstackError
 from sipstack.net.endpoint import Endpoint
@@ -26,14 +24,9 @@ from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
 from translators.identifiers import Identifier, identity
 
-CACHE_LIMIT = 10_000
-"""Proofs that are remembered; the oldest goes first."""
-
 CHALLENGES = {401: ("WWW-Authenticate", False), 407: ("Proxy-Authenticate", True)}
 REFUSALS = frozenset({401, 403, 404, 407, 604})
 """Final answers to right and wrong credentials alike that mean: not this user, or not this password."""
-
-NOT_PROVEN = "The user or the password is wrong."
 
 
 class RegisterUsers:
@@ -56,27 +49,23 @@ class RegisterUsers:
         self._domains = tuple(domain.lower() for domain in domains)
         self._realm = realm
         self._proxy = outbound_proxy
-        self._lifetime = min(cache, 60.0)
         self._timeout = timeout
-        self._clock = clock
-        self._key = secrets.token_bytes(32)
-        self._proofs: OrderedDict[bytes, tuple[float, Inviter]] = OrderedDict()
-        """Keyed hash of user and password → when it is forgotten, and who it proves. Never the password itself."""
+        self._proofs = Proofs(cache, clock)
 
     async def authenticate(self, user_id: str, password: str) -> Inviter:
         """Return the subscriber, as the registrar's P-Associated-URI tells them."""
         aor = self._aor(user_id)
-        key = hmac.digest(self._key, f"{aor}\0{password}".encode("utf-8", "surrogateescape"), "sha256")
+        key = self._proofs.key(str(aor), password)
         known = self._proofs.get(key)
-        if known is not None and known[0] > self._clock():
-            return known[1]
+        if known is not None:
+            return known
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._prove(aor, password)
         except (SipstackError, OSError, TimeoutError) as error:
             raise DriverError(f"The registrar does not answer: {str(error) or 'time-out'}", temporary=True) from error
         inviter = _inviter(aor, response)
-        self._remember(key, inviter)
+        self._proofs.remember(key, inviter)
         return inviter
 
     async def lookup(self, identifier: Identifier) -> UserAnswer:
@@ -89,7 +78,7 @@ class RegisterUsers:
 
     async def close(self) -> None:
         """Forget all proofs."""
-        self._proofs.clear()
+        self._proofs.forget()
 
     def _aor(self, user_id: str) -> Uri:
         """Return the identity to ask about. NotAuthenticated for domains that are not configured."""
@@ -99,9 +88,9 @@ class RegisterUsers:
         try:
             uri = Uri.parse(name)
         except ParseError:
-            raise NotAuthenticated(NOT_PROVEN) from None
+            raise NotAuthenticated(WRONG_CREDENTIALS) from None
         if not uri.is_sip or not uri.user or uri.host.lower() not in self._domains or uri.port is not None:
-            raise NotAuthenticated(NOT_PROVEN)
+            raise NotAuthenticated(WRONG_CREDENTIALS)
         return Uri.parse(uri.aor)
 
     async def _prove(self, aor: Uri, password: str) -> Response:
@@ -135,14 +124,6 @@ class RegisterUsers:
             text = f"The core challenges for realm {', '.join(sorted(realms)) or '(none)'}, not for {self._realm}."
             raise DriverError(text, temporary=False)
 
-    def _remember(self, key: bytes, inviter: Inviter) -> None:
-        if self._lifetime <= 0:
-            return
-        self._proofs[key] = (self._clock() + self._lifetime, inviter)
-        self._proofs.move_to_end(key)
-        if len(self._proofs) > CACHE_LIMIT:
-            self._proofs.popitem(last=False)
-
 
 def _query(aor: Uri, call_id: str, tag: str, cseq: int) -> Request:
     """Return a REGISTER that asks for the bindings of an address-of-record."""
@@ -159,7 +140,7 @@ def _query(aor: Uri, call_id: str, tag: str, cseq: int) -> Request:
 def _refusal(response: Response) -> Exception:
     """Return what a final answer means that is no proof."""
     if response.status in REFUSALS:
-        return NotAuthenticated(NOT_PROVEN)
+        return NotAuthenticated(WRONG_CREDENTIALS)
     return DriverError(f"The registrar answers {response.status} {response.reason}", temporary=response.status >= 500)
 
 
