@@ -173,6 +173,11 @@ def _check_driver(text: str) -> None:
         raise ValueError('is neither a driver nor an import path such as "package.module:Class"')
 
 
+def _check_channel_driver(text: str) -> None:
+    if text:
+        _check_driver(text)
+
+
 CHECKS: dict[str, Callable[[str], None]] = {
     "network": _check_network,
     "address": _check_address,
@@ -184,6 +189,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "media-range": _check_media_range,
     "domain": _check_domain,
     "driver": _check_driver,
+    "channel-driver": _check_channel_driver,
 }
 
 

@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
+from gateway.channelrules import channel_rules
+from gateway.deliveryrules import delivery_rules
 from gateway.settings import Config, split_host_port
 from sipstack.msrp.relay import chain_fault
 from sipstack.msrp.uri import MsrpUri
@@ -226,6 +228,8 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _interaction,
     _spool,
     _delivery,
+    delivery_rules,
+    channel_rules,
     _listeners,
     _files,
     _certificate,

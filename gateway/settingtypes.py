@@ -26,6 +26,7 @@ ContentServer = Annotated[str, Meta(extra={"kind": "content-server"})]
 MediaRange = Annotated[str, Meta(extra={"kind": "media-range"})]
 Colour = Annotated[str, Meta(pattern="^(#[0-9a-fA-F]{6})?$")]
 Driver = Annotated[str, Meta(extra={"kind": "driver"})]
+ChannelDriver = Annotated[str, Meta(extra={"kind": "channel-driver"})]
 Type = Literal["im", "file"]
 Feature = Literal["file", "status", "standalone"]
 """What the page offers besides the chat."""
