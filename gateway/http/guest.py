@@ -121,7 +121,7 @@ class GuestCalls:
         """Log in only where the client named JSON or XML: a mail scanner that follows the link changes nothing."""
         format = asked_for(request.headers.get("Accept")) if request.method == "GET" else None
         if format is None:
-            return self._pages.index(secure=self._face.origins.secure(request))
+            return self._pages.index(request, secure=self._face.origins.secure(request))
         passwd = request.query.get("passwd")
         if passwd is None:
             passwd = self._basic_secret(request, account)

@@ -83,4 +83,4 @@ class PublicCalls:
 
     async def file(self, request: web.BaseRequest, file: str) -> web.StreamResponse:
         """Give a file of the page."""
-        return self._pages.file(file)
+        return self._pages.file(file, request)

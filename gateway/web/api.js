@@ -11,6 +11,7 @@ export class Refused extends Error {
   }
 }
 
+const PATIENCE = 30_000; // ms that an answer may take; the gateway's own waits are a tenth of it
 const SILENCE = 60_000; // ms without a byte on the stream, keep-alive comments included, that mean it is dead
 
 export class Gateway {
@@ -23,11 +24,11 @@ export class Gateway {
     this.authorization = "Basic " + btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
   }
 
-  // body: an object to send as JSON; data: octets to send as they are.
-  async call(method, path, { body, data, headers = {}, signal } = {}) {
+  // body: an object to send as JSON; data: octets to send as they are; patient: it may take as long as it takes.
+  async call(method, path, { body, data, headers = {}, signal, patient = Boolean(signal) } = {}) {
     const response = await fetch(this.base + path, {
       method,
-      signal,
+      signal: patient ? signal : AbortSignal.timeout(PATIENCE),
       cache: "no-store",
       // With "omit" a 401 comes to us instead of opening the browser's own password dialog.
       credentials: "omit",

@@ -3,13 +3,17 @@
 
 import { Gateway, Refused } from "./api.js";
 import { Conversation } from "./conversation.js";
-import { beginLive, listen, wake } from "./live.js";
+import { beginLive, drop, listen, refresh, wake } from "./live.js";
+import { beginLog } from "./log.js";
 import { beginOutgoing, resend, retryNow, send, takeUpUnsent } from "./outgoing.js";
-import { base, chosenLanguage, chosenSound, credentials, element, linkAccount, offers, state, unsent } from "./state.js";
-import { banner, beginView, drawTitle, open, place, show, showOver } from "./view.js";
+import { base, chosenLanguage, chosenSound, credentials, drafts, element, forget, lastOpen, linkAccount, offers, state } from "./state.js";
+import { banner, beginView, changed, grow, open, show, showOver } from "./view.js";
 import { language, languages, say } from "./words.js";
 
 const COMPOSING_PAUSE = 5000; // ms between two calls that say the same; the gateway forgets after 15 s
+const TELLING = 4; // calls at a time that tell what was seen
+const AGAIN_FIRST = 2_000; // ms until the page tries by itself to sign in again
+const AGAIN_LAST = 30_000;
 let toldComposing = 0; // when the gateway was last told that somebody types here
 
 // --- the secret ---------------------------------------------------------------------------------------------------
@@ -56,11 +60,12 @@ function endWord(reason) {
   return known ? known[1] : "ended";
 }
 
-function showEnded(reason) {
-  credentials.set(null);
-  unsent.set(null);
+function showEnded(reason, wasIn = true) {
+  forget();
   const word = endWord(reason);
-  end(word === "left" ? "leftTitle" : "endedTitle", word);
+  if (word !== "left") end("endedTitle", word);
+  else if (wasIn) end("leftTitle", "left");
+  else end("usedTitle", "used");
 }
 
 // What to show when a call was refused; false when it is nothing that ends the session.
@@ -70,7 +75,7 @@ function leaveBy(error) {
     credentials.set(null);
     showSignIn("wrongLink");
   } else if (error.status === 410 && error.type !== "file-gone") {
-    showEnded(error.problem.detail || error.problem.reason);
+    showEnded(error.problem.detail || error.problem.reason, !element("chat").hidden);
   } else {
     return false;
   }
@@ -86,37 +91,57 @@ function stop() {
   wake();
 }
 
-async function signIn({ account, secret }) {
+async function signIn({ account, secret }, pause = AGAIN_FIRST) {
   stop();
   const attempt = (state.running = new AbortController());
   state.gateway = new Gateway(base, account, secret);
-  show("loading");
+  if (pause === AGAIN_FIRST) show("loading");
   let answer;
   try {
     answer = await state.gateway.login();
   } catch (error) {
     if (attempt.signal.aborted || leaveBy(error)) return;
-    const again = () => signIn({ account, secret });
     const word = !(error instanceof Refused) ? "down" : error.status === 429 ? "throttled" : "downCore";
-    end("downTitle", word, "tryAgain", again);
+    const again = (next) => () => signIn({ account, secret }, next);
+    end("downTitle", word, "tryAgain", again(AGAIN_FIRST));
+    // It also tries by itself, and less and less often.
+    const later = setTimeout(again(Math.min(2 * pause, AGAIN_LAST)), Math.max(pause, 1000 * (error.retryAfter || 0)));
+    state.running = new AbortController();
+    state.running.signal.addEventListener("abort", () => clearTimeout(later));
     return;
   }
   if (attempt.signal.aborted) return;
   credentials.set({ account, secret });
   state.coreLost = false;
-  const again = (conversation, line) => {
-    const fresh = resend(conversation, line);
-    if (fresh && conversation === state.current) place(fresh);
-  };
-  state.conversations = new Map(answer.inviters.map((inviter) => [inviter.uid, new Conversation(inviter, again)]));
+  const kept = drafts.get() ?? {};
+  state.conversations = new Map(answer.inviters.map((inviter) => [inviter.uid, conversationWith(inviter, kept)]));
   state.current = null;
   show("chat");
   banner("connecting");
-  const first = state.conversations.values().next().value;
+  const first = state.conversations.get(lastOpen.get()) ?? state.conversations.values().next().value;
   if (first) open(first);
   takeUpUnsent();
-  if (first) open(first);
+  changed(true);
   listen(attempt.signal);
+}
+
+function conversationWith(inviter, kept = {}) {
+  const conversation = new Conversation(inviter, (one, line) => {
+    resend(one, line);
+    changed();
+  });
+  conversation.draft = String(kept[inviter.uid] ?? "");
+  return conversation;
+}
+
+// Somebody else has invited this guest meanwhile: the answer to a log-in names them.
+async function meet() {
+  const { gateway, conversations } = state;
+  const answer = await gateway.login().catch(() => null);
+  if (!answer || conversations !== state.conversations) return;
+  const strangers = answer.inviters.filter(({ uid }) => !conversations.has(uid));
+  for (const inviter of strangers) conversations.set(inviter.uid, conversationWith(inviter));
+  if (strangers.length) refresh(state.running.signal);
 }
 
 async function signOut() {
@@ -141,19 +166,47 @@ async function signOut() {
   } finally {
     button.disabled = false;
   }
-  credentials.set(null);
-  unsent.set(null);
+  forget();
   end("leftTitle", "left");
 }
 
 // --- what the other side is told ------------------------------------------------------------------------------------
 
+const telling = []; // what was seen and nobody has been told yet
+let tellers = 0;
+
 // Tells what of the open conversation has been seen; not while the tab is in the background.
 function tellSeen() {
   const { current } = state;
-  if (!current || current.over || document.hidden || !state.gateway) return;
-  current.unread = 0;
-  for (const id of current.unseen()) state.gateway.seen(id).catch(() => {}); // a receipt is not worth a word
+  if (!current || document.hidden || !state.gateway) return;
+  if (current.rings && !current.over) {
+    current.rings = false;
+    state.gateway.messages(current.uid).catch(() => {}); // to ask for a conversation is to open it
+    changed();
+  }
+  const lines = current.unseen();
+  if (lines.length) changed();
+  if (current.over) return;
+  telling.push(...lines);
+  tell();
+}
+
+// Some at a time: thousands may have come while nobody looked. What the connection loses is told when it is back.
+function tell() {
+  while (telling.length && tellers < TELLING) {
+    const line = telling.shift();
+    tellers += 1;
+    state.gateway
+      .seen(line.id)
+      .then(
+        () => true,
+        (error) => error instanceof Refused || (telling.push(line), false),
+      )
+      .then((goOn) => {
+        tellers -= 1;
+        if (goOn) tell();
+      });
+  }
 }
 
 function tellComposing(now, conversation = state.current) {
@@ -171,34 +224,32 @@ function submit() {
   const text = element("text").value;
   if (!text.trim() || !current || element("text").disabled) return;
   element("text").value = "";
+  grow();
   toldComposing = 0; // the message says it
-  place(send(current, text));
+  send(current, text);
+  changed(true);
 }
 
 function takeFiles(files) {
   const { current } = state;
   if (!current || current.over || element("attach").hidden || element("text").disabled) return false;
-  for (const file of files) place(current.sendFile(file));
+  for (const file of files) current.sendFile(file);
+  changed(true);
   return files.length > 0;
 }
 
-async function earlier() {
-  const { current } = state;
-  const button = element("earlier");
-  const area = element("scroll");
-  button.disabled = true;
+// Fetches the page in front of what is here of a conversation; true when there was one.
+async function fetchEarlier(conversation) {
+  const { conversations } = state;
   try {
-    const page = await state.gateway.messages(current.uid, current.before);
-    current.prepend(page.messages, page.before);
-    if (current === state.current) {
-      const below = area.scrollHeight - area.scrollTop;
-      open(current);
-      area.scrollTop = area.scrollHeight - below;
-    }
+    const page = await state.gateway.messages(conversation.uid, conversation.before);
+    if (conversations !== state.conversations) return false;
+    conversation.before = page.before ?? null;
+    conversation.merge(page.messages);
+    return true;
   } catch (error) {
     leaveBy(error);
-  } finally {
-    button.disabled = false;
+    return false;
   }
 }
 
@@ -206,7 +257,12 @@ async function earlier() {
 function standaloneLink() {
   const known = credentials.get();
   const scheme = location.protocol === "https:" ? "rcsgw" : "rcsgw+http";
-  return `${scheme}://${location.host}${location.pathname}#${encodeURIComponent(known ? known.secret : "")}`;
+  const path = `${base}/invitee/session/${known ? known.account : linkAccount}`;
+  return `${scheme}://${location.host}${path}#${encodeURIComponent(known ? known.secret : "")}`;
+}
+
+function closeOptions() {
+  element("options").open = false;
 }
 
 function drawOptions() {
@@ -232,6 +288,7 @@ async function takeSettings() {
   }
   element("brand").hidden = !state.settings.name;
   element("brand-name").textContent = state.settings.name;
+  changed();
   element("brand-logo").hidden = !state.settings.logo;
   if (state.settings.logo) element("brand-logo").src = new URL(state.settings.logo, import.meta.url);
   element("standalone").hidden = !offers("standalone");
@@ -239,8 +296,7 @@ async function takeSettings() {
 
 // --- start --------------------------------------------------------------------------------------------------------
 
-async function start() {
-  takeSecret();
+function start() {
   const known = credentials.get();
   if (known && known.secret) signIn(known);
   else showSignIn("noSecret");
@@ -249,19 +305,23 @@ async function start() {
 document.documentElement.lang = language === "zh" ? "zh-Hans" : language;
 for (const node of document.querySelectorAll("[data-word]")) node.textContent = say(node.dataset.word);
 for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", say(node.dataset.label));
+for (const node of document.querySelectorAll("[data-title]")) node.title = say(node.dataset.title);
 
 beginLive({
   leaveBy,
   showEnded,
   endWord,
-  seen: tellSeen,
+  meet,
+  connected: tell,
   showIdle: () => end("idleTitle", "idle", "signInAgain", () => signIn(credentials.get())),
 });
 beginOutgoing(leaveBy);
 beginView((former) => {
   tellComposing("idle", former);
+  lastOpen.set(state.current.uid);
   tellSeen();
-});
+}, tellSeen);
+beginLog(fetchEarlier, tellSeen);
 
 element("signin-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -271,7 +331,10 @@ element("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   submit();
 });
-element("text").addEventListener("input", () => tellComposing(element("text").value.trim() ? "active" : "idle"));
+element("text").addEventListener("input", () => {
+  grow();
+  tellComposing(element("text").value.trim() ? "active" : "idle");
+});
 element("text").addEventListener("keydown", (event) => {
   // Enter sends; not while an input method composes (Chinese), not with Shift.
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -287,27 +350,40 @@ element("pick").addEventListener("change", () => {
   takeFiles([...element("pick").files]);
   element("pick").value = "";
 });
-for (const kind of ["dragover", "drop"]) {
+for (const kind of ["dragover", "dragleave", "drop"]) {
   element("chat").addEventListener(kind, (event) => {
     if (![...event.dataTransfer.types].includes("Files")) return;
     event.preventDefault(); // else the browser leaves the page for the file
+    element("scroll").classList.toggle("target", kind === "dragover" && !element("attach").hidden);
     if (kind === "drop") takeFiles([...event.dataTransfer.files]);
   });
 }
 element("logout").addEventListener("click", signOut);
-element("earlier").addEventListener("click", earlier);
+element("now").addEventListener("click", wake);
+document.addEventListener("click", (event) => element("options").contains(event.target) || closeOptions());
+element("options").addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !element("options").open) return;
+  closeOptions();
+  element("options").querySelector("summary").focus();
+});
 addEventListener("hashchange", () => takeSecret() && start()); // the link was opened again in this tab
 addEventListener("online", () => {
   wake();
   retryNow();
 });
-addEventListener("offline", () => element("chat").hidden || banner("offlineHere"));
+addEventListener("offline", drop); // the open stream would notice in a minute
+addEventListener("pagehide", () => {
+  if (element("chat").hidden || !state.current) return;
+  state.current.draft = element("text").value;
+  const kept = [...state.conversations.values()].filter((one) => one.draft).map((one) => [one.uid, one.draft]);
+  drafts.set(kept.length ? Object.fromEntries(kept) : null);
+});
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
-  tellSeen();
-  drawTitle();
+  changed();
   wake();
 });
 
+takeSecret(); // before anything is waited for
 drawOptions();
 takeSettings().then(start);

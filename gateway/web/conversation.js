@@ -1,30 +1,42 @@
-// What was said with one inviter: lines in order, each with the list item that shows it.
+// What was said with one inviter: lines in order, each with the list item that shows it while it is on the screen.
 
+import { drawMark } from "./bubble.js";
 import { FileLine, sendFile } from "./files.js";
-import { nodesOf } from "./text.js";
-import { language, say } from "./words.js";
+import { triedKeys } from "./state.js";
+import { isolated } from "./text.js";
+import { say } from "./words.js";
 
-const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
-const calendar = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-const MARKS = { pending: "…", waiting: "…", sent: "✓", delivered: "✓✓", displayed: "✓✓", failed: "✗", unknown: "?" };
-// An answer may be older than the event that overtook it: a state never goes back in this order.
-const ORDER = ["waiting", "pending", "unknown", "sent", "delivered", "displayed", "failed"];
+// State → states that come after it. Only what failed, or perhaps did not arrive, can begin anew: see setState().
+const NEXT = {
+  waiting: ["pending", "sent", "delivered", "displayed", "failed", "unknown"],
+  pending: ["sent", "delivered", "displayed", "failed", "unknown"],
+  unknown: ["sent", "delivered", "displayed", "failed"],
+  sent: ["delivered", "displayed", "failed"],
+  delivered: ["displayed"],
+  failed: ["delivered", "displayed"],
+};
+
+const AGAIN = ["failed", "unknown"];
+const TRIED = 50; // messages whose keys outlive a reload, so that they are sent again under the same one
 
 export class Conversation {
   // inviter: as in the log-in answer. resend(conversation, line) is called by a line's button.
   constructor(inviter, resend) {
     this.uid = inviter.uid;
     this.to = inviter.sip || inviter.uid;
-    this.name = inviter.name || inviter.sip || inviter.uid;
+    this.name = isolated(inviter.name || inviter.sip || inviter.uid);
     this.resend = resend;
     this.types = inviter.types || ["im"];
     this.until = inviter.until;
     this.status = "unknown";
     this.over = null; // why, when the invitation is over
-    this.unread = 0;
+    this.rings = false; // whether the inviter has opened a chat that waits for the guest
     this.typing = null; // timer that ends the other side's typing
-    this.lines = []; // messages {id, key, direction, text, state, at, item, mark} and FileLines, oldest first
-    this.known = new Map(); // id → line
+    this.turn = Promise.resolve(); // when the message before is with the gateway: they keep their order
+    this.draft = ""; // what was typed here and not sent, while another conversation is on the screen
+    this.lines = []; // messages {id, key, direction, text, state, cause, at, seen, item} and FileLines, oldest first
+    this.disordered = false;
+    this.known = new Map(); // direction and id → line: who chooses an id that we use shadows nothing
     this.before = null; // cursor of the page in front of what is here
     this.loaded = false;
   }
@@ -33,180 +45,179 @@ export class Conversation {
     return message.uid ? message.uid === this.uid : [message.from, message.to].includes(this.to);
   }
 
-  // Adds a message of the gateway; false when it was here already (then only its state is taken).
-  add(message, index = this.lines.length) {
-    const there = this.known.get(message.id);
+  // What has come and nobody has looked at.
+  get unread() {
+    return this.lines.reduce((count, line) => count + (line.direction === "in" && !line.seen ? 1 : 0), 0);
+  }
+
+  // Lines as they are shown. Files of a time whose messages have not been fetched yet wait for these.
+  shown() {
+    if (this.disordered) this.sort();
+    if (this.before === null) return this.lines;
+    const first = this.lines.findIndex((line) => line.text !== undefined);
+    return first > 0 ? this.lines.slice(first) : this.lines;
+  }
+
+  // Adds a message of the gateway; false when it was here already (then only its time and state are taken).
+  // live: it comes by an event, so that one of our own may be the one whose answer is still on its way.
+  add(message, live = false) {
+    const there = this.known.get(`${message.direction} ${message.id}`) || (live && this.awaited(message));
     if (there) {
+      if (there.at !== message.at) this.disordered = true;
+      there.at = message.at;
       this.advance(there, message.state, message.cause);
+      drawMark(this, there);
       return false;
     }
     const type = message.content_type || "text/plain";
     const text = type.startsWith("text/plain") ? message.message : say("notText", { type });
-    const line = { id: message.id, key: null, direction: message.direction, text, state: message.state, at: message.at };
-    this.draw(line);
-    this.lines.splice(index, 0, line);
-    this.known.set(line.id, line);
-    if (message.state === "failed") this.setLine(line, "failed", causeWord(message.cause));
+    const { id, direction, state, at, cause } = message;
+    const key = direction === "out" && AGAIN.includes(state) ? (triedKeys.get() ?? {})[id] ?? null : null;
+    const line = { id, key, direction, text, state, at, cause: causeWord(cause), seen: state === "displayed", item: null };
+    this.lines.push(line);
+    this.know(line);
     return true;
   }
 
-  // The newest page of the conversation, as loaded when the stream opens. Returns how many lines were new.
-  merge(messages, before) {
+  know(line) {
+    this.known.set(`${line.direction} ${line.id}`, line);
+  }
+
+  // The line of ours that waits for the id which this message has.
+  awaited(message) {
+    if (message.direction !== "out") return null;
+    const line = this.lines.find((one) => one.key && !one.id && one.text === message.message);
+    if (!line) return null;
+    line.id = message.id;
+    this.know(line);
+    return line;
+  }
+
+  // A page of the conversation. Returns how many lines were new.
+  merge(messages) {
     let fresh = 0;
     for (const message of messages) if (this.add(message)) fresh += 1;
-    if (!this.loaded) this.before = before ?? null;
-    this.loaded = true;
-    if (fresh) this.sort();
+    if (fresh) this.disordered = true;
     return fresh;
   }
 
-  // Lines that were here before a page came may be younger than it; those without a time are still being sent.
+  // Those without a time are still being sent.
   sort() {
     const time = (line) => (line.at ? Date.parse(line.at) : Infinity);
     const timed = this.lines.map((line) => [time(line), line]);
     timed.sort(([a], [b]) => (a === b ? 0 : a - b));
     this.lines = timed.map(([, line]) => line);
+    this.disordered = false;
   }
 
   // A file as the gateway tells of it; true when it is new here.
-  setFile(view) {
-    const there =
-      this.known.get(view.id) || this.lines.find((line) => line.upload && !line.id && view.direction === "out" && line.view.name === view.name);
+  setFile(view, seen = true) {
+    const mine = (line) =>
+      line.upload && !line.id && !line.upload.stopped && line.view.name === view.name && line.view.size === view.size;
+    const there = this.known.get(`file ${view.id}`) || (view.direction === "out" && this.lines.find(mine));
     if (there) {
-      this.known.set(view.id, there);
+      this.known.set(`file ${view.id}`, there);
       there.advance(view);
       return false;
     }
     const line = new FileLine(this, view);
+    line.seen = seen;
     this.lines.push(line);
-    this.known.set(view.id, line);
+    this.known.set(`file ${view.id}`, line);
     return true;
   }
 
   mergeFiles(views) {
     const fresh = views.filter((view) => this.setFile(view)).length;
-    if (fresh) this.sort();
+    if (fresh) this.disordered = true;
     return fresh;
   }
 
   sendFile(file) {
-    const line = sendFile(this, file, (id) => this.known.set(id, line));
+    // Chosen again after a reload, a file goes on where it stood.
+    const broken = this.lines.find((line) => line.wants && line.wants(file));
+    if (broken) {
+      broken.goOn(file);
+      return;
+    }
+    const line = sendFile(this, file, (id) => this.known.set(`file ${id}`, line));
     this.lines.push(line);
-    return line;
-  }
-
-  prepend(messages, before) {
-    let index = 0;
-    for (const message of messages) if (this.add(message, index)) index += 1;
-    this.before = before ?? null;
   }
 
   addOwn(text, key) {
-    const line = { id: null, key, direction: "out", text, state: "pending", at: null };
-    this.draw(line);
+    const line = { id: null, key, direction: "out", text, state: "pending", at: null, cause: null, seen: true, item: null };
     this.lines.push(line);
     return line;
   }
 
-  // The gateway took the message. Its event may have been quicker than this answer: then the event's line goes.
+  // The gateway took the message. Its event may have been quicker than this answer: then that line is the one.
   answered(line, answer) {
-    const twin = this.twin(line, answer.id);
-    line.at = twin ? twin.at : new Date().toISOString();
-    this.advance(line, twin && rank(twin.state) > rank(answer.state) ? twin.state : answer.state);
+    const kept = this.named(line, answer.id);
+    kept.at ??= new Date().toISOString();
+    this.advance(kept, answer.state);
+    drawMark(this, kept);
   }
 
-  // The line learns its id; the event of the same message may have been quicker: then that one's line goes.
-  twin(line, id) {
-    if (!id) return null;
-    const twin = this.known.get(id);
-    if (twin && twin !== line) this.remove(twin);
-    line.id = id;
-    this.known.set(id, line);
-    return twin === line ? null : twin;
-  }
-
+  // The gateway refused the message, or tells what has become of it in vain.
   refused(line, error) {
-    this.twin(line, error.problem.message_id);
-    line.at = new Date().toISOString();
-    this.setLine(line, "failed", problemWord(error));
+    const kept = this.named(line, error.problem.message_id);
+    kept.at ??= new Date().toISOString();
+    // No answer in time: it may have arrived.
+    this.setLine(kept, error.status === 504 ? "unknown" : "failed", problemWord(error));
+  }
+
+  // The line learns its id. Returns the line that stays, when another has this id already.
+  named(line, id) {
+    if (!id || line.id === id) return line;
+    const twin = this.known.get(`out ${id}`);
+    if (twin && twin !== line) {
+      twin.key = line.key;
+      // With another id it is a message of ours that was sent elsewhere and reads the same.
+      if (!line.id) this.lines = this.lines.filter((other) => other !== line);
+      else line.key = null;
+      return twin;
+    }
+    if (line.id) {
+      const own = this.addOwn(line.text, line.key);
+      line.key = null;
+      return this.named(own, id);
+    }
+    line.id = id;
+    this.know(line);
+    return line;
   }
 
   // A receipt; true when the message is one of this conversation.
   setState(receipt) {
-    const line = this.known.get(receipt.id);
-    if (line) this.advance(line, receipt.state, receipt.cause);
-    return Boolean(line);
+    const line = this.known.get(`out ${receipt.id}`) || this.known.get(`in ${receipt.id}`);
+    if (!line) return false;
+    if (receipt.state === "pending" && AGAIN.includes(line.state)) this.setLine(line, "pending");
+    else this.advance(line, receipt.state, receipt.cause);
+    return true;
   }
 
+  // An answer may be older than the event that overtook it: a state never goes back.
   advance(line, state, cause) {
-    if (line.direction === "out" && rank(state) >= rank(line.state)) this.setLine(line, state, causeWord(cause));
-    if (line.direction === "in" && state === "displayed") line.state = state; // another tab has shown it
-  }
-
-  // Ids of what the other side wrote and nobody has been told to have seen; each is given once.
-  unseen() {
-    const lines = this.lines.filter((line) => line.text !== undefined && line.direction === "in" && line.state !== "displayed");
-    for (const line of lines) line.state = "displayed";
-    return lines.map((line) => line.id);
-  }
-
-  remove(line) {
-    line.item.remove();
-    if (this.known.get(line.id) === line) this.known.delete(line.id);
-    this.lines = this.lines.filter((other) => other !== line);
-  }
-
-  draw(line) {
-    line.item = document.createElement("li");
-    line.item.className = line.direction;
-    const text = document.createElement("p");
-    text.className = "text";
-    text.dir = "auto";
-    const speaker = document.createElement("span");
-    speaker.className = "unseen";
-    speaker.textContent = `${line.direction === "out" ? say("you") : this.name}: `;
-    text.append(speaker, ...nodesOf(line.text));
-    line.mark = document.createElement("p");
-    line.mark.className = "mark";
-    line.item.append(text, line.mark);
-    this.setLine(line, line.state);
+    if (line.direction === "out" && NEXT[line.state]?.includes(state)) this.setLine(line, state, causeWord(cause));
+    if (line.direction === "in" && state === "displayed") line.seen = true; // another tab has shown it
   }
 
   setLine(line, state, cause = null) {
     line.state = state;
-    line.item.dataset.state = state;
-    const parts = [];
-    if (line.at) {
-      const time = document.createElement("time");
-      time.dateTime = line.at;
-      time.textContent = format(line.at);
-      parts.push(time);
+    line.cause = cause;
+    if (line.id && line.key && AGAIN.includes(state)) {
+      const tried = Object.entries(triedKeys.get() ?? {}).slice(1 - TRIED);
+      triedKeys.set({ ...Object.fromEntries(tried), [line.id]: line.key });
     }
-    if (line.direction === "out") {
-      const word = document.createElement("span");
-      const why = cause && say(`cause.${cause}`, { name: this.name });
-      word.textContent = `${MARKS[state] || ""} ${say(`state.${state}`) || state}${why ? `: ${why}` : ""}`;
-      parts.push(word);
-      if (state === "failed" || (state === "unknown" && line.key)) parts.push(this.button(line));
-    }
-    line.mark.replaceChildren(...parts);
+    drawMark(this, line);
   }
 
-  button(line) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = say("retry");
-    button.addEventListener("click", () => this.resend(this, line));
-    return button;
+  // What the other side wrote and nobody has been told to have seen; each is given once.
+  unseen() {
+    const lines = this.lines.filter((line) => line.direction === "in" && !line.seen);
+    for (const line of lines) line.seen = true;
+    return lines.filter((line) => line.text !== undefined);
   }
-}
-
-const rank = (state) => ORDER.indexOf(state);
-
-function format(at) {
-  const date = new Date(at);
-  if (Number.isNaN(date.getTime())) return "";
-  return (date.toDateString() === new Date().toDateString() ? clock : calendar).format(date);
 }
 
 // What a peer answered (SIP or MSRP code) as one of the page's own words.

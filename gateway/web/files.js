@@ -1,8 +1,9 @@
 // Files both ways: a line in the conversation each, with progress, preview and what can be done with it.
 
 import { Refused, newKey } from "./api.js";
-import { state } from "./state.js";
-import { amount } from "./text.js";
+import { speaker, timeNode } from "./bubble.js";
+import { element, state } from "./state.js";
+import { amount, isolated } from "./text.js";
 import { language, say } from "./words.js";
 
 const PART = 1_048_576; // octets of one call: what a lost connection costs at most
@@ -24,17 +25,29 @@ export class FileLine {
     this.direction = view.direction;
     this.at = view.at;
     this.view = view;
-    this.upload = null;
+    this.seen = true;
+    this.upload = null; // {file, key, stopped, known} while this page sends it
+    this.saving = null; // {parts, octets, abort} while this page fetches it
+    this.problem = ""; // why the last thing that was tried with it did not work
     this.address = null; // of the picture, as a blob of this page
     this.item = document.createElement("li");
     this.item.className = `file ${view.direction}`;
     this.draw();
   }
 
+  get path() {
+    return `/invitee/file/${encodeURIComponent(this.id)}`;
+  }
+
+  get name() {
+    return isolated(this.view.name);
+  }
+
   advance(view) {
     this.id = view.id;
     this.at ??= view.at;
     this.view = view;
+    this.problem = "";
     this.draw();
   }
 
@@ -43,25 +56,29 @@ export class FileLine {
     this.item.dataset.state = view.state;
     const box = document.createElement("div");
     box.className = "text";
-    const speaker = document.createElement("span");
-    speaker.className = "unseen";
-    speaker.textContent = `${this.direction === "out" ? say("you") : this.conversation.name}: `;
     const name = document.createElement("bdi");
     name.className = "filename";
-    name.textContent = view.name;
-    box.append(speaker, name, ...this.picture());
+    name.textContent = this.name;
+    box.append(speaker(this.conversation, this.direction), name, ...this.picture());
     const known = view.size ?? null;
     const mark = document.createElement("p");
     mark.className = "mark";
     const size = document.createElement("span");
     size.textContent = known === null ? "" : amount(known, language);
     const word = document.createElement("span");
-    word.textContent = say(`file.${view.state}`) || view.state;
-    if (view.reason && OVER.includes(view.state)) word.textContent += `: ${view.reason}`;
-    mark.append(size, word);
-    if (MOVING.includes(view.state) && known) box.append(this.progress(known));
+    word.textContent = this.word();
+    mark.append(timeNode(this.at), size, word);
+    if (known && this.saving) box.append(this.progress(known, this.saving.octets));
+    else if (known && MOVING.includes(view.state)) box.append(this.progress(known, view.octets));
     mark.append(...this.buttons());
     this.keepFocus(() => this.item.replaceChildren(box, mark));
+  }
+
+  word() {
+    const { view } = this;
+    const why = this.problem || (OVER.includes(view.state) && view.reason) || "";
+    const now = this.saving ? "saving" : this.isBroken ? "broken" : view.state;
+    return (say(`file.${now}`) || now) + (why ? `: ${why}` : "");
   }
 
   // A redrawn line keeps the focus on the same button.
@@ -71,11 +88,11 @@ export class FileLine {
     if (held) this.item.querySelector(`[data-does="${held}"]`)?.focus();
   }
 
-  progress(size) {
+  progress(size, octets) {
     const bar = document.createElement("progress");
     bar.max = size;
-    bar.value = this.view.octets;
-    bar.setAttribute("aria-label", say("fileProgress", { name: this.view.name }));
+    bar.value = octets;
+    bar.setAttribute("aria-label", say("fileProgress", { name: this.name }));
     return bar;
   }
 
@@ -85,7 +102,7 @@ export class FileLine {
     if (this.address) {
       const image = document.createElement("img");
       image.src = this.address;
-      image.alt = view.name;
+      image.alt = this.name;
       return [image];
     }
     const small = (view.size ?? Infinity) <= PREVIEW;
@@ -98,7 +115,7 @@ export class FileLine {
     if (this.looking) return;
     this.looking = true;
     try {
-      const path = `/invitee/file/${encodeURIComponent(this.id)}${this.view.thumbnail ? "/thumbnail" : ""}`;
+      const path = `${this.path}${this.view.thumbnail ? "/thumbnail" : ""}`;
       const blob = await (await state.gateway.call("GET", path, { headers: { Accept: "*/*" } })).blob();
       if (PICTURE.test(blob.type)) this.show(blob);
     } catch {
@@ -112,32 +129,37 @@ export class FileLine {
     this.draw();
   }
 
+  // Whether it is one of this guest's that no page sends any more: it goes on when the file is chosen again.
+  get isBroken() {
+    return this.direction === "out" && this.view.state === "uploading" && !this.upload;
+  }
+
   buttons() {
     const { state: now } = this.view;
     const does = [];
     if (this.direction === "in" && now === "offered") does.push("accept", "decline");
-    if (this.direction === "in" && THERE.includes(now)) does.push("save");
-    if (MOVING.includes(now)) does.push("cancel");
+    if (this.direction === "in" && THERE.includes(now) && !this.saving) does.push("save");
+    if (this.isBroken) does.push("choose");
+    if (MOVING.includes(now) || this.saving) does.push("cancel");
     if (now === "failed" && this.upload) does.push("again");
     return does.map((word) => {
       const button = document.createElement("button");
       button.type = "button";
       button.dataset.does = word;
       button.textContent = say(`do.${word}`);
-      button.setAttribute("aria-label", `${say(`do.${word}`)}: ${this.view.name}`);
+      button.setAttribute("aria-label", `${say(`do.${word}`)}: ${this.name}`);
       button.addEventListener("click", () => this[word]().catch((error) => this.fail(error)));
       return button;
     });
   }
 
   fail(error) {
-    const reason = error instanceof Refused ? error.problem.detail || error.problem.title : say("cause.network");
-    this.view = { ...this.view, reason };
+    this.problem = error instanceof Refused ? error.problem.detail || error.problem.title : say("cause.network");
     this.draw();
   }
 
   async accept() {
-    this.advance(await state.gateway.json("POST", `/invitee/file/${encodeURIComponent(this.id)}/accept`));
+    this.advance(await state.gateway.json("POST", `${this.path}/accept`));
   }
 
   decline() {
@@ -145,9 +167,13 @@ export class FileLine {
   }
 
   async cancel() {
+    if (this.saving) {
+      this.saving.abort.abort();
+      return;
+    }
     if (this.upload) this.upload.stopped = true;
-    if (this.id) await state.gateway.call("DELETE", `/invitee/file/${encodeURIComponent(this.id)}`);
-    this.advance({ ...this.view, state: this.view.state === "offered" ? "declined" : "cancelled" });
+    if (this.id) await state.gateway.call("DELETE", this.path);
+    this.advance({ ...this.view, id: this.id, state: this.view.state === "offered" ? "declined" : "cancelled" });
   }
 
   async again() {
@@ -156,28 +182,82 @@ export class FileLine {
     await this.send();
   }
 
+  async choose() {
+    element("pick").click();
+  }
+
+  wants(file) {
+    return this.isBroken && file.name === this.view.name && file.size === this.view.size;
+  }
+
+  goOn(file) {
+    this.upload = { file, key: newKey(), stopped: false, known: () => {} };
+    this.send(this.id, this.view.octets);
+  }
+
+  // Fetches the file and hands it to the browser; a broken connection is taken up where it stood.
   async save() {
-    const path = `/invitee/file/${encodeURIComponent(this.id)}`;
-    const blob = await (await state.gateway.call("GET", path, { headers: { Accept: "*/*" } })).blob();
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = this.view.name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    if (PICTURE.test(blob.type) && blob.size <= PREVIEW && !this.address) this.show(blob);
+    if (this.saving) return;
+    const saving = (this.saving = { parts: [], octets: 0, abort: new AbortController() });
+    this.problem = "";
+    this.draw();
+    try {
+      const type = await this.fetchAll(saving);
+      const blob = new Blob(saving.parts, { type });
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = this.name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      if (PICTURE.test(type) && blob.size <= PREVIEW && !this.address) this.show(blob);
+    } catch (error) {
+      if (!saving.abort.signal.aborted) throw error;
+    } finally {
+      this.saving = null;
+      this.draw();
+    }
+  }
+
+  async fetchAll(saving) {
+    let tag = null;
+    let since = Date.now();
+    for (;;) {
+      try {
+        const rest = saving.octets && tag ? { Range: `bytes=${saving.octets}-`, "If-Range": tag } : {};
+        const signal = saving.abort.signal;
+        const response = await state.gateway.call("GET", this.path, { headers: { Accept: "*/*", ...rest }, signal, patient: true });
+        if (response.status !== 206) [saving.parts, saving.octets] = [[], 0];
+        tag = response.headers.get("ETag");
+        const reader = response.body.getReader();
+        for (;;) {
+          const { done, value } = await reader.read();
+          if (done) return response.headers.get("Content-Type") || "";
+          saving.parts.push(value);
+          saving.octets += value.length;
+          since = Date.now();
+          this.item.querySelector("progress")?.setAttribute("value", saving.octets);
+        }
+      } catch (error) {
+        if (error instanceof Refused || saving.abort.signal.aborted || Date.now() - since > PATIENCE) throw error;
+        await wait(PAUSE);
+      }
+    }
   }
 
   // Brings a file of this device to the gateway, part by part; a broken connection is taken up where it stood.
-  async send() {
+  async send(id = null, octets = -1) {
     const { upload } = this;
     const { file } = upload;
     let since = Date.now();
-    let octets = -1;
-    let id = null;
     while (!upload.stopped && !this.conversation.over) {
       try {
         const view = id ? await putPart(id, file, octets) : await begin(this.conversation.to, file, upload.key);
-        if (upload.stopped) return;
+        if (upload.stopped) {
+          // Cancelled before it had a name here.
+          if (!this.id) await state.gateway.call("DELETE", `/invitee/file/${encodeURIComponent(view.id)}`);
+          upload.known(view.id);
+          return;
+        }
         if (view.octets > octets) since = Date.now();
         [id, octets] = [view.id, view.octets];
         upload.known(id);
@@ -194,8 +274,17 @@ export class FileLine {
           return;
         }
         await wait(Math.max(PAUSE, 1000 * (error.retryAfter || 0)));
-        id = null; // asked with the same key, the gateway tells how far it has come
+        if (id) octets = await this.whereItStands(octets);
       }
+    }
+  }
+
+  // After a break: what has arrived of the part that was cut off.
+  async whereItStands(octets) {
+    try {
+      return (await state.gateway.json("GET", `${this.path}/state`)).octets;
+    } catch {
+      return octets;
     }
   }
 }
@@ -204,6 +293,7 @@ function begin(to, file, key) {
   const query = new URLSearchParams({ to, name: file.name || "file", size: file.size });
   return state.gateway.json("POST", `/invitee/file?${query}`, {
     headers: { "Content-Type": file.type || "application/octet-stream", "Idempotency-Key": key },
+    patient: true,
   });
 }
 
@@ -212,6 +302,7 @@ function putPart(id, file, start) {
   const range = file.size ? { "Content-Range": `bytes ${start}-${start + part.size - 1}/${file.size}` } : {};
   return state.gateway.json("PUT", `/invitee/file/${encodeURIComponent(id)}`, {
     data: part,
+    patient: true,
     headers: { "Content-Type": "application/octet-stream", ...range },
   });
 }

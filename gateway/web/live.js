@@ -3,25 +3,32 @@
 import { Refused } from "./api.js";
 import { retryNow } from "./outgoing.js";
 import { state } from "./state.js";
-import { banner, drawComposer, drawInviters, drawLog, drawPeer, drawTitle, place, ring, scrollDown, setStatus } from "./view.js";
+import { sound } from "./sound.js";
+import { banner, changed, setStatus } from "./view.js";
 
 const RETRY_FIRST = 1_000; // ms
 const RETRY_LAST = 30_000; // ms
 
 let lastEventId = null;
 let wakeUp = () => {}; // ends the pause before the next attempt to connect
-let page = null; // {leaveBy, showEnded, showIdle, endWord, seen}: what only the page as a whole can do
+let cut = () => {}; // gives the open stream up
+let owner = null; // {leaveBy, showEnded, showIdle, endWord, meet, connected}: what only the page as a whole can do
 
 export function beginLive(calls) {
-  page = calls;
+  owner = calls;
 }
 
 export const wake = () => wakeUp();
+export const drop = () => cut();
 
 export async function listen(signal) {
   let pause = RETRY_FIRST;
   lastEventId = null;
   while (!signal.aborted) {
+    const attempt = new AbortController();
+    let lost = "lost";
+    cut = () => attempt.abort();
+    signal.addEventListener("abort", cut, { once: true });
     try {
       const opened = () => {
         pause = RETRY_FIRST;
@@ -29,15 +36,16 @@ export async function listen(signal) {
         banner(state.coreLost ? "coreLost" : null);
         refresh(signal);
         retryNow();
+        owner.connected();
       };
-      await state.gateway.stream(lastEventId, signal, opened, (event) => !signal.aborted && receive(event));
+      await state.gateway.stream(lastEventId, attempt.signal, opened, (event) => !signal.aborted && receive(event));
     } catch (error) {
-      if (signal.aborted || page.leaveBy(error)) return;
-      banner(error instanceof Refused && error.status === 429 ? "tooManyTabs" : "lost");
+      if (signal.aborted || owner.leaveBy(error)) return;
+      lost = error instanceof Refused && error.status === 429 ? "tooManyTabs" : "lost";
     }
     state.connected = false;
     if (signal.aborted) return;
-    if (navigator.onLine === false) banner("offlineHere");
+    banner(navigator.onLine === false ? "offlineHere" : lost);
     await new Promise((resolve) => {
       wakeUp = resolve;
       setTimeout(resolve, pause * (0.75 + Math.random() / 2));
@@ -48,7 +56,7 @@ export async function listen(signal) {
 
 // What the stream does not tell: the conversation so far and everybody's status. The stream is open before these are
 // asked for, so nothing falls between them; what comes twice is known by its id.
-function refresh(signal) {
+export function refresh(signal) {
   for (const conversation of state.conversations.values()) {
     if (conversation.over) continue;
     load(conversation, signal);
@@ -56,7 +64,7 @@ function refresh(signal) {
       .status(conversation.uid)
       .then((answer) => !signal.aborted && setStatus(conversation, answer.status))
       .catch((error) => {
-        if (!signal.aborted && !page.leaveBy(error)) setStatus(conversation, "unknown");
+        if (!signal.aborted && !owner.leaveBy(error)) setStatus(conversation, "unknown");
       });
   }
 }
@@ -65,22 +73,25 @@ function refresh(signal) {
 async function load(conversation, signal) {
   try {
     const known = conversation.loaded;
-    let newest = await state.gateway.messages(conversation.uid);
-    let fresh = signal.aborted ? 0 : conversation.merge(newest.messages, newest.before);
-    while (known && fresh && newest.before != null && !signal.aborted) {
-      newest = await state.gateway.messages(conversation.uid, newest.before);
-      if (signal.aborted || !conversation.merge(newest.messages, newest.before)) break;
-    }
-    if (conversation.types.includes("file") && !signal.aborted) {
-      const { files } = await state.gateway.files(conversation.uid);
-      if (!signal.aborted) fresh += conversation.mergeFiles(files || []);
-    }
+    let page = await state.gateway.messages(conversation.uid);
     if (signal.aborted) return;
-    if (conversation === state.current) drawLog();
-    else if (fresh) drawInviters();
-    page.seen();
+    let fresh = conversation.merge(page.messages);
+    if (!known) conversation.before = page.before ?? null;
+    conversation.loaded = true;
+    changed();
+    while (known && fresh && page.before != null) {
+      page = await state.gateway.messages(conversation.uid, page.before);
+      if (signal.aborted) return;
+      fresh = conversation.merge(page.messages);
+    }
+    if (conversation.types.includes("file")) {
+      const { files } = await state.gateway.files(conversation.uid);
+      if (signal.aborted) return;
+      conversation.mergeFiles(files || []);
+    }
+    changed();
   } catch (error) {
-    if (!signal.aborted) page.leaveBy(error);
+    if (!signal.aborted) owner.leaveBy(error);
   }
 }
 
@@ -100,16 +111,19 @@ function receive({ id, kind, data }) {
 const receivers = {
   message(message) {
     const conversation = [...state.conversations.values()].find((one) => one.owns(message));
-    if (conversation && conversation.add(message)) news(conversation, message.direction);
-    else if (conversation === state.current) page.seen();
+    if (!conversation) return owner.meet();
+    if (conversation.add(message, true) && message.direction === "in") sound(conversation);
+    changed();
   },
   file(view) {
     const conversation = [...state.conversations.values()].find((one) => one.owns(view));
-    if (conversation && conversation.setFile(view)) news(conversation, view.direction);
+    if (!conversation) return owner.meet();
+    if (conversation.setFile(view, view.direction === "out") && view.direction === "in") sound(conversation);
+    changed();
   },
   receipt(receipt) {
-    const conversation = [...state.conversations.values()].find((one) => one.setState(receipt));
-    if (conversation && conversation === state.current) scrollDown(false);
+    [...state.conversations.values()].find((one) => one.setState(receipt));
+    changed();
   },
   composing,
   status(answer) {
@@ -120,21 +134,6 @@ const receivers = {
   reset: () => state.running && refresh(state.running.signal),
 };
 
-// The newest line of a conversation has come.
-function news(conversation, direction) {
-  if (conversation === state.current) place(conversation.lines.at(-1));
-  if (direction === "in") {
-    if (conversation !== state.current || document.hidden) conversation.unread += 1;
-    ring();
-  }
-  if (conversation === state.current) {
-    page.seen();
-    drawTitle();
-  } else {
-    drawInviters();
-  }
-}
-
 function composing({ uid, state: now, until }) {
   const conversation = state.conversations.get(uid);
   if (!conversation) return;
@@ -143,17 +142,24 @@ function composing({ uid, state: now, until }) {
   // A clock that is wrong must neither hide typing nor keep it for ever.
   const wait = Math.min(Math.max(left || 0, 5000), 130_000);
   conversation.typing = now === "active" ? setTimeout(() => composing({ uid, state: "idle" }), wait) : null;
-  if (conversation === state.current) drawPeer();
+  changed();
+}
+
+// An inviter's chat rings until the conversation is opened.
+function ringing(conversation) {
+  conversation.rings = true;
+  sound(conversation);
+  changed();
 }
 
 function session(change) {
   if (change.uid) {
     const conversation = state.conversations.get(change.uid);
+    if (conversation && change.state === "ringing") ringing(conversation);
     if (!conversation || ["restored", "failed", "ringing", "refused"].includes(change.state)) return;
-    conversation.over = page.endWord(`${change.state} ${change.reason || ""}`);
+    conversation.over = owner.endWord(`${change.state} ${change.reason || ""}`);
     setStatus(conversation, "over");
-    if (conversation === state.current) drawComposer();
-    if ([...state.conversations.values()].every((one) => one.over)) page.showEnded(change.reason || change.state);
+    if ([...state.conversations.values()].every((one) => one.over)) owner.showEnded(change.reason || change.state);
     return;
   }
   switch (change.state) {
@@ -166,9 +172,9 @@ function session(change) {
       banner(null);
       break;
     case "idle":
-      page.showIdle();
+      owner.showIdle();
       break;
     default:
-      page.showEnded(change.state === "ended" ? change.reason : change.state);
+      owner.showEnded(change.state === "ended" ? change.reason : change.state);
   }
 }

@@ -42,6 +42,14 @@ function shelf(storage, key) {
 }
 
 export const credentials = shelf("sessionStorage", `rcsgw ${linkAccount}`);
+export const triedKeys = shelf("sessionStorage", `rcsgw tried ${linkAccount}`);
 export const unsent = shelf("sessionStorage", `rcsgw unsent ${linkAccount}`);
+export const drafts = shelf("sessionStorage", `rcsgw drafts ${linkAccount}`);
+export const lastOpen = shelf("sessionStorage", `rcsgw open ${linkAccount}`);
 export const chosenLanguage = shelf("localStorage", "rcsgw language");
 export const chosenSound = shelf("localStorage", "rcsgw sound");
+
+// All that this tab kept of a guest; what they chose stays.
+export function forget() {
+  for (const one of [credentials, unsent, triedKeys, drafts, lastOpen]) one.set(null);
+}

@@ -45,6 +45,11 @@ function linkTo(address) {
   return link;
 }
 
+// A name as part of a line: without the marks that would turn around what stands behind it ("photo[RLO]gnp.exe").
+export function isolated(name) {
+  return String(name).replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]/g, "");
+}
+
 // 1234567 → "1.2 MB", in the language of the page.
 export function amount(octets, language) {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];

@@ -1,10 +1,14 @@
-// What is on the screen: screens, inviters, one conversation.
+// What is on the screen: screens, inviters, the words around one conversation.
 
-import { chosenSound, element, offers, state } from "./state.js";
+import { MARKS } from "./bubble.js";
+import { drawLog, isLow } from "./log.js";
+import { element, offers, state } from "./state.js";
 import { language, say } from "./words.js";
 
 const SCREENS = ["loading", "signin", "over", "chat"];
-const day = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+const FRAME = 16; // ms: what happens within them is drawn at once, in a background tab too
+const LINES = 6; // of the text field, until it scrolls
+const moment = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
 
 export function show(screen) {
   for (const id of SCREENS) element(id).hidden = id !== screen;
@@ -18,18 +22,22 @@ export function showOver(title, text, button, action) {
   again.hidden = !button;
   again.textContent = button ? say(button) : "";
   again.onclick = action;
+  const news = element("over").hidden;
   show("over");
-  element("over-title").focus();
+  if (news) element("over-title").focus();
 }
 
+// What stands in the way at the moment, and what to do about it; null when nothing does.
 export function banner(word) {
   const line = element("banner");
   line.hidden = !word;
-  line.textContent = word ? say(word) : "";
+  line.dataset.kind = word || "";
+  element("banner-text").textContent = word ? say(word) : "";
+  element("now").hidden = !["lost", "tooManyTabs"].includes(word);
 }
 
 // "(2) Alice": what waits in all conversations, then who is on the screen.
-export function drawTitle() {
+function drawTitle() {
   const chatting = !element("chat").hidden;
   let unread = 0;
   if (chatting) for (const conversation of state.conversations.values()) unread += conversation.unread;
@@ -39,20 +47,44 @@ export function drawTitle() {
 
 export function setStatus(conversation, status) {
   conversation.status = conversation.over ? "over" : status;
-  drawInviters();
-  if (conversation === state.current) {
-    drawPeer();
-    drawComposer();
-  }
+  changed();
 }
 
-export function drawInviters() {
-  const buttons = [...state.conversations.values()].map(inviterButton);
+let due = 0;
+let toEnd = false;
+let reading = () => {};
+
+// Something of what is shown has changed: it is drawn soon, however much changes until then.
+export function changed(showEnd = false) {
+  toEnd ||= showEnd;
+  due ||= setTimeout(draw, FRAME);
+}
+
+function draw() {
+  due = 0;
+  if (state.current && !element("chat").hidden) {
+    drawComposer();
+    drawPeer();
+    drawLog(toEnd);
+    toEnd = false;
+    reading();
+    drawInviters();
+  }
+  drawTitle();
+}
+
+let shown = "";
+
+function drawInviters() {
+  const all = [...state.conversations.values()];
+  const now = JSON.stringify(all.map((one) => [one.uid, one.name, one.status, one.unread, one.rings, one === state.current]));
+  if (now === shown) return;
+  shown = now;
+  const buttons = all.map(inviterButton);
   // The focus survives the redrawing.
   const place = [...element("inviters").children].indexOf(document.activeElement);
   element("inviters").replaceChildren(...buttons);
   if (place >= 0 && buttons[place]) buttons[place].focus();
-  drawTitle();
 }
 
 function inviterButton(conversation) {
@@ -61,11 +93,17 @@ function inviterButton(conversation) {
   button.className = "inviter";
   button.dataset.status = conversation.status;
   if (conversation === state.current) button.setAttribute("aria-current", "true");
-  button.append(span("name", conversation.name));
-  if (offers("status")) {
-    button.append(span("status", say(`status.${conversation.status}`) || say("status.unknown")));
+  const top = span("top", "");
+  top.append(span("name", conversation.name));
+  if (conversation.unread) {
+    const count = span("unread", conversation.unread > 99 ? "99+" : String(conversation.unread));
+    top.append(count, span("unseen", say("unread", { count: "" })));
   }
-  if (conversation.unread) button.append(span("unread", say("unread", { count: conversation.unread })));
+  button.append(top);
+  const word = conversation.rings ? "rings" : `status.${conversation.status}`;
+  if (offers("status") || conversation.over || conversation.rings) {
+    button.append(span("status", say(word) || say("status.unknown")));
+  }
   button.addEventListener("click", () => open(conversation));
   return button;
 }
@@ -73,99 +111,88 @@ function inviterButton(conversation) {
 function span(className, text) {
   const made = document.createElement("span");
   made.className = className;
+  made.dir = "auto";
   made.textContent = text;
   return made;
 }
 
+const mustWait = ({ status, over }) => state.settings.require_online === "client" && status !== "online" && !over;
+
 // Who invited, for what and until when; and before a message fails, that it probably will.
-export function drawPeer() {
+function drawPeer() {
   const { current } = state;
-  const text = say(current.typing ? "composing" : `absent.${current.status}`, { name: current.name });
+  const { name } = current;
+  const absent = mustWait(current) ? say("waitOnline", { name }) : say(`absent.${current.status}`, { name });
+  const text = current.over ? say(current.over) : current.typing ? say("composing", { name }) : absent;
+  set("peer", text || "");
   element("peer").hidden = !text;
-  element("peer").textContent = text || "";
+  element("peer").dataset.typing = Boolean(current.typing && !current.over);
   const until = new Date(current.until);
-  const known = !Number.isNaN(until.getTime());
   const word = current.types.includes("file") ? "invitedFiles" : "invited";
-  element("invited").textContent = known ? say(word, { name: current.name, time: day.format(until) }) : "";
+  set("invited", Number.isNaN(until.getTime()) ? "" : say(word, { name, time: moment.format(until) }));
+  set("with", name);
+  set("empty", say("empty", { name }));
+}
+
+// Unchanged words are left alone: a live region would say them again.
+function set(id, text) {
+  const node = element(id);
+  if (node.textContent !== text) node.textContent = text;
 }
 
 let opened = () => {};
 
-// onOpened(former): called when another conversation comes on the screen.
-export function beginView(onOpened) {
+// onOpened(former): called when another conversation comes on the screen. onReading(): whenever something of it has
+// been drawn.
+export function beginView(onOpened, onReading) {
   opened = onOpened;
+  reading = () => isLow() && onReading();
+  const marks = Object.entries(MARKS).filter(([mark]) => mark !== "waiting");
+  element("marks").replaceChildren(
+    ...marks.flatMap(([name, mark]) => {
+      const term = document.createElement("dt");
+      term.textContent = `${mark} ${say(`state.${name}`)}`;
+      const meaning = document.createElement("dd");
+      meaning.textContent = say(`means.${name}`);
+      return [term, meaning];
+    }),
+  );
 }
 
 export function open(conversation) {
   const former = state.current;
+  const text = element("text");
+  if (former) former.draft = text.value;
   state.current = conversation;
-  conversation.unread = 0;
-  drawInviters();
-  drawComposer();
-  drawPeer();
-  drawLog();
+  text.value = conversation.draft;
+  grow();
+  changed(true);
+  draw();
   opened(former);
-  element("text").focus();
+  element("inviters").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  text.focus();
 }
 
 // Nothing can be sent when the invitation is over, nor, where the operator wants it so, to somebody who is away.
-export function drawComposer() {
+function drawComposer() {
   const { current } = state;
-  const away = state.settings.require_online === "client" && current.status !== "online" && !current.over;
+  const away = mustWait(current);
   const closed = Boolean(current.over) || away;
   const text = element("text");
-  text.disabled = closed;
-  for (const button of element("composer").querySelectorAll("button")) button.disabled = closed;
-  element("attach").hidden = !(offers("file") && current.types.includes("file"));
-  text.placeholder = current.over ? say(current.over) : say(away ? "waitOnline" : "messageTo", { name: current.name });
-}
-
-export function drawLog() {
-  const { current } = state;
-  const news = element("news");
-  news.setAttribute("aria-live", "off"); // what is drawn anew is not news
-  element("with").textContent = current.name;
-  element("log").replaceChildren(...current.lines.map((line) => line.item));
-  element("earlier").hidden = current.before === null;
-  const empty = element("empty");
-  empty.hidden = current.lines.length > 0;
-  empty.textContent = say("empty", { name: current.name });
-  scrollDown(true);
-  requestAnimationFrame(() => news.setAttribute("aria-live", "polite"));
-}
-
-export function place(line) {
-  const low = isLow();
-  element("empty").hidden = true;
-  element("log").append(line.item);
-  if (low || line.direction === "out") scrollDown(true);
-}
-
-function isLow() {
-  const area = element("scroll");
-  return area.scrollHeight - area.scrollTop - area.clientHeight < 80;
-}
-
-export function scrollDown(always) {
-  const area = element("scroll");
-  if (always || isLow()) area.scrollTop = area.scrollHeight;
-}
-
-// A short, low tone for what comes while nobody looks; it can be turned off.
-export function ring() {
-  if (!document.hidden || chosenSound.get() === false) return;
-  try {
-    const context = new AudioContext();
-    const tone = context.createOscillator();
-    const volume = context.createGain();
-    tone.frequency.value = 660;
-    volume.gain.setValueAtTime(0.08, context.currentTime);
-    volume.gain.exponentialRampToValueAtTime(0.001, context.currentTime + 0.25);
-    tone.connect(volume).connect(context.destination);
-    tone.start();
-    tone.stop(context.currentTime + 0.25);
-    tone.onended = () => context.close();
-  } catch {
-    // A browser without sound, or one that was never touched.
+  if (text.disabled !== closed) {
+    const typing = document.activeElement === text;
+    text.disabled = closed;
+    for (const button of element("composer").querySelectorAll("button")) button.disabled = closed;
+    if (!closed && (typing || document.activeElement === document.body)) text.focus();
   }
+  element("attach").hidden = !(offers("file") && current.types.includes("file"));
+  text.placeholder = current.over ? say("status.over") : say(away ? "waitOnlineShort" : "messageTo", { name: current.name });
 }
+
+// The text field is as high as its text, where the style sheet alone cannot say so.
+export function grow() {
+  const text = element("text");
+  if (CSS.supports("field-sizing", "content")) return;
+  text.rows = Math.min(LINES, text.value.split("\n").length);
+}
+

@@ -58,7 +58,7 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 GUEST = basic("b@cc.com", SECRET)
 INVITER = basic("a", "pässwörd:1")
-NOW = format_time(1_800_000_000.0)
+NOW = format_time(1_760_000_000.0)
 
 
 def message_view(text: str, number: int = 1) -> MessageView:
@@ -130,6 +130,8 @@ class Guest:
         self.asked: list[Any] = []
         self.error: Exception | None = None
         self.state: Any = "sent"
+        self.message_id = ""
+        """Of what is sent; else the key is."""
         self.logged_out = 0
 
     def _fail(self) -> None:
@@ -146,7 +148,7 @@ class Guest:
     async def send(self, request: MessageRequest, key: str | None) -> MessageAnswer:
         self._fail()
         self.sent.append((request, key))
-        return MessageAnswer(id=key or request.id or "m1", state=self.state)
+        return MessageAnswer(id=self.message_id or key or request.id or "m1", state=self.state)
 
     def composing(self, request: ComposingRequest) -> None:
         self._fail()
