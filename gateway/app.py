@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
+from gateway.database import Database, DatabaseUrl
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
 from gateway.drivers import DriverError, load_driver
@@ -35,6 +36,7 @@ from gateway.settings import Config, split_host_port
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import AccountRecord, StoreError
 from gateway.users.base import UsersDriver
+from gateway.users.kamailio import KamailioUsers
 from gateway.users.local import LocalUsers
 from gateway.users.register import RegisterUsers
 from sipstack import ids
@@ -175,6 +177,12 @@ class Gateway:
                     cache=section.register.cache,
                     timeout=section.register.timeout,
                 )
+            case "kamailio":
+                kamailio = section.kamailio
+                password = self.config.secret("", kamailio.password_file)
+                url = DatabaseUrl.parse(kamailio.database, self.config.file("."))
+                database = Database(url, password=password, timeout=kamailio.timeout)
+                return KamailioUsers(database, kamailio, domain=self.config.core.domain, realm=self.config.realm)
             case path:
                 driver: UsersDriver = load_driver(path, section.options)
                 return driver

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.driversettings import Subscriber
 from gateway.rules import broken_rules
 from gateway.settings import Config, split_host_port
 from gateway.settingtypes import Section
+from gateway.usersettings import Subscriber
 from sipstack.errors import ParseError
 from sipstack.msrp.uri import MsrpUri
 from sipstack.sip.uri import Uri

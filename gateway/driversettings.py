@@ -14,39 +14,7 @@ from gateway.channelsettings import (
     DeliverySmsSection,
 )
 from gateway.deliverysettings import DeliveryChannelsSection, DeliveryDeadlinesSection, DeliveryReceiptsSection, Tag
-from gateway.settingtypes import Count, Domain, Driver, HttpUrl, Positive, Section, SipUri, Size
-
-
-class Subscriber(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A subscriber of the ``local`` users driver."""
-
-    uid: Annotated[str, Meta(min_length=1)]
-    password: Annotated[str, Meta(min_length=1)]
-    identities: tuple[str, ...] = ()
-    name: str = ""
-    state: Literal["active", "suspended", "lost"] = "active"
-    level: Count = 0
-    emails: tuple[str, ...] = ()
-    phones: tuple[str, ...] = ()
-
-
-class UsersRegisterSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ``register`` users driver."""
-
-    domains: tuple[Domain, ...] = ()
-    realm: str = ""
-    cache: Annotated[float, Meta(ge=0, le=60, extra={"kind": "duration"})] = 60.0
-    timeout: Positive = 2.0
-
-
-class UsersSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The UP Center: who is a subscriber."""
-
-    driver: Driver = "local"
-    on_unknown: Literal["allow", "refuse"] = "allow"
-    subscriber: tuple[Subscriber, ...] = ()
-    register: UsersRegisterSection = field(default_factory=UsersRegisterSection)
-    options: dict[str, Any] = field(default_factory=dict)
+from gateway.settingtypes import Driver, HttpUrl, Positive, Section, SipUri, Size
 
 
 class RetrySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from gateway.channelrules import channel_rules
 from gateway.deliveryrules import delivery_rules
 from gateway.settings import Config, split_host_port
+from gateway.userrules import user_rules
 from sipstack.msrp.relay import chain_fault
 from sipstack.msrp.uri import MsrpUri
 from translators.identifiers import TemplateError, check_template
@@ -21,7 +22,7 @@ MAX_THUMBNAIL = 1 << 20
 """Octets of a thumbnail; the embedded core and Kamailio take SIP messages of some MiB over TCP, others much less."""
 
 KNOWN_DRIVERS = {
-    "users": ("local", "register"),
+    "users": ("local", "register", "kamailio"),
     "provisioning": ("none", "lab", "kamailio"),
     "interaction": ("none", "sip"),
 }
@@ -51,30 +52,6 @@ def _drivers(config: Config) -> Iterator[Problem]:
         driver: str = getattr(config, section).driver
         if ":" not in driver and driver not in known:
             yield f"{section}.driver", f"is none of {', '.join(known)} and no import path such as package.module:Class"
-
-
-def _users(config: Config) -> Iterator[Problem]:
-    users = config.users
-    if users.driver == "register":
-        if not users.register.domains:
-            yield "users.register.domains", "is missing: only subscribers of configured domains are asked about"
-        if config.policy.invite != "any":
-            yield (
-                "policy.invite",
-                f'cannot be "{config.policy.invite}" with the register driver, which tells neither state nor level',
-            )
-    if users.driver != "local" and users.subscriber:
-        yield "users.subscriber", "belongs to the local driver"
-    seen: dict[str, int] = {}
-    for number, subscriber in enumerate(users.subscriber):
-        for name in {subscriber.uid, *subscriber.identities}:
-            if seen.setdefault(name, number) != number:
-                yield "users.subscriber", f"has {name!r} twice"
-        for identity in subscriber.identities:
-            if not identity.startswith(("sip:", "sips:", "tel:")):
-                yield "users.subscriber", f"identity {identity!r} of {subscriber.uid} is neither a SIP nor a tel URI"
-        if not any(identity.startswith(("sip:", "sips:")) for identity in subscriber.identities):
-            yield "users.subscriber", f"{subscriber.uid} needs a SIP identity"
 
 
 def _policy(config: Config) -> Iterator[Problem]:
@@ -221,7 +198,7 @@ def _is_loopback(host: str) -> bool:
 RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _core,
     _drivers,
-    _users,
+    user_rules,
     _policy,
     _provisioning,
     _accounts,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from gateway.driversettings import DeliverySection, InteractionSection, ProvisioningSection, RetrySection, UsersSection
+from gateway.driversettings import DeliverySection, InteractionSection, ProvisioningSection, RetrySection
 from gateway.settingtypes import (
     Colour,
     ContentServer,
@@ -35,6 +35,7 @@ from gateway.settingtypes import (
     Size,
     Type,
 )
+from gateway.usersettings import UsersSection
 
 
 class GatewaySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

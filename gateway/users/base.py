@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from gateway.services import Inviter
-from translators.identifiers import Identifier
+from translators.identifiers import Identifier, identity, parse_identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,13 @@ WRONG_CREDENTIALS = "The user or the password is wrong."
 
 STATES_AT_ONCE = 100
 """Subscribers whose states are asked for by one call: one statement or one small request."""
+
+
+def canonical(user_id: str) -> str:
+    """Return what a user-id means: a SIP identity as its AOR, a number as a tel URI, a UID as it stands."""
+    name = identity(user_id)
+    parsed = parse_identifier(name) if name.startswith(("sip:", "sips:")) else None
+    return parsed.value if parsed is not None else name
 
 
 class UsersDriver(Protocol):

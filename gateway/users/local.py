@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 
-from gateway.driversettings import Subscriber
 from gateway.services import Inviter, NotAuthenticated
-from gateway.users.base import WRONG_CREDENTIALS, UserAnswer
+from gateway.users.base import WRONG_CREDENTIALS, UserAnswer, canonical
+from gateway.usersettings import Subscriber
 from sipstack.sip.digest import compute_ha1
-from translators.identifiers import Identifier, Kind, identity, parse_identifier
+from translators.identifiers import Identifier, Kind, parse_identifier
 
 
 class LocalUsers:
@@ -22,7 +22,7 @@ class LocalUsers:
         self._by_key: dict[tuple[Kind, str], str] = {}
         for subscriber in subscribers:
             for name in (subscriber.uid, *subscriber.identities):
-                self._by_id[_canonical(name)] = subscriber
+                self._by_id[canonical(name)] = subscriber
             for name in (*subscriber.identities, *subscriber.emails, *subscriber.phones):
                 identifier = parse_identifier(name)
                 if identifier is not None:
@@ -30,7 +30,7 @@ class LocalUsers:
 
     async def authenticate(self, user_id: str, password: str) -> Inviter:
         """Compare the password; unknown users cost the same as wrong passwords."""
-        subscriber = self._by_id.get(_canonical(user_id))
+        subscriber = self._by_id.get(canonical(user_id))
         expected = subscriber.password if subscriber is not None else "\0"
         right = hmac.compare_digest(
             hmac.digest(b"rcsgw", expected.encode(), "sha256"),
@@ -42,7 +42,7 @@ class LocalUsers:
 
     async def digest(self, username: str, realm: str, algorithm: str) -> tuple[str, Inviter] | None:
         """Return what digest needs (:class:`gateway.users.base.DigestUsers`)."""
-        subscriber = self._by_id.get(_canonical(username))
+        subscriber = self._by_id.get(canonical(username))
         ha1 = compute_ha1(username, realm, subscriber.password if subscriber is not None else "\0", algorithm)
         return (ha1, _inviter(subscriber)) if subscriber is not None else None
 
@@ -57,7 +57,7 @@ class LocalUsers:
 
     async def taken(self, uri: str) -> bool:
         """Tell whether a subscriber has this identity."""
-        return _canonical(uri) in self._by_id
+        return canonical(uri) in self._by_id
 
     async def close(self) -> None:
         """Hold nothing."""
@@ -71,15 +71,9 @@ def _inviter(subscriber: Subscriber) -> Inviter:
         name=subscriber.name or None,
         state=subscriber.state,
         level=subscriber.level,
+        may_invite=subscriber.may_invite,
     )
 
 
 def _default_identity(subscriber: Subscriber) -> str:
     return next((name for name in subscriber.identities if name.startswith(("sip:", "sips:"))), subscriber.uid)
-
-
-def _canonical(name: str) -> str:
-    """Return the AOR of an identity; a UID stays as it is."""
-    name = identity(name)
-    parsed = parse_identifier(name) if name.startswith(("sip:", "sips:")) else None
-    return parsed.value if parsed is not None else name

@@ -11,7 +11,6 @@ from typing import Any
 from gateway.config import Config, loads
 from gateway.delivery.base import DeliveryOrder
 from gateway.drivers import DriverError
-from gateway.driversettings import Subscriber
 from gateway.invitations import Invitations
 from gateway.provisioning.base import CoreAccount
 from gateway.relations import Relation
@@ -20,6 +19,7 @@ from gateway.services import Inviter
 from gateway.storage.sqlite import SqliteStore
 from gateway.users.base import UserAnswer
 from gateway.users.local import LocalUsers
+from gateway.usersettings import Subscriber
 from translators.identifiers import Identifier
 
 CONFIG = """

@@ -86,7 +86,7 @@ def test_every_key_is_documented_with_its_default() -> None:
 
 
 def type_of_subscriber() -> type[Any]:
-    from gateway.driversettings import Subscriber
+    from gateway.usersettings import Subscriber
 
     return Subscriber
 
