@@ -91,6 +91,8 @@ class SubscriberTable:
 
     def by_user_id(self, connection: Connection, name: str) -> Key | None:
         """Return the subscriber of a UID, or of an identity with its scheme."""
+        self._known_tables(connection)
+        name = name if _is_text(name) else ""
         scheme, colon, rest = name.partition(":")
         if not colon:
             return _first(self._by_columns(connection, {"username": name, "domain": self._home}))
@@ -220,6 +222,11 @@ def _list(values: Sequence[str]) -> tuple[str, dict[str, str]]:
     """Return names of parameters for ``IN (…)``, and the parameters."""
     named = {f"item{number}": value for number, value in enumerate(values)}
     return ", ".join(f":{name}" for name in named), named
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a database takes this as text: UTF-8 without NUL."""
+    return "\0" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _split(impus: str | None) -> tuple[str, ...]:
