@@ -44,6 +44,10 @@ install_debian() { # install_debian PACKAGE…: those that are missing; needs ro
   fi
   printf '\n--- installing from Debian: %s\n' "${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  # Postfix without a configuration, so that it does not start: the tests bring their own.
+  if command -v debconf-set-selections >/dev/null; then
+    echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
+  fi
   if ! apt-get update -qq || ! apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null; then
     # One missing package must not take the others with it.
     for package in "${missing[@]}"; do

@@ -30,6 +30,8 @@ class Handler:
         self.mails: list[bytes] = []
         self.answers: dict[str, str] = {}
         self.encrypted: list[bool] = []
+        self.cut = ""
+        """What becomes of a mail after which the connection is cut: ``lost`` or ``taken``."""
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
         if "RCPT" in self.answers:
@@ -44,8 +46,11 @@ class Handler:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if "DATA" in self.answers:
             return self.answers["DATA"]
-        self.encrypted.append(session.ssl is not None)
-        self.mails.append(envelope.content)
+        if self.cut != "lost":
+            self.encrypted.append(session.ssl is not None)
+            self.mails.append(envelope.content)
+        if self.cut:
+            server.transport.abort()
         return "250 OK"
 
 
@@ -166,3 +171,27 @@ async def test_an_address_that_no_server_could_take_is_final(server: Any) -> Non
     with pytest.raises(DriverError) as caught:
         await driver(server()).send(order(address="b\r\nRCPT TO:<c@example.com>"))
     assert not caught.value.temporary
+
+
+async def test_greylisting_passes_with_the_same_message_id(server: Any, handler: Handler) -> None:
+    delivery = driver(server())
+    handler.answers["RCPT"] = "450 4.2.0 greylisted, come back in five minutes"
+    with pytest.raises(DriverError, match="greylisted") as caught:
+        await delivery.send(order())
+    assert caught.value.temporary
+    del handler.answers["RCPT"]
+    await delivery.send(order())
+    assert len(handler.mails) == 1 and b"Message-ID: <1@cc.com>" in handler.mails[0]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_connection_that_is_cut_after_the_mail(server: Any, handler: Handler, taken: bool) -> None:
+    """Nobody knows whether it was taken: it goes out again, with the same Message-ID."""
+    delivery = driver(server())
+    handler.cut = "taken" if taken else "lost"
+    with pytest.raises(DriverError) as caught:
+        await delivery.send(order())
+    assert caught.value.temporary
+    handler.cut = ""
+    await delivery.send(order())
+    assert [b"Message-ID: <1@cc.com>" in mail for mail in handler.mails] == [True] * (1 + taken)
