@@ -16,7 +16,7 @@ from gateway.settings import Config
 from gateway.storage.store import Invited, NameTaken, NewAccount, NewInvitation, OverQuota, Store
 from gateway.users.base import UsersDriver
 from sipstack import ids
-from translators.identifiers import Identifier
+from translators.identifiers import Identifier, Kind
 from translators.model import InviteRequest
 
 
@@ -51,14 +51,17 @@ class Allocation:
         base = self._config.gateway.public_url.rstrip("/")
         return f"{base}/rcsgw/invitee/session/{quote(account, safe=':@')}{mark}passwd={quote(secret)}"
 
-    def channel(self, identifier: Identifier, via: str | None) -> str:
-        kind = identifier.kind.value
-        channel = via or kind
-        if channel != kind:
-            raise NoChannel(f"A link goes to this person by {kind}, not by {channel}.")
-        if channel not in self._channels:
-            raise NoChannel(f"This gateway sends no links by {channel}.")
-        return channel
+    def channels(self, identifier: Identifier, via: str | None) -> tuple[str, ...]:
+        """Return the channels that a link to a person may take, in their order; raises NoChannel."""
+        known = self._config.delivery.channels.of(identifier.kind.value, self._channels)
+        if not known:
+            whom = "e-mail addresses" if identifier.kind is Kind.EMAIL else "phone numbers"
+            raise NoChannel(f"This gateway sends no links to {whom}.")
+        if via is None:
+            return known
+        if via not in known:
+            raise NoChannel(f"A link goes to this person by {' or '.join(known)}, not by {via}.")
+        return (via,)
 
     async def check_not_subscriber(self, identifier: Identifier) -> None:
         answer = await self._users.lookup(identifier)
@@ -74,7 +77,7 @@ class Allocation:
         identifier: Identifier,
         types: tuple[str, ...],
         valid_for: float,
-        channel: str,
+        channels: tuple[str, ...],
         until: float,
     ) -> tuple[Invited, bool]:
         """Return the invitation, and whether it is new."""
@@ -93,7 +96,7 @@ class Allocation:
             await self._check_quota(inviter)
 
             def new(uri: str) -> NewInvitation:
-                return self._new_invitation(inviter, request, identifier, types, valid_for, channel, uri)
+                return self._new_invitation(inviter, request, identifier, types, valid_for, channels, uri)
 
             if account is not None:
                 return await self._begin(account.id, new(account.uri)), True
@@ -139,7 +142,7 @@ class Allocation:
         identifier: Identifier,
         types: tuple[str, ...],
         valid_for: float,
-        channel: str,
+        channels: tuple[str, ...],
         account: str,
     ) -> NewInvitation:
         now = self._clock()
@@ -155,7 +158,7 @@ class Allocation:
             secret_hash=hash_login_secret(secret),
             created_at=now,
             expires_at=now + valid_for,
-            channel=channel,
+            channels=channels,
             address=identifier.value,
             sealed_link=self._sealer.seal(self.link(account, secret), account),
             message_id=self.new_message_id(),

@@ -8,11 +8,13 @@ from typing import Any
 
 
 class DriverError(Exception):
-    """A driver could not do it. ``temporary``: trying again later may help."""
+    """A driver could not do it. ``temporary``: trying again later may help. Not ``certain``: it may be done all the
+    same, because the answer was lost."""
 
-    def __init__(self, text: str, *, temporary: bool) -> None:
+    def __init__(self, text: str, *, temporary: bool, certain: bool = True) -> None:
         super().__init__(text)
         self.temporary = temporary
+        self.certain = certain
 
 
 def load_driver(path: str, options: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.admission import Admission
 from gateway.allocation import Allocation
 from gateway.delivery.base import DeliveryDriver
+from gateway.delivery.words import load as load_wording
 from gateway.delivery.worker import DeliveryWorker
 from gateway.drivers import DriverError
 from gateway.expiry import Expiry
@@ -72,8 +73,17 @@ class Invitations:
         self._lifecycle = Lifecycle(store, config, provisioning, interaction, sealer, self._feeds, guests, clock)
         self._lifecycle.on_active = self._active
         typed = config.client.link == "account"
+        templates = config.file(config.delivery.templates) if config.delivery.templates else None
         self._worker = DeliveryWorker(
-            store, config.delivery, delivery, sealer, self._feeds, clock, typed_password=typed
+            store,
+            config.delivery,
+            delivery,
+            sealer,
+            self._feeds,
+            clock,
+            public_url=config.gateway.public_url,
+            wording=load_wording(templates, typed_password=typed),
+            typed_password=typed,
         )
         self._expiry = Expiry(store, self._lifecycle, config.limits, clock)
         names = Names(store, config, users, provisioning, sealer)
@@ -89,7 +99,7 @@ class Invitations:
         await self._feeds.start()
         for invited in await self._store.invitations(states=("preparing", "ending")):
             self._lifecycle.wake(invited.account.id)
-        self._worker.start()
+        await self._worker.start()
         self._expiry.start()
 
     async def close(self) -> None:
@@ -137,12 +147,12 @@ class Invitations:
         check_inviter(inviter, policy)
         types = interaction_types(request.types, policy)
         valid_for = validity(request.valid_for, policy)
-        channel = self._allocation.channel(identifier, request.via)
+        channels = self._allocation.channels(identifier, request.via)
         with refusals():
             async with deadline(until):
                 await self._allocation.check_not_subscriber(identifier)
             invited, is_new = await self._allocation.allocate(
-                inviter, request, identifier, types, valid_for, channel, until
+                inviter, request, identifier, types, valid_for, channels, until
             )
         if is_new or invited.invitation.state == "preparing":
             return await self._prepared(invited, until)
@@ -167,7 +177,8 @@ class Invitations:
             secret = new_login_secret()
             dead = Tombstone(self._sealer.tombstone(invited.account.uri, invitation.secret_hash), "replaced", now)
             sealed = self._sealer.seal(self._allocation.link(invited.account.uri, secret), invited.account.uri)
-            delivery.state, delivery.error = "queued", ""
+            delivery.state, delivery.error, delivery.attempts, delivery.tried = "queued", "", 0, ()
+            delivery.channel = delivery.channels[0]
             message_id, told = self._allocation.new_message_id(), notice(invited, now)
             events = await self._store.renew_secret(
                 invitation.id, hash_login_secret(secret), sealed, message_id, dead, told

@@ -9,10 +9,21 @@ import msgspec
 
 from gateway.refusals import refusals
 from gateway.services import TooManyRequests
-from gateway.storage.store import DeliveryRecord, Invited, InviterEvent, Notice, Store
-from translators.model import DeliveryState, DeliveryView, Event, InvitationState, InvitationView, format_time
+from gateway.storage.store import STOPPED, DeliveryRecord, Invited, InviterEvent, Notice, Store
+from translators.model import (
+    DeliveryState,
+    DeliveryView,
+    Event,
+    InvitationState,
+    InvitationView,
+    TriedView,
+    format_time,
+)
 
 Listener = Callable[[Event | None], None]
+
+OVER: tuple[InvitationState | None, ...] = ("ended", "failed")
+"""States of which an inviter is told while the store still has the delivery as it was."""
 
 _decoder = msgspec.json.Decoder(InvitationView)
 _encoder = msgspec.json.Encoder()
@@ -30,16 +41,27 @@ def invitation_view(
         types=list(invitation.types),
         created_at=format_time(invitation.created_at),
         valid_until=format_time(invitation.expires_at),
-        delivery=None if delivery is None else _delivery_view(delivery),
+        delivery=None if delivery is None else _delivery_view(delivery, over=state in OVER),
         reason=reason or invitation.reason or None,
         note=invitation.note or None,
     )
 
 
-def _delivery_view(delivery: DeliveryRecord) -> DeliveryView:
-    """Return the delivery; a mail that is held until the account is ready is queued in the eyes of its inviter."""
-    state = "queued" if delivery.state == "held" else delivery.state
-    return DeliveryView(channel=delivery.channel, state=cast(DeliveryState, state), error=delivery.error or None)
+def _delivery_view(delivery: DeliveryRecord, *, over: bool) -> DeliveryView:
+    """Return the delivery; a link that is held until the account is ready is queued in the eyes of its inviter."""
+    state, error = delivery.state, delivery.error
+    if state == "held":
+        state = "queued"
+    if over and state == "queued":
+        state, error = "failed", STOPPED
+    tried = [TriedView(channel=item.channel, attempts=item.attempts, error=item.error) for item in delivery.tried]
+    return DeliveryView(
+        channel=delivery.channel,
+        state=cast(DeliveryState, state),
+        attempts=delivery.attempts,
+        error=error or None,
+        tried=tried or None,
+    )
 
 
 def notice(invited: Invited, at: float, *, state: InvitationState | None = None, reason: str | None = None) -> Notice:

@@ -40,7 +40,7 @@ PLAIN_TEXT = "text/plain"
 InteractionType = Literal["im", "file"]
 ComposingState = Literal["active", "idle"]
 InvitationState = Literal["preparing", "active", "ending", "ended", "failed"]
-DeliveryState = Literal["queued", "sent", "failed"]
+DeliveryState = Literal["queued", "sent", "delivered", "failed"]
 PeerState = Literal["online", "offline", "not-reachable", "not-rcs", "unknown"]
 MessageState = Literal["pending", "sent", "delivered", "displayed", "failed", "unknown"]
 FileState = Literal[
@@ -84,9 +84,19 @@ class InviteRequest(Body, kw_only=True):
     note: Text | None = None
     """A's own words, one line, carried in the mail."""
     language: Language | None = None
-    """Language tag (BCP 47) of the mail."""
+    """Language tag (BCP 47) of what is sent."""
     via: Channel | None = None
-    """Channel to use instead of the one that fits the identifier."""
+    """The only channel to use, instead of all that reach such an identifier."""
+
+
+class TriedView(Body, kw_only=True):
+    """A channel that could not bring the link to B."""
+
+    element: ClassVar[str] = "channel"
+
+    channel: str
+    attempts: int
+    error: str
 
 
 class DeliveryView(Body, kw_only=True):
@@ -95,8 +105,14 @@ class DeliveryView(Body, kw_only=True):
     element: ClassVar[str] = "delivery"
 
     channel: str
+    """The channel in use: the last one that was tried, or that will be."""
     state: DeliveryState
+    attempts: int = 0
+    """By this channel."""
     error: str | None = None
+    """Why it failed; with ``queued``, what the last attempt failed with."""
+    tried: list[TriedView] | None = None
+    """Channels that were tried before, and failed."""
 
 
 class InvitationView(Body, kw_only=True):

@@ -1,31 +1,50 @@
-"""Brings queued links to their people: some at once, each again and again until it is through or too late."""
+"""Brings queued links to their people: some at once by each channel, again and again until it is through or too late,
+then by the next channel.
+
+Nobody gets a link twice, with one exception: when it is not known whether an attempt got through (the process died in
+it, or the answer of the server was lost), it is repeated once, with the same Message-ID.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from gateway.backoff import pause
-from gateway.delivery.base import DeliveryDriver, DeliveryOrder
-from gateway.delivery.links import without_password
+from gateway.delivery.base import DeliveryDriver, DeliveryOrder, ReceiptDriver, StartingDriver
+from gateway.delivery.links import short_link, without_password
+from gateway.delivery.receipts import Receipts
+from gateway.delivery.words import Wording, shipped
 from gateway.drivers import DriverError
 from gateway.driversettings import DeliverySection
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.secrets import Sealer, SecretsError
-from gateway.storage.store import DeliveryRecord, Invited, Store, StoreError
+from gateway.storage.store import DeliveryRecord, DeliveryResult, Invited, Store, StoreError
 
 log = logging.getLogger("rcsgw.delivery")
 
 LONGEST_SLEEP = 60.0
 """Seconds after which the queue is looked at even if nobody has called."""
 
+SHORTEST_SLEEP = 0.05
+"""Seconds between two looks at what is due by the clock."""
+
 STORE_PAUSE = 2.0
 """Seconds to wait when the store cannot be read."""
 
+LONGEST_ATTEMPT = 600.0
+"""Seconds after which a driver is taken for stuck; those that come with the gateway have shorter timeouts."""
+
+MAX_DOUBTFUL = 2
+"""Attempts of one delivery that may have got through without our knowing: one, and its repetition."""
+
+IN_DOUBT = "it may have arrived all the same; resend it if not"
+
 
 class DeliveryWorker:
-    """Owns one task; the queue is a table of the store."""
+    """Owns one task, and one for each link that is on its way; the queue is a table of the store."""
 
     def __init__(
         self,
@@ -36,9 +55,16 @@ class DeliveryWorker:
         feeds: InviterFeeds,
         clock: Callable[[], float],
         *,
+        public_url: str = "",
+        wording: Wording | None = None,
         typed_password: bool = False,
     ) -> None:
+        """``public_url`` is where short links begin; ``typed_password``: links carry none, the texts say it."""
         self.channels = channels
+        self.receipts = Receipts(store, feeds, clock)
+        self.receipts.on_change = self.wake
+        self._public_url = public_url
+        self._wording = wording or shipped()
         self._typed_password = typed_password
         self._store = store
         self._config = config
@@ -47,14 +73,23 @@ class DeliveryWorker:
         self._clock = clock
         self._wakeup = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._busy: Counter[str] = Counter()
+        """Channel → links on their way by it."""
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
-    def start(self) -> None:
-        """Begin with what is queued."""
+    async def start(self) -> None:
+        """Open the channels, and begin with what is queued."""
+        for name, driver in self.channels.items():
+            if isinstance(driver, ReceiptDriver):
+                driver.on_receipt = self.receipts.of(name)
+            if isinstance(driver, StartingDriver):
+                await driver.start()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self, timeout: float = 5.0) -> None:
-        """Let the mails that are on their way get through, for ``timeout`` seconds; no new ones."""
+        """Let the links that are on their way get through, for ``timeout`` seconds; no new ones."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -64,6 +99,7 @@ class DeliveryWorker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self.receipts.close()
 
     def wake(self) -> None:
         """Look at the queue: there is something new in it."""
@@ -85,88 +121,133 @@ class DeliveryWorker:
 
     async def _start_due(self) -> float:
         """Start what is due and fits; return the seconds until there is something to do."""
-        free = self._config.parallel - len(self._running)
         now = self._clock()
-        due = await self._store.due_deliveries(now, self._config.parallel)
-        for invited in due:
-            if free > 0 and invited.invitation.id not in self._running:
-                free -= 1
-                self._start(invited)
-        upcoming = await self._store.next_delivery()
-        if self._running or upcoming is None:
-            return LONGEST_SLEEP  # an end of one that runs wakes us
-        return min(max(upcoming - now, 0.05), LONGEST_SLEEP)
+        await self._store.forget_links(now)
+        for channel in await self._store.due_channels(now):
+            # those that are running are due, too: so many hold at least one that is not
+            for invited in await self._store.due_deliveries(now, channel, self._config.parallel):
+                if self._busy[channel] < self._config.parallel and invited.invitation.id not in self._running:
+                    self._start(invited, channel)
+        # what is due and has not been started waits for the end of one that runs, which wakes us
+        upcoming = await self._store.next_delivery(now)
+        return LONGEST_SLEEP if upcoming is None else min(max(upcoming - now, SHORTEST_SLEEP), LONGEST_SLEEP)
 
-    def _start(self, invited: Invited) -> None:
+    def _start(self, invited: Invited, channel: str) -> None:
         invitation_id = invited.invitation.id
         task = asyncio.get_running_loop().create_task(self._deliver(invited))
         self._running[invitation_id] = task
+        self._busy[channel] += 1
 
         def done(_: asyncio.Task[None]) -> None:
             del self._running[invitation_id]
+            self._busy[channel] -= 1
             self.wake()
 
         task.add_done_callback(done)
 
     async def _deliver(self, invited: Invited) -> None:
         delivery = invited.delivery
-        assert delivery is not None and delivery.sealed_link is not None
-        error: DriverError | None = None
+        assert delivery is not None
+        self.receipts.begin(delivery.channel)
         try:
-            driver = self.channels.get(delivery.channel)
-            if driver is None:
-                raise DriverError(f"There is no channel {delivery.channel}.", temporary=False)
-            await driver.send(self._order(invited, delivery, delivery.sealed_link))
-        except DriverError as caught:
-            error = caught
-        except SecretsError as caught:
-            error = DriverError(str(caught), temporary=False)
-        except Exception as caught:
-            log.exception("channel %s", delivery.channel)
-            error = DriverError(f"{type(caught).__name__}", temporary=True)
-        await self._note(invited, delivery, error)
+            if delivery.doubtful >= MAX_DOUBTFUL:
+                await self._note(invited, _interrupted(delivery))
+            elif await self._store.begin_delivery(delivery.invitation_id, delivery.message_id, delivery.channel):
+                await self._note(invited, await self._attempt(invited, delivery))
+        except StoreError as error:
+            log.warning("%s: the delivery waits for the store: %s", invited.account.uri, error)
+            await asyncio.sleep(STORE_PAUSE)
+        finally:
+            self.receipts.end(delivery.channel)
 
-    def _order(self, invited: Invited, delivery: DeliveryRecord, sealed_link: bytes) -> DeliveryOrder:
+    async def _attempt(self, invited: Invited, delivery: DeliveryRecord) -> DeliveryResult:
+        """Hand the link to its channel; return what came of it."""
+        channel = delivery.channel
+        try:
+            driver = self.channels.get(channel)
+            if driver is None:
+                raise DriverError(f"There is no channel {channel}.", temporary=False)
+            order = self._order(invited, delivery)
+            async with asyncio.timeout(LONGEST_ATTEMPT):
+                references = await driver.send(order)
+        except DriverError as error:
+            return self._failed(invited, delivery, error)
+        except SecretsError as error:
+            return self._failed(invited, delivery, DriverError(str(error), temporary=False))
+        except Exception as error:
+            log.exception("channel %s", channel)
+            return self._failed(invited, delivery, DriverError(type(error).__name__, temporary=True, certain=False))
+        until = self._clock() + self._config.receipt_wait
+        return DeliveryResult(
+            delivery.invitation_id, delivery.message_id, channel, "sent", next_at=until, references=tuple(references)
+        )
+
+    def _order(self, invited: Invited, delivery: DeliveryRecord) -> DeliveryOrder:
         invitation, password = invited.invitation, ""
-        link = self._sealer.open(sealed_link, invited.account.uri)
+        assert delivery.sealed_link is not None
+        link = self._sealer.open(delivery.sealed_link, invited.account.uri)
+        short = short_link(self._public_url, link)
         if self._typed_password:
             link, password = without_password(link)
+            short = link
+        words = self._wording.words(invitation.language, self._config.language)
         return DeliveryOrder(
             address=delivery.address,
             link=link,
             password=password,
-            language=invitation.language,
+            language=words.language,
             inviter=invitation.name or invitation.sip.partition(":")[2],
             types=invitation.types,
             until=invitation.expires_at,
             note=invitation.note,
             message_id=delivery.message_id,
+            short_link=short,
+            words=words,
         )
 
-    async def _note(self, invited: Invited, delivery: DeliveryRecord, error: DriverError | None) -> None:
+    def _failed(self, invited: Invited, delivery: DeliveryRecord, error: DriverError) -> DeliveryResult:
+        """Return what an error leads to: another attempt, or the end of this channel, or of the delivery."""
+        next_at = self._clock() + pause(delivery.attempts + 1, self._config.retry)
+        deadline = delivery.queued_at + self._config.deadline(delivery.channel)
+        again = error.temporary and next_at < min(deadline, invited.invitation.expires_at)
+        give_up = not error.certain and delivery.doubtful + 1 >= MAX_DOUBTFUL
+        return DeliveryResult(
+            delivery.invitation_id,
+            delivery.message_id,
+            delivery.channel,
+            "queued" if again and not give_up else "failed",
+            next_at=next_at,
+            error=f"{error}; {IN_DOUBT}" if give_up else str(error),
+            doubtful=not error.certain,
+            give_up=give_up,
+        )
+
+    async def _note(self, invited: Invited, result: DeliveryResult) -> None:
         """Write what came of an attempt, and tell the inviter when that is news."""
-        now = self._clock()
-        before = delivery.error
-        delivery.error = str(error) if error is not None else ""
-        next_at = 0.0
-        if error is None:
-            delivery.state = "sent"
-        else:
-            next_at = now + pause(delivery.attempts + 1, self._config.retry)
-            in_time = next_at < min(delivery.queued_at + self._config.retry.deadline, invited.invitation.expires_at)
-            delivery.state = "queued" if error.temporary and in_time else "failed"
-        outcome = f"{delivery.state} {delivery.error}".rstrip()
-        log.info("%s: delivery by %s: %s", invited.account.uri, delivery.channel, outcome)
-        news = notice(invited, now) if delivery.state != "queued" or delivery.error != before else None
+        uri, now = invited.account.uri, self._clock()
+        log.info("%s: delivery by %s: %s", uri, result.channel, f"{result.state} {result.error}".rstrip())
         while True:
             try:
-                events = await self._store.delivery_result(
-                    invited.invitation.id, delivery.message_id, delivery.state, next_at, delivery.error, news
-                )
-            except StoreError as caught:
+                events = await self._store.delivery_result(result, now, lambda invited: notice(invited, now))
+            except StoreError as error:
                 # to the store the link is still queued: without this it would go out again and again
-                log.error("%s: the outcome of the delivery is not stored: %s", invited.account.uri, caught)
+                log.error("%s: the outcome of the delivery is not stored: %s", uri, error)
+                if self._closing:
+                    return
                 await asyncio.sleep(STORE_PAUSE)
             else:
                 self._feeds.publish(events)
                 return
+
+
+def _interrupted(delivery: DeliveryRecord) -> DeliveryResult:
+    """Return the end of a delivery during which the process died as often as can be borne."""
+    return DeliveryResult(
+        delivery.invitation_id,
+        delivery.message_id,
+        delivery.channel,
+        "failed",
+        error=f"the gateway stopped in the middle of it; {IN_DOUBT}",
+        doubtful=True,
+        give_up=True,
+    )

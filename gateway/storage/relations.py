@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
 from gateway.storage import quotas
 from gateway.storage.entries import append_notices
 from gateway.storage.store import (
+    STOPPED,
     AccountRecord,
+    Announce,
     DeliveryRecord,
     InvitationRecord,
     Invited,
@@ -21,6 +23,7 @@ from gateway.storage.store import (
     Notice,
     Quota,
     Tombstone,
+    Tried,
 )
 
 _ACCOUNT = (
@@ -33,7 +36,8 @@ _INVITATION = (
     "invitation.created_at, expires_at, invitation.state, reason"
 )
 _DELIVERY = (
-    "invitation_id, channel, address, sealed_link, message_id, delivery.state, attempts, queued_at, next_at, error"
+    "invitation_id, channel, address, sealed_link, message_id, delivery.state, attempts, queued_at, next_at, error, "
+    "channels, tried, doubtful"
 )
 _INVITED = (
     f"SELECT {_ACCOUNT}, {_INVITATION}, {_DELIVERY} FROM invitation JOIN account ON account.id = invitation.account_id "
@@ -55,12 +59,19 @@ def _invitation(row: Sequence[Any]) -> InvitationRecord:
     return InvitationRecord(*values)
 
 
+def _delivery(row: Sequence[Any]) -> DeliveryRecord | None:
+    if row[0] is None:
+        return None
+    values = list(row)
+    values[10], values[11] = tuple(json.loads(values[10])), tuple(Tried(*item) for item in json.loads(values[11]))
+    return DeliveryRecord(*values)
+
+
 def _invited(row: Sequence[Any]) -> Invited:
-    delivery = row[_INVITATION_END:]
     return Invited(
         _account(row[:_ACCOUNT_END]),
         _invitation(row[_ACCOUNT_END:_INVITATION_END]),
-        DeliveryRecord(*delivery) if delivery[0] is not None else None,
+        _delivery(row[_INVITATION_END:]),
     )
 
 
@@ -82,7 +93,7 @@ def begin(
     connection: Connection,
     account: NewAccount | int,
     new: NewInvitation,
-    announce: Callable[[Invited], Notice],
+    announce: Announce,
     quota: Quota | None = None,
 ) -> tuple[Invited, list[InviterEvent]]:
     """Write account, invitation and held delivery."""
@@ -107,8 +118,16 @@ def begin(
         ),
     )
     connection.execute(
-        "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 'held', 0, 0, 0, '')",
-        (cursor.lastrowid, new.channel, new.address, new.sealed_link, new.message_id),
+        "INSERT INTO delivery (invitation_id, channel, address, sealed_link, message_id, state, attempts, queued_at, "
+        "next_at, error, channels) VALUES (?, ?, ?, ?, ?, 'held', 0, 0, 0, '', ?)",
+        (
+            cursor.lastrowid,
+            new.channels[0],
+            new.address,
+            new.sealed_link,
+            new.message_id,
+            json.dumps(new.channels),
+        ),
     )
     (result,) = invited(connection, "invitation.id = ?", cursor.lastrowid)
     quotas.count(connection, new.uid, new.created_at)
@@ -181,9 +200,11 @@ def renew_secret(
     bury(connection, [tombstone])
     connection.execute(
         "UPDATE delivery SET sealed_link = ?, message_id = ?, state = 'queued', attempts = 0, queued_at = ?, "
-        "next_at = ?, error = '' WHERE invitation_id = ?",
+        "next_at = ?, error = '', channel = json_extract(channels, '$[0]'), tried = '[]', doubtful = 0 "
+        "WHERE invitation_id = ?",
         (sealed_link, message_id, notice.at, notice.at, invitation_id),
     )
+    connection.execute("DELETE FROM delivery_reference WHERE invitation_id = ?", (invitation_id,))
     return append_notices(connection, [notice])
 
 
@@ -193,13 +214,20 @@ def end(
     tombstones: Sequence[Tombstone],
     notices: Sequence[Notice],
 ) -> list[InviterEvent]:
-    """Make invitations ``ending``; a mail that is not out stays in."""
+    """Make invitations ``ending``; a link that is not out stays in, and no receipt is waited for."""
     for invitation_id, reason in ends:
         connection.execute(
             "UPDATE invitation SET state = 'ending', reason = ? WHERE id = ? AND state <> 'ending'",
             (reason, invitation_id),
         )
-        connection.execute("DELETE FROM delivery WHERE invitation_id = ?", (invitation_id,))
+        connection.execute(
+            "UPDATE delivery SET state = 'failed', error = ? WHERE invitation_id = ? AND state IN ('held', 'queued')",
+            (STOPPED, invitation_id),
+        )
+        connection.execute(
+            "UPDATE delivery SET sealed_link = NULL, next_at = 0 WHERE invitation_id = ?", (invitation_id,)
+        )
+        connection.execute("DELETE FROM delivery_reference WHERE invitation_id = ?", (invitation_id,))
     bury(connection, tombstones)
     return append_notices(connection, notices)
 
@@ -224,36 +252,21 @@ def delete_relation(connection: Connection, invitation_id: int) -> None:
     )
     connection.execute("DELETE FROM entry WHERE account_id = ? AND uid = ? AND kind <> 'session'", found)
     connection.execute("DELETE FROM file WHERE account_id = ? AND uid = ?", found)
-    connection.execute("DELETE FROM delivery WHERE invitation_id = ?", (invitation_id,))
+    for table in ("delivery", "delivery_reference"):
+        connection.execute(f"DELETE FROM {table} WHERE invitation_id = ?", (invitation_id,))
     connection.execute("DELETE FROM invitation WHERE id = ?", (invitation_id,))
 
 
 def delete_account(connection: Connection, account_id: int) -> None:
     """Delete every row of an account."""
-    connection.execute(
-        "DELETE FROM delivery WHERE invitation_id IN (SELECT id FROM invitation WHERE account_id = ?)", (account_id,)
-    )
+    for table in ("delivery", "delivery_reference"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE invitation_id IN (SELECT id FROM invitation WHERE account_id = ?)",
+            (account_id,),
+        )
     for table in ("invitation", "registration", "entry", "file"):
         connection.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
     connection.execute("DELETE FROM account WHERE id = ?", (account_id,))
-
-
-def delivery_result(
-    connection: Connection,
-    invitation_id: int,
-    message_id: str,
-    state: str,
-    next_at: float,
-    error: str,
-    notice: Notice | None,
-) -> list[InviterEvent]:
-    """Write what came of an attempt, unless another mail has taken the place of that one."""
-    changed = connection.execute(
-        "UPDATE delivery SET state = ?, attempts = attempts + 1, next_at = ?, error = ?, "
-        "sealed_link = CASE WHEN ? = 'queued' THEN sealed_link END WHERE invitation_id = ? AND message_id = ?",
-        (state, next_at, error, state, invitation_id, message_id),
-    )
-    return append_notices(connection, [notice]) if changed.rowcount and notice is not None else []
 
 
 def registrations(connection: Connection, account_id: int) -> dict[str, bool]:

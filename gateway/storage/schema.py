@@ -161,7 +161,24 @@ def _invited(db: Database) -> None:
         db.table("invited").create_index(columns, if_not_exists=True)
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files, _invited)
+def _channels(db: Database) -> None:
+    # all channels of a delivery in their order, what was tried before the present one, and how many attempts may have
+    # got through without our knowledge
+    columns = db.table("delivery").columns_dict
+    for name, kind in (("channels", "TEXT NOT NULL DEFAULT '[]'"), ("tried", "TEXT NOT NULL DEFAULT '[]'")):
+        if name not in columns:
+            db.execute(f"ALTER TABLE delivery ADD COLUMN {name} {kind}")
+    if "doubtful" not in columns:
+        db.execute("ALTER TABLE delivery ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE delivery SET channels = json_array(channel) WHERE channels = '[]'")
+    db.table("delivery").create_index(["state", "channel", "next_at"], if_not_exists=True)
+    reference = {"channel": str, "reference": str, "invitation_id": int, "delivered": int}
+    _create(db, "delivery_reference", reference, ("channel", "reference"))
+    db.table("delivery_reference").create_index(["invitation_id"], if_not_exists=True)
+    db.table("invitation").create_index(["secret_hash"], if_not_exists=True)  # by which a short link is found
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files, _invited, _channels)
 """Step n brings ``user_version`` n to n + 1. A step may run twice when the process dies in it."""
 
 

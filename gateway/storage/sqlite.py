@@ -12,11 +12,13 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
-from gateway.storage import entries, files, quotas, relations
+from gateway.storage import deliveries, entries, files, quotas, relations
 from gateway.storage.filestore import FileRecord
 from gateway.storage.schema import SchemaTooNew, migrate
 from gateway.storage.store import (
     AccountRecord,
+    Announce,
+    DeliveryResult,
     Done,
     Entry,
     Invited,
@@ -189,13 +191,15 @@ class SqliteStore:
         account_id: int | None = None,
         account_uri: str | None = None,
         uid: str | None = None,
+        secret_hash: bytes | None = None,
         states: Sequence[str] = (),
     ) -> list[Invited]:
         """Return invitations that fit everything given, oldest first."""
         terms, values = ["1"], list[object]()
-        for term, value in (("account_id = ?", account_id), ("uri = ?", account_uri), ("uid = ?", uid)):
+        filters = {"account_id": account_id, "uri": account_uri, "uid": uid, "secret_hash": secret_hash}
+        for column, value in filters.items():
             if value is not None:
-                terms.append(term)
+                terms.append(f"{column} = ?")
                 values.append(value)
         if states:
             terms.append(f"invitation.state IN ({', '.join('?' * len(states))})")
@@ -218,7 +222,7 @@ class SqliteStore:
         self,
         account: NewAccount | int,
         invitation: NewInvitation,
-        announce: Callable[[Invited], Notice],
+        announce: Announce,
         quota: Quota | None = None,
     ) -> tuple[Invited, list[InviterEvent]]:
         """Write account, invitation and held delivery. Raises NameTaken, OverQuota."""
@@ -292,20 +296,39 @@ class SqliteStore:
 
     # delivery
 
-    async def due_deliveries(self, now: float, limit: int) -> list[Invited]:
-        """Return what may be sent now, the longest waiting first."""
-        where = "delivery.state = 'queued' AND next_at <= ?"
-        return await self._read(relations.invited, where, now, order="next_at", limit=limit)
+    async def due_channels(self, now: float) -> list[str]:
+        """Return the channels that have something to do now."""
+        return await self._read(deliveries.due_channels, now)
 
-    async def next_delivery(self) -> float | None:
-        """Return when the next queued delivery may be tried."""
-        return await self._read(relations.number, "SELECT min(next_at) FROM delivery WHERE state = 'queued'")
+    async def due_deliveries(self, now: float, channel: str, limit: int) -> list[Invited]:
+        """Return what a channel may send now, the longest waiting first."""
+        where = "delivery.state = 'queued' AND channel = ? AND next_at <= ?"
+        return await self._read(relations.invited, where, channel, now, order="next_at", limit=limit)
 
-    async def delivery_result(
-        self, invitation_id: int, message_id: str, state: str, next_at: float, error: str, notice: Notice | None
-    ) -> list[InviterEvent]:
+    async def next_delivery(self, now: float) -> float | None:
+        """Return when there is something to do next."""
+        query = "SELECT min(next_at) FROM delivery WHERE state IN ('queued', 'sent') AND next_at > ?"
+        return await self._read(relations.number, query, now)
+
+    async def begin_delivery(self, invitation_id: int, message_id: str, channel: str) -> bool:
+        """Note that an attempt begins, if it is still wanted."""
+        return await self._write(deliveries.begin, invitation_id, message_id, channel)
+
+    async def delivery_result(self, result: DeliveryResult, now: float, announce: Announce) -> list[InviterEvent]:
         """Note what came of an attempt."""
-        return await self._write(relations.delivery_result, invitation_id, message_id, state, next_at, error, notice)
+        return await self._write(deliveries.result, result, now, announce)
+
+    async def delivery_receipt(
+        self, channel: str, reference: str, error: str | None, now: float, announce: Announce
+    ) -> list[InviterEvent] | None:
+        """Note a receipt; None when nobody waits for it."""
+        return await self._write(deliveries.receipt, channel, reference, error, now, announce)
+
+    async def forget_links(self, now: float) -> None:
+        """Forget the links that no receipt will bring into play any more; there is rarely one."""
+        where = "WHERE state = 'sent' AND next_at > 0 AND next_at <= ?"
+        if await self._read(relations.number, f"SELECT count(*) FROM delivery {where}", now):
+            await self._write(relations.execute, f"UPDATE delivery SET sealed_link = NULL, next_at = 0 {where}", now)
 
     # entries of guests and events of inviters
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from gateway.storage.filestore import FileStore
 
@@ -116,22 +116,62 @@ class InvitationRecord:
     """Why it ends; with ``preparing``, what the last attempt failed with."""
 
 
+STOPPED = "stopped: the invitation has ended"
+"""Why a link was not sent that nobody needs any more."""
+
+
+class Tried(NamedTuple):
+    """A channel that could not bring a link to its person."""
+
+    channel: str
+    attempts: int
+    error: str
+
+
 @dataclass(slots=True)
 class DeliveryRecord:
     """The link on its way."""
 
     invitation_id: int
     channel: str
+    """The one in use; ``attempts``, ``queued_at`` and ``error`` are about it."""
     address: str
     sealed_link: bytes | None
-    """None once the delivery is final."""
+    """None once nobody will need it again."""
     message_id: str
     state: str
-    """``held`` until the account is ready, ``queued``, ``sent``, ``failed``."""
+    """``held`` until the account is ready, ``queued``, ``sent``, ``delivered``, ``failed``."""
     attempts: int
     queued_at: float
     next_at: float
+    """``queued``: when to try. ``sent``: until when a receipt may bring the next channel into play."""
     error: str
+    channels: tuple[str, ...]
+    """All that may be used, in this order."""
+    tried: tuple[Tried, ...]
+    """Those in front of the present one."""
+    doubtful: int
+    """Attempts by any channel that are running, or of which nobody knows whether they got through."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """What came of one attempt."""
+
+    invitation_id: int
+    message_id: str
+    channel: str
+    state: Literal["sent", "queued", "failed"]
+    """``queued``: to be tried again. ``failed``: the next channel is tried, if there is one."""
+    next_at: float = 0.0
+    """See :attr:`DeliveryRecord.next_at`."""
+    error: str = ""
+    references: tuple[str, ...] = ()
+    """What receipts will name it by."""
+    doubtful: bool = False
+    """It may have got through all the same."""
+    give_up: bool = False
+    """No other channel may be tried either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +203,8 @@ class NewInvitation:
     secret_hash: bytes
     created_at: float
     expires_at: float
-    channel: str
+    channels: tuple[str, ...]
+    """By which the link may go; the first is tried first."""
     address: str
     sealed_link: bytes
     message_id: str
@@ -207,6 +248,9 @@ class Tombstone:
     reason: str
     ended_at: float
 
+
+Announce = Callable[[Invited], Notice]
+"""Makes the inviter's event of a change; runs in the writer's thread and must be pure."""
 
 Done = Callable[[Entry, Exception | None], None]
 StateDone = Callable[[Exception | None], None]
@@ -260,6 +304,7 @@ class Store(FileStore, Protocol):
         account_id: int | None = None,
         account_uri: str | None = None,
         uid: str | None = None,
+        secret_hash: bytes | None = None,
         states: Sequence[str] = (),
     ) -> list[Invited]:
         """Return invitations with all that belongs to them, oldest first, filtered by what is given."""
@@ -277,13 +322,12 @@ class Store(FileStore, Protocol):
         self,
         account: NewAccount | int,
         invitation: NewInvitation,
-        announce: Callable[[Invited], Notice],
+        announce: Announce,
         quota: Quota | None = None,
     ) -> tuple[Invited, list[InviterEvent]]:
         """Write account (unless the id of an existing one is given), invitation ``preparing`` and delivery ``held``.
 
-        ``announce`` makes the inviter's event; it runs in the writer's thread and must be pure. Raises
-        :class:`NameTaken` when another account has the URI, :class:`OverQuota` when ``quota`` leaves no room.
+        Raises :class:`NameTaken` when another account has the URI, :class:`OverQuota` when ``quota`` leaves no room.
         """
 
     async def mark_provisioned(self, account_id: int, provisioned: bool) -> None:
@@ -313,12 +357,13 @@ class Store(FileStore, Protocol):
         tombstone: Tombstone,
         notice: Notice,
     ) -> list[InviterEvent]:
-        """Replace the login secret and queue the delivery again."""
+        """Replace the login secret and queue the delivery again, from its first channel on."""
 
     async def end_invitations(
         self, ends: Sequence[tuple[int, str]], tombstones: Sequence[Tombstone], notices: Sequence[Notice]
     ) -> list[InviterEvent]:
-        """Make invitations (id, reason) ``ending``: from here on their secrets open nothing; deliveries are stopped."""
+        """Make invitations (id, reason) ``ending``: from here on their secrets open nothing; deliveries are stopped,
+        and their links forgotten."""
 
     async def delete_relation(self, invitation_id: int) -> None:
         """Delete an invitation, its delivery and the conversation that belongs to it."""
@@ -337,16 +382,28 @@ class Store(FileStore, Protocol):
 
     # delivery
 
-    async def due_deliveries(self, now: float, limit: int) -> list[Invited]:
-        """Return invitations whose queued delivery may be tried now, the longest waiting first."""
+    async def due_channels(self, now: float) -> list[str]:
+        """Return the channels that have something to do now."""
 
-    async def next_delivery(self) -> float | None:
-        """Return when the next queued delivery may be tried."""
+    async def due_deliveries(self, now: float, channel: str, limit: int) -> list[Invited]:
+        """Return invitations whose link may be tried by a channel now, the longest waiting first."""
 
-    async def delivery_result(
-        self, invitation_id: int, message_id: str, state: str, next_at: float, error: str, notice: Notice | None
-    ) -> list[InviterEvent]:
-        """Note an attempt; a final state forgets the sealed link. A delivery replaced meanwhile is left alone."""
+    async def next_delivery(self, now: float) -> float | None:
+        """Return when, after now, there is something to do next: a link to be tried, or to be forgotten."""
+
+    async def begin_delivery(self, invitation_id: int, message_id: str, channel: str) -> bool:
+        """Note that an attempt begins; False: there is nothing to deliver any more, or not this."""
+
+    async def delivery_result(self, result: DeliveryResult, now: float, announce: Announce) -> list[InviterEvent]:
+        """Note what came of an attempt. A delivery that was replaced or stopped meanwhile is left alone."""
+
+    async def delivery_receipt(
+        self, channel: str, reference: str, error: str | None, now: float, announce: Announce
+    ) -> list[InviterEvent] | None:
+        """Note a receipt for one part: it was delivered, or failed with ``error``. None: nobody waits for this one."""
+
+    async def forget_links(self, now: float) -> None:
+        """Forget the links of deliveries whose receipts have been waited for long enough."""
 
     # entries of guests
 

@@ -68,7 +68,16 @@ _INVITATION = model.InvitationView(
     types=["im", "file"],
     created_at="t",
     valid_until="t",
-    delivery=model.DeliveryView(channel="email", state="failed", error="550"),
+    delivery=model.DeliveryView(
+        channel="mms",
+        state="failed",
+        attempts=2,
+        error="550",
+        tried=[
+            model.TriedView(channel="sms", attempts=1, error="no"),
+            model.TriedView(channel="email", attempts=3, error="550"),
+        ],
+    ),
     note="hello",
 )
 _FILE = model.FileView(
@@ -97,6 +106,7 @@ SAMPLES = {
     "at": "t",
     "before": 3,
     "cause": _CAUSE,
+    "attempts": 2,
     "channel": "email",
     "checks": {"core": "ok", "store": "broken"},
     "code": 486,
@@ -151,6 +161,7 @@ SAMPLES = {
     "text": "t",
     "thumbnail": "image/png",
     "title": "T",
+    "tried": _INVITATION.delivery.tried if _INVITATION.delivery is not None else None,
     "to": "sip:a@cc.com",
     "trace": "0" * 32,
     "type": "/problems/x",

@@ -37,7 +37,7 @@ def new_invitation(uid: str = "a", **changes: Any) -> NewInvitation:
         "secret_hash": b"hash",
         "created_at": 1000.0,
         "expires_at": 2000.0,
-        "channel": "email",
+        "channels": ("email",),
         "address": "b@example.com",
         "sealed_link": b"link",
         "message_id": "<1@example.com>",

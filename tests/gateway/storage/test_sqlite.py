@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import NameTaken, Store, StoreError, Tombstone
+from gateway.storage.store import DeliveryResult, NameTaken, Store, StoreError, Tombstone
 from tests.gateway.storage.helpers import announce, append, begin, entry, new_account, new_invitation, notice
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ async def test_life_of_an_invitation(store: SqliteStore) -> None:
     invited = await begin(store)
     account, invitation = invited.account, invited.invitation
     assert invitation.state == "preparing" and invited.delivery is not None and invited.delivery.state == "held"
-    assert await store.due_deliveries(9999.0, 5) == []
+    assert await store.due_deliveries(9999.0, "email", 5) == []
     await store.mark_provisioned(account.id, True)
     await store.mark_registered(account.id, "im", False)
     await store.mark_registered(account.id, "im", True)
@@ -204,16 +204,10 @@ async def test_life_of_an_invitation(store: SqliteStore) -> None:
     (event,) = await store.activate(invitation.id, 1001.0, notice(body="active"))
     assert (event.cursor, event.body) == (3, "active")
     assert await store.activate(invitation.id, 1001.0, notice()) == []
-    assert await store.next_delivery() == 1001.0
-    (due,) = await store.due_deliveries(1001.0, 5)
+    assert await store.next_delivery(1000.0) == 1001.0
+    (due,) = await store.due_deliveries(1001.0, "email", 5)
     assert due.account.provisioned and due.invitation.state == "active" and due.invitation.reason == ""
     assert due.invitation.identities == ("sip:a@cc.com", "tel:+15550100")
-    await store.delivery_result(invitation.id, "<1@example.com>", "queued", 1010.0, "451", None)
-    assert await store.due_deliveries(1005.0, 5) == []
-    await store.delivery_result(invitation.id, "<1@example.com>", "sent", 0, "", notice())
-    (known,) = await store.invitations(uid="a")
-    assert known.delivery is not None
-    assert (known.delivery.state, known.delivery.sealed_link, known.delivery.attempts) == ("sent", None, 2)
     assert await store.next_expiry() == 2000.0
     assert await store.expired(1999.0) == []
     assert len(await store.expired(2000.0)) == 1
@@ -232,8 +226,9 @@ async def test_renewed_secret_starts_the_delivery_over_and_an_old_result_does_no
     assert await store.renew_secret(invitation.id, b"new", b"l", "<2@x>", tombstone, notice()) == []
     await store.activate(invitation.id, 1001.0, notice())
     assert await store.renew_secret(invitation.id, b"new", b"l", "<2@x>", tombstone, notice(at=1500.0))
-    assert await store.delivery_result(invitation.id, "<1@example.com>", "sent", 0, "", notice()) == []
-    (due,) = await store.due_deliveries(1500.0, 1)
+    old = DeliveryResult(invitation.id, "<1@example.com>", "email", "sent")
+    assert await store.delivery_result(old, 1500.0, announce) == []
+    (due,) = await store.due_deliveries(1500.0, "email", 1)
     assert due.invitation.secret_hash == b"new"
     assert due.delivery is not None and due.delivery.message_id == "<2@x>"
     assert await store.tombstone(b"old") == "replaced"

@@ -1,0 +1,121 @@
+"""Takes the receipts of all channels and writes them one after the other.
+
+A receipt may be here before its order is noted as sent: the other side is quick, or names its message only in the
+answer that we are still writing down. Such a one is kept for as long as an order of its channel is on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+from gateway.delivery.base import DeliveryReceipt
+from gateway.delivery.texts import one_line
+from gateway.inviterfeed import InviterFeeds, notice
+from gateway.storage.store import Store, StoreError
+
+log = logging.getLogger("rcsgw.delivery")
+
+MAX_WAITING = 10_000
+"""Receipts that wait for the store, and early ones of a channel: some MiB. More than a server sends at once."""
+
+MAX_REASON = 300
+"""Characters of the other side's words that are kept."""
+
+STORE_PAUSE = 2.0
+"""Seconds to wait when the store cannot be written."""
+
+
+class Receipts:
+    """Owns one task while there is something to write."""
+
+    def __init__(self, store: Store, feeds: InviterFeeds, clock: Callable[[], float]) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when a receipt may have brought another channel into play."""
+        self._store = store
+        self._feeds = feeds
+        self._clock = clock
+        self._waiting: deque[tuple[str, DeliveryReceipt]] = deque()
+        self._early: dict[str, deque[DeliveryReceipt]] = {}
+        self._sending: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def of(self, channel: str) -> Callable[[DeliveryReceipt], None]:
+        """Return what a channel's driver calls with its receipts."""
+        return partial(self.take, channel)
+
+    def take(self, channel: str, receipt: DeliveryReceipt) -> None:
+        """Take a receipt; one too many is lost, and the delivery stays ``sent``."""
+        if len(self._waiting) >= MAX_WAITING:
+            log.warning("%s: a receipt is lost, %d wait for the store", channel, MAX_WAITING)
+            return
+        self._waiting.append((channel, receipt))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._write())
+
+    async def written(self) -> None:
+        """Return when the receipts taken so far are in the store, or can be tried no longer."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    def begin(self, channel: str) -> None:
+        """Note that an order is on its way: from now on receipts may be early."""
+        self._sending[channel] = self._sending.get(channel, 0) + 1
+
+    def end(self, channel: str) -> None:
+        """Note that what came of an order is stored: those that came too early may be in time now."""
+        self._sending[channel] -= 1
+        early = self._early.pop(channel, ())
+        for receipt in early:
+            self.take(channel, receipt)
+
+    async def close(self) -> None:
+        """Write what is here; stop trying when the store does not take it."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=STORE_PAUSE)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                channel, receipt = self._waiting[0]
+                try:
+                    await self._note(channel, receipt)
+                except StoreError as error:
+                    log.error("%s: a receipt is not stored: %s", channel, error)
+                    await asyncio.sleep(STORE_PAUSE)
+                    continue
+                except Exception:
+                    log.exception("%s: a receipt cannot be used", channel)
+                self._waiting.popleft()
+        finally:
+            self._task = None
+
+    async def _note(self, channel: str, receipt: DeliveryReceipt) -> None:
+        now = self._clock()
+        error = one_line(receipt.text)[:MAX_REASON] or "not delivered"
+        events = await self._store.delivery_receipt(
+            channel,
+            receipt.reference,
+            error if receipt.state == "failed" else None,
+            now,
+            lambda invited: notice(invited, now),
+        )
+        if events is None:
+            self._keep(channel, receipt)
+            return
+        log.info("%s: %s %s", channel, receipt.reference, receipt.state)
+        self._feeds.publish(events)
+        self.on_change()
+
+    def _keep(self, channel: str, receipt: DeliveryReceipt) -> None:
+        """Keep a receipt that nothing waits for, if an order of its channel may be the one that it is about."""
+        if not self._sending.get(channel):
+            log.debug("%s: no order is known as %s", channel, receipt.reference)
+            return
+        early = self._early.setdefault(channel, deque(maxlen=MAX_WAITING))
+        early.append(receipt)
