@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import msgspec
 
-from gateway.database import Database, DatabaseUrl
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
 from gateway.drivers import DriverError, load_driver
@@ -35,10 +34,7 @@ from gateway.sessions import Guests, Settings
 from gateway.settings import Config, split_host_port
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import AccountRecord, StoreError
-from gateway.users.base import UsersDriver
-from gateway.users.kamailio import KamailioUsers
-from gateway.users.local import LocalUsers
-from gateway.users.register import RegisterUsers
+from gateway.users.chosen import users_driver
 from sipstack import ids
 from sipstack.errors import SipstackError
 from sipstack.msrp.uri import MsrpUri
@@ -95,7 +91,7 @@ class Gateway:
         await self.endpoint.start()
         self._running.push_async_callback(self.endpoint.close)
         self.store.on_pressure = self._store_pressed
-        users = await self._driver(self._users())
+        users = await self._driver(users_driver(config, self.endpoint))
         provisioning = await self._driver(self._provisioning())
         interaction = await self._driver(self._interaction())
         delivery = await self._driver_map(self._delivery())
@@ -162,30 +158,6 @@ class Gateway:
         for driver in drivers.values():
             await self._driver(driver)
         return drivers
-
-    def _users(self) -> UsersDriver:
-        section = self.config.users
-        match section.driver:
-            case "local":
-                return LocalUsers(section.subscriber)
-            case "register":
-                return RegisterUsers(
-                    self.endpoint,
-                    domains=section.register.domains or (self.config.core.domain,),
-                    realm=section.register.realm or self.config.realm,
-                    outbound_proxy=self._proxy or self._registrar,
-                    cache=section.register.cache,
-                    timeout=section.register.timeout,
-                )
-            case "kamailio":
-                kamailio = section.kamailio
-                password = self.config.secret("", kamailio.password_file)
-                url = DatabaseUrl.parse(kamailio.database, self.config.file("."))
-                database = Database(url, password=password, timeout=kamailio.timeout)
-                return KamailioUsers(database, kamailio, domain=self.config.core.domain, realm=self.config.realm)
-            case path:
-                driver: UsersDriver = load_driver(path, section.options)
-                return driver
 
     def _provisioning(self) -> ProvisioningDriver:
         section = self.config.provisioning

@@ -22,7 +22,7 @@ MAX_THUMBNAIL = 1 << 20
 """Octets of a thumbnail; the embedded core and Kamailio take SIP messages of some MiB over TCP, others much less."""
 
 KNOWN_DRIVERS = {
-    "users": ("local", "register", "kamailio"),
+    "users": ("local", "register", "kamailio", "http"),
     "provisioning": ("none", "lab", "kamailio"),
     "interaction": ("none", "sip"),
 }
