@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -25,6 +27,12 @@ SIP_SECRET_BITS = 128
 KEY_BYTES = 32
 KEY_ID_BYTES = 4
 NONCE_BYTES = 12
+
+MARK = "rcsgw-"
+"""How marks of accounts in a core begin."""
+
+HASHES = "\0hashes\0"
+"""How sealed text begins that is no secret but its hashes; no secret holds a NUL."""
 
 _LINE = re.compile(rf"([0-9a-f]{{{2 * KEY_ID_BYTES}}}) ([0-9a-f]{{{2 * KEY_BYTES}}})")
 
@@ -54,6 +62,7 @@ class Sealer:
         oldest = list(keys.values())[-1]
         self._tombstone_key = hmac.digest(oldest, b"rcsgw tombstone", "sha256")
         self._link_key = hmac.digest(oldest, b"rcsgw link", "sha256")
+        self._mark_key = hmac.digest(oldest, b"rcsgw mark", "sha256")
 
     @classmethod
     def from_file(cls, path: Path) -> Sealer:
@@ -99,17 +108,47 @@ class Sealer:
         """Return what makes the public link to a file unguessable: 128 bits in hex, the same at any time."""
         return hmac.digest(self._link_key, id.encode(), "sha256")[:16].hex()
 
+    def mark(self, name: str) -> str:
+        """Return what tells an account in a core, by its name there, from those that others have made: 22 characters.
+
+        Old Kamailios have no more room; it is no secret, but nobody can make it for another name.
+        """
+        return f"{MARK}{hmac.digest(self._mark_key, name.encode(), 'sha256')[:8].hex()}"
+
     def new_sip_secret(self, account: str) -> bytes:
         """Return a new SIP secret for an account, sealed; nobody ever sees it."""
         return self.seal(ids.token(SIP_SECRET_BITS), account)
 
+    def seal_hashes(self, hashes: Mapping[str, str], account: str, username: str, realm: str) -> bytes:
+        """Return the sealed digest hashes (algorithm → hex) of an account whose SIP secret nobody has told us."""
+        return self.seal(HASHES + json.dumps([username, realm, dict(hashes)]), account)
+
+    def secret(self, sealed: bytes, account: str) -> str:
+        """Return a SIP secret. Raises :class:`SecretsError` where there are only hashes of it, as :meth:`open` does."""
+        text = self.open(sealed, account)
+        if text.startswith(HASHES):
+            raise SecretsError(f"{account}: of its SIP secret only hashes are known")
+        return text
+
     def ha1(self, sealed: bytes, account: str, username: str, realm: str, algorithm: str) -> str:
         """Return the digest hash that a SIP secret gives for a username, realm and algorithm."""
-        return compute_ha1(username, realm, self.open(sealed, account), algorithm)
+        text = self.open(sealed, account)
+        if not text.startswith(HASHES):
+            return compute_ha1(username, realm, text, algorithm)
+        their_username, their_realm, hashes = json.loads(text.removeprefix(HASHES))
+        if (username, realm) != (their_username, their_realm) or algorithm not in hashes:
+            raise SecretsError(f"{account}: its {algorithm} hash for {username} in {realm} is not known")
+        found: str = hashes[algorithm]
+        return found
 
     def credentials(self, sealed: bytes, account: str, impi: str) -> Credentials:
         """Return digest credentials that open the SIP secret only while a challenge is answered."""
-        return Credentials(impi, lambda realm, algorithm: self.ha1(sealed, account, impi, realm, algorithm))
+        text = self.open(sealed, account)
+        known = None
+        if text.startswith(HASHES):
+            _, realm, hashes = json.loads(text.removeprefix(HASHES))
+            known = frozenset((realm, algorithm) for algorithm in hashes)
+        return Credentials(impi, lambda realm, algorithm: self.ha1(sealed, account, impi, realm, algorithm), known)
 
 
 def _make_key_file(path: Path) -> None:

@@ -5,7 +5,7 @@ The server side is in :mod:`sipstack.sip.digest_server`; all public names of bot
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -60,11 +60,19 @@ class Credentials:
     username: str
     ha1: Callable[[str, str], str]
     """Returns H(username:realm:password) for (realm, algorithm); algorithm is a key of ``ALGORITHMS``."""
+    known: Collection[tuple[str, str]] | None = None
+    """Realm and algorithm of each hash, where no password is known; None: there is one for whatever is asked."""
 
     @classmethod
     def from_password(cls, username: str, password: str) -> Credentials:
         """Make credentials that hold a password; for those who'd rather not, give a function of your own."""
         return cls(username, partial(_ha1_of_password, username, password))
+
+    def can_answer(self, challenge: Challenge) -> bool:
+        """Tell whether we can compute what a challenge asks for, and have what it takes."""
+        if not challenge.is_supported:
+            return False
+        return self.known is None or (challenge.realm, base_algorithm(challenge.algorithm)) in self.known
 
     def __repr__(self) -> str:
         return f"Credentials({self.username!r})"
@@ -126,7 +134,7 @@ class DigestClient:
         (:data:`MAX_CHALLENGES`).
         """
         useful = False
-        for challenge in _choose(response):
+        for challenge in _choose(response, self.credentials):
             used = self._nonce_used(request, challenge)
             if used is not None and not challenge.stale and self._is_fresh(request, challenge, used):
                 return False
@@ -247,7 +255,7 @@ def initial_authorization(username: str, realm: str, uri: str) -> str:
     return format_authorization(username, Challenge(realm, ""), uri, "", None, "", "")
 
 
-def _choose(response: Response) -> list[Challenge]:
+def _choose(response: Response, credentials: Credentials) -> list[Challenge]:
     """Return for each realm the topmost challenge that we can answer (:rfc:`8760#section-2.4`, A-DIG-04)."""
     chosen: dict[tuple[bool, str], Challenge] = {}
     for name, proxy in CHALLENGE_HEADERS:
@@ -256,7 +264,7 @@ def _choose(response: Response) -> list[Challenge]:
                 challenge = Challenge.parse(value, proxy)
             except ParseError:
                 continue
-            if challenge.is_supported:
+            if credentials.can_answer(challenge):
                 chosen.setdefault((proxy, challenge.realm), challenge)
     return list(chosen.values())
 

@@ -52,7 +52,11 @@ class RelayCredentials:
                 challenge = Challenge.parse(value)
             except ParseError:
                 continue
-            if not challenge.is_supported or QOP not in challenge.qop or is_session(challenge.algorithm):
+            if (
+                not self._credentials.can_answer(challenge)
+                or QOP not in challenge.qop
+                or is_session(challenge.algorithm)
+            ):
                 continue
             known = self._answers.get(uri)
             # A nonce that served before may have grown old at a relay that doesn't say ``stale``.

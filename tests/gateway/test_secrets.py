@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.secrets import Sealer, SecretsError, hash_login_secret, new_login_secret
+from sipstack.sip.digest import Challenge
 
 B = "sip:b@cc.com"
 
@@ -97,3 +98,26 @@ def test_links_depend_on_file_and_key_and_survive_a_new_key() -> None:
     both = Sealer({b"0002": bytes(31) + b"1", b"0001": bytes(32)})
     assert len({one.link("f1"), one.link("f2"), other.link("f1")}) == 3
     assert both.link("f1") == one.link("f1") and len(one.link("f1")) == 32
+
+
+def test_hashes_stand_for_a_secret_that_nobody_has_told(tmp_path: Path) -> None:
+    sealer = Sealer.from_file(tmp_path / "key")
+    sealed = sealer.seal_hashes({"MD5": "0123"}, "sip:b@cc.com", "b", "cc.com")
+    assert sealer.ha1(sealed, "sip:b@cc.com", "b", "cc.com", "MD5") == "0123"
+    for username, realm, algorithm in (("c", "cc.com", "MD5"), ("b", "other", "MD5"), ("b", "cc.com", "SHA-256")):
+        with pytest.raises(SecretsError, match="not known"):
+            sealer.ha1(sealed, "sip:b@cc.com", username, realm, algorithm)
+    with pytest.raises(SecretsError, match="only hashes"):
+        sealer.secret(sealed, "sip:b@cc.com")
+    credentials = sealer.credentials(sealed, "sip:b@cc.com", "b")
+    assert credentials.can_answer(Challenge("cc.com", "n")) and not credentials.can_answer(Challenge("other", "n"))
+    whole = sealer.seal("geheim", "sip:b@cc.com")
+    assert sealer.secret(whole, "sip:b@cc.com") == "geheim"
+    assert sealer.credentials(whole, "sip:b@cc.com", "b").can_answer(Challenge("other", "n"))
+
+
+def test_marks_depend_on_name_and_key_and_survive_a_new_key() -> None:
+    old, new = {b"old!": bytes(32)}, {b"new!": bytes([1] * 32)}
+    mark = Sealer(old).mark("b@cc.com")
+    assert mark == Sealer({**new, **old}).mark("b@cc.com") and len(mark) == 22
+    assert mark not in (Sealer(old).mark("c@cc.com"), Sealer(new).mark("b@cc.com"))

@@ -206,6 +206,18 @@ def test_topmost_known_algorithm_is_used(challenges: list[str], algorithm: str |
     assert credentials_of(sent).get("algorithm") == algorithm
 
 
+def test_only_challenges_are_answered_that_there_is_a_hash_for() -> None:
+    """A-DIG-04: who has been told hashes instead of a password passes over the others."""
+    known = DigestClient(Credentials("b", lambda realm, algorithm: f"{realm} {algorithm}", frozenset({("r", "MD5")})))
+    sent = request()
+    assert known.receive_challenge(
+        sent, challenged(sent, 'Digest realm="r", nonce="1", algorithm=SHA-256', 'Digest realm="r", nonce="2"')
+    )
+    known.authorize(sent)
+    assert credentials_of(sent)["nonce"] == "2"
+    assert not known.receive_challenge(request(), challenged(sent, 'Digest realm="other", nonce="3"'))
+
+
 def test_nothing_to_answer() -> None:
     digest, sent = client(), request()
     for challenges in ([], ['Digest realm="r", nonce="1", algorithm=FOO'], ["nonsense"]):
