@@ -65,7 +65,7 @@ class EndpointConfig:
     """Seconds for an MSRP connection of ours to come up."""
     msrp_recovery: float = 2.0
     """Seconds that a session without connection waits for the peer to offer a new one, if it has nothing to send
-    itself; 0: sessions end with their connection."""
+    itself, and behind MSRP relays as long again as it may take to get a path; 0: sessions end with their connection."""
     msrp_setup: Literal["actpass", "active"] = "actpass"
     """``actpass``: peers can reach us; ``active``: we always connect (behind NAT or a relay)."""
     msrp_tls: Tls | None = None

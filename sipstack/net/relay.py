@@ -28,9 +28,16 @@ MARGIN = 10.0
 RECONNECT_DELAYS = (0.5, 1.0, 2.0, 4.0)
 """Seconds, more or less, between attempts to connect again to a relay that we had a path through and lost: it may be
 starting anew, and sessions wait for it."""
+SPREAD = 0.2
+"""How much more or less, as a part of them: not all who had a path come at once."""
 
 Done = Callable[[SipstackError | None], None]
 """Called with None when there is a path, else with what went wrong."""
+
+
+def reconnect_time() -> float:
+    """Return how many seconds at the most are between the loss of a path and the last attempt to get another one."""
+    return sum(RECONNECT_DELAYS) * (1 + SPREAD)
 
 
 class RelayHub(Protocol):
@@ -176,7 +183,7 @@ class RelayAccess:
             self._finish(error)
             return
         self._failures = failures + 1
-        delay = RECONNECT_DELAYS[failures] * ids.uniform(0.8, 1.2)
+        delay = RECONNECT_DELAYS[failures] * ids.uniform(1 - SPREAD, 1 + SPREAD)
         self._timer = self._hub.schedule(self._now() + delay, self._connect)
 
     def _forget_path(self) -> None:

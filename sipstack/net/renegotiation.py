@@ -18,6 +18,7 @@ from sipstack.errors import (
 from sipstack.msrp.succession import adopt, progress, take_over, undecided
 from sipstack.net import media
 from sipstack.net.reinvite import ReInvite
+from sipstack.net.relay import reconnect_time
 from sipstack.sdp import SessionDescription
 from sipstack.sdp_msrp import msrp_media
 from sipstack.sip.dialog import DIALOG_GONE
@@ -270,7 +271,8 @@ class Renegotiation:
         if undecided(msrp):
             self.request()
         else:
-            self._set_timer(config.msrp_recovery)
+            # Who has lost a relay may have to wait for it before there is anything to offer.
+            self._set_timer(config.msrp_recovery + (reconnect_time() if msrp.relayed else 0.0))
         return True
 
     # time

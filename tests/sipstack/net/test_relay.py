@@ -215,6 +215,22 @@ async def test_relay_that_takes_its_time_to_come_back(monkeypatch: pytest.Monkey
         assert relay.requests == ["AUTH", "AUTH"]
 
 
+async def test_peer_that_waits_for_an_offer_waits_for_the_relay_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C-SET-05, C-RLY-05: who has lost its path may have something to send, and offers as soon as it has another."""
+    monkeypatch.setattr(relay_module, "RECONNECT_DELAYS", (0.2, 10.0))
+    async with behind_relay(msrp_recovery=0.05) as (relay, a, b, phone):
+        chats = Chats()
+        chat = await a.invite(B, chats)
+        assert (await chat.deliver("hello")).state is MessageState.SENT
+        port = relay.uri.host_port[1]
+        await relay.stop()
+        message = phone.open[0].send("from behind the relay")
+        await until(lambda: access(b)._failures == 1)
+        await relay.start(port)
+        await until(lambda: message.state is not MessageState.PENDING)
+        assert message.state is MessageState.SENT and chats.texts == ["from behind the relay"]
+
+
 async def test_path_that_cannot_be_refreshed_ends_its_chats() -> None:
     """C-RLY-05: a Use-Path URI dies at Expires."""
     async with behind_relay() as (relay, a, b, phone):
