@@ -140,6 +140,12 @@ class TooManyRequests(ServiceError):
     status, type, title, retryable = 429, "too-many-requests", "Too many requests", True
 
 
+class TooManyLookups(TooManyRequests):
+    """The subscriber has looked up as many people as one may."""
+
+    type, title = "too-many-lookups", "Too many look-ups"
+
+
 class UpstreamRefused(ServiceError):
     """A SIP or MSRP answer decided; ``status``, ``type`` and ``title`` come from ``translators.status``."""
 

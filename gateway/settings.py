@@ -211,11 +211,13 @@ class FilesSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ThrottleSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Wrong credentials before an account or an address has to wait."""
+    """Wrong credentials before an account or an address has to wait, and look-ups before a subscriber has to."""
 
     logins: Size = 10
     addresses: Size = 50
     window: Positive = 60.0
+    lookups: Size = 200
+    lookup_window: Positive = 3600.0
 
 
 class LogSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -30,7 +30,7 @@ from gateway.http.problems import as_service_error, describe, extra_headers
 from gateway.http.public import HealthCalls, PublicCalls
 from gateway.http.routes import Route, Router
 from gateway.http.server import Detached, Server
-from gateway.http.throttle import Throttle
+from gateway.http.throttle import Lookups, Throttle
 from gateway.services import Services
 from gateway.settings import HttpSection, ThrottleSection, split_host_port
 from sipstack.trace import Trace
@@ -90,6 +90,7 @@ class HttpServer:
         face = Face(
             Origins(parse_networks(self._http.trusted_proxies)),
             Throttle(limits.logins, limits.addresses, limits.window, loop.time),
+            Lookups(limits.lookups, limits.lookup_window, loop.time),
             self.streams,
             self._http.max_body,
             self._http.max_wait,

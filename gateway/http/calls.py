@@ -12,7 +12,7 @@ from gateway.http.events import Streams
 from gateway.http.negotiation import JSON, XML, Format, Headers, sent_in, stream_format, wanted, wants_stream
 from gateway.http.problems import BodyTooLarge, ExpectationFailed, RequestTimeout
 from gateway.http.routes import Parameter
-from gateway.http.throttle import Throttle
+from gateway.http.throttle import Lookups, Throttle
 from gateway.services import EventFeed
 from translators.from_http import FieldError, line
 from translators.model import MAX_SECRET, Body
@@ -39,11 +39,20 @@ EVENT_PARAMETERS = (
 class Face:
     """What all calls are given."""
 
-    __slots__ = ("max_body", "max_wait", "origins", "streams", "throttle")
+    __slots__ = ("lookups", "max_body", "max_wait", "origins", "streams", "throttle")
 
-    def __init__(self, origins: Origins, throttle: Throttle, streams: Streams, max_body: int, max_wait: float) -> None:
+    def __init__(
+        self,
+        origins: Origins,
+        throttle: Throttle,
+        lookups: Lookups,
+        streams: Streams,
+        max_body: int,
+        max_wait: float,
+    ) -> None:
         self.origins = origins
         self.throttle = throttle
+        self.lookups = lookups
         self.streams = streams
         self.max_body = max_body
         self.max_wait = max_wait

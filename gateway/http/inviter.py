@@ -10,7 +10,7 @@ from gateway.http.auth import parse_basic
 from gateway.http.calls import EVENT_PARAMETERS, Face, nothing
 from gateway.http.negotiation import wanted
 from gateway.http.routes import Route
-from gateway.services import Inviter, InviterService, NotFound
+from gateway.services import AlreadySubscriber, Inviter, InviterService, NotFound
 from translators.from_http import check_invite, name
 from translators.identifiers import identity
 from translators.model import EventPage, Invitations, InvitationView, InviteRequest, LogoutAnswer, LookupAnswer
@@ -80,7 +80,8 @@ class InviterCalls:
         """Ask the UP Center; 404 where it knows that there is no such subscriber."""
         format = wanted(request.headers.get("Accept"))
         inviter = await self._inviter(request)
-        answer = await self._inviters.lookup(inviter, name("identifier", identifier))
+        with self._face.lookups.asking(inviter.uid):
+            answer = await self._inviters.lookup(inviter, name("identifier", identifier))
         if answer.known == "no":
             raise NotFound(f"{answer.identifier} is not a subscriber.")
         return format.answer(answer)
@@ -91,7 +92,8 @@ class InviterCalls:
         inviter = await self._inviter(request)
         body = await self._face.decode(request, InviteRequest)
         check_invite(body)
-        view = await self._inviters.invite(inviter, body)
+        with self._face.lookups.asking(inviter.uid, reveals=AlreadySubscriber):
+            view = await self._inviters.invite(inviter, body)
         return format.answer(view, 202 if view.state == "preparing" else 201, f"{USER}/{quote(view.account, ':@+;=')}")
 
     async def list(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Token buckets against guessing: wrong credentials cost a token, right ones nothing."""
+"""Token buckets against guessing: wrong credentials cost a token, right ones nothing; each look-up costs one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gateway.services import NotAuthenticated, TooManyRequests
+from gateway.services import NotAuthenticated, TooManyLookups, TooManyRequests
 from translators.identifiers import parse_identifier
 
 _REST = re.compile(r"[;?].*", re.DOTALL)
@@ -114,6 +114,36 @@ class Throttle:
             now = self._clock()
             self._accounts.end(account, wrong=wrong, now=now)
             self._addresses.end(address, wrong=wrong, now=now)
+
+
+class Lookups:
+    """Bounds how many people one subscriber can look up, so that nobody reads out the list of subscribers."""
+
+    __slots__ = ("_buckets", "_clock")
+
+    def __init__(self, count: int, window: float, clock: Callable[[], float]) -> None:
+        """``count`` look-ups within ``window`` seconds; ``clock`` returns monotonic seconds."""
+        self._buckets = Buckets(count, window, count)
+        self._clock = clock
+
+    @contextmanager
+    def asking(self, uid: str, *, reveals: type[Exception] | None = None) -> Iterator[None]:
+        """Look somebody up within this. It costs a token; with ``reveals`` only where that exception tells something.
+
+        Raises :class:`TooManyLookups` when the subscriber has none left.
+        """
+        wait = self._buckets.wait(uid, self._clock())
+        if wait > 0:
+            raise TooManyLookups("Too many look-ups.", retry_after=math.ceil(wait))
+        self._buckets.begin(uid)
+        told = reveals is None
+        try:
+            yield
+        except Exception as error:
+            told = told or (reveals is not None and isinstance(error, reveals))
+            raise
+        finally:
+            self._buckets.end(uid, wrong=told, now=self._clock())
 
 
 def key_of(account: str) -> str:

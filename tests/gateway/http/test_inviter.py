@@ -121,6 +121,27 @@ async def test_lookup(house: House) -> None:
         assert answer.status == 404
 
 
+async def test_lookups_are_throttled() -> None:
+    async with running(throttle=ThrottleSection(lookups=2, lookup_window=600.0)) as house:
+        house.inviters.error = AlreadySubscriber("b@cc.com is a subscriber.", "sip:bob@cc.com")
+        async with house.client.post(USER, json={"email": "b@cc.com"}, headers=INVITER) as answer:
+            assert answer.status == 409
+        house.inviters.error = None
+        async with house.client.post(USER, json={"email": "c@cc.com"}, headers=INVITER) as answer:
+            assert answer.status == 201
+        async with house.client.get("/rcsgw/user/b@cc.com", headers=INVITER) as answer:
+            assert answer.status == 200
+        asked = len(house.inviters.calls)
+        for call in (
+            house.client.get("/rcsgw/user/c@cc.com", headers=INVITER),
+            house.client.post(USER, json={"email": "c@cc.com"}, headers=INVITER),
+        ):
+            async with call as answer:
+                assert (answer.status, (await answer.json())["type"]) == (429, "/problems/too-many-lookups")
+                assert int(answer.headers["Retry-After"]) in (299, 300)
+        assert len(house.inviters.calls) == asked
+
+
 async def test_list(house: House) -> None:
     async with house.client.get(USER, headers=INVITER) as answer:
         assert [view["account"] for view in (await answer.json())["invitations"]] == [ACCOUNT, "sip:c@cc.com"]

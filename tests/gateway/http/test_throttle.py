@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.throttle import Buckets, Throttle, key_of, network_of
-from gateway.services import NotAuthenticated, TooManyRequests, Unavailable
+from gateway.http.throttle import Buckets, Lookups, Throttle, key_of, network_of
+from gateway.services import AlreadySubscriber, NotAuthenticated, TooManyLookups, TooManyRequests, Unavailable
 
 
 class Clock:
@@ -119,3 +119,40 @@ def test_networks() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::2") == "2001:db8::/64"
     assert network_of("::ffff:192.0.2.1") == "192.0.2.1", "IPv4 behind IPv6 is no network of its own"
     assert network_of("unix") == "unix"
+
+
+def test_lookups_are_counted_by_subscriber() -> None:
+    clock = Clock()
+    lookups = Lookups(3, 300.0, clock)
+    for _ in range(3):
+        with lookups.asking("a"):
+            pass
+    with pytest.raises(TooManyLookups) as caught, lookups.asking("a"):
+        pass
+    assert (caught.value.type, caught.value.status, caught.value.retry_after) == ("too-many-lookups", 429, 100)
+    with lookups.asking("c"):
+        pass
+    clock.now += 100
+    with lookups.asking("a"):
+        pass
+
+
+def test_an_invitation_counts_where_it_reveals_a_subscriber() -> None:
+    lookups = Lookups(2, 300.0, Clock())
+    for _ in range(5):
+        with lookups.asking("a", reveals=AlreadySubscriber):
+            pass
+        with pytest.raises(Unavailable), lookups.asking("a", reveals=AlreadySubscriber):
+            raise Unavailable
+    for _ in range(2):
+        with pytest.raises(AlreadySubscriber), lookups.asking("a", reveals=AlreadySubscriber):
+            raise AlreadySubscriber("b is one.", "sip:b@cc.com")
+    # refused before anything is asked: the refusal itself tells nothing
+    with pytest.raises(TooManyLookups), lookups.asking("a", reveals=AlreadySubscriber):
+        raise AssertionError
+
+
+def test_lookups_at_the_same_time() -> None:
+    lookups = Lookups(2, 300.0, Clock())
+    with lookups.asking("a"), lookups.asking("a"), pytest.raises(TooManyLookups), lookups.asking("a"):
+        pass
