@@ -1,0 +1,71 @@
+"""Calls of drivers to HTTP services of an operator: one at a time, small answers, nothing of them in errors."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from gateway.drivers import DriverError
+
+MAX_ANSWER = 64 * 1024
+"""Octets of an answer that are read: it says taken or not, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What a service has answered."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text, whatever it calls itself."""
+        return self.body.decode("utf-8", "replace")
+
+
+class HttpCalls:
+    """Calls with the same credentials and patience."""
+
+    def __init__(
+        self, *, username: str = "", password: str = "", tls: ssl.SSLContext | None = None, timeout: float = 20.0
+    ) -> None:
+        """``tls`` replaces the system's certificate authorities; ``timeout`` is in seconds, for a whole call."""
+        credentials = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+        self._headers = {"Authorization": f"Basic {credentials}"} if username else {}
+        self._tls: ssl.SSLContext | bool = tls or True
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, method: str, url: str, *, headers: Mapping[str, str], **content: Any) -> HttpAnswer:
+        """Send a request and return the answer, whatever its status; ``content`` as aiohttp takes it.
+
+        Raises a temporary DriverError where there is no answer. Redirects are answers: a POST must not become a GET.
+        """
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
+        try:
+            async with self._session.request(
+                method, url, headers=headers, ssl=self._tls, allow_redirects=False, **content
+            ) as response:
+                body = await response.content.read(MAX_ANSWER)
+                while not response.content.at_eof() and len(body) < MAX_ANSWER:
+                    body += await response.content.read(MAX_ANSWER - len(body))
+                return HttpAnswer(response.status, response.content_type, body)
+        except aiohttp.ClientConnectionError as error:
+            raise DriverError(f"HTTP: {str(error) or type(error).__name__}", temporary=True) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            # the text of others may hold the address, and with it what was sent
+            reason = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+            raise DriverError(f"HTTP: {reason}", temporary=True) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
