@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 from email.headerregistry import Address
@@ -9,7 +10,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, localtime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import aiosmtplib
 
@@ -50,23 +51,28 @@ class EmailDelivery:
 
     async def send(self, order: DeliveryOrder) -> tuple[str, ...]:
         """Hand the mail to the server. No receipt follows: what bounces goes to the mailbox of the sender."""
+        client = self._client()
         try:
             message = compose(order, self._sender)
-            client = await self._connect()
-            try:
-                await client.send_message(message, sender=self._sender, recipients=[order.address])
-            finally:
-                await _leave(client)
+            await client.connect()
+            await client.send_message(message, sender=self._sender, recipients=[order.address])
+        except asyncio.CancelledError:
+            client.close()
+            if client.handing_over:
+                raise
+            raise DriverError("stopped before the server was given the mail", temporary=True) from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise _driver_error(error) from error
+            raise _driver_error(error, handing_over=client.handing_over) from error
+        finally:
+            await _leave(client)
         return ()
 
     async def close(self) -> None:
         """Hold nothing: each mail has a connection of its own."""
 
-    async def _connect(self) -> aiosmtplib.SMTP:
+    def _client(self) -> _Client:
         username, password = self._login or (None, None)
-        client = aiosmtplib.SMTP(
+        return _Client(
             hostname=self._host,
             port=self._port,
             use_tls=self._security == "tls",
@@ -76,8 +82,16 @@ class EmailDelivery:
             username=username,
             password=password,
         )
-        await client.connect()
-        return client
+
+
+class _Client(aiosmtplib.SMTP):
+    """Knows whether the server may have the mail."""
+
+    handing_over = False
+
+    async def data(self, *arguments: Any, **options: Any) -> aiosmtplib.SMTPResponse:
+        self.handing_over = True
+        return await super().data(*arguments, **options)
 
 
 def compose(order: DeliveryOrder, sender: str) -> EmailMessage:
@@ -108,12 +122,16 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
     client.close()
 
 
-def _driver_error(error: Exception) -> DriverError:
-    """Tell final refusals from what may pass; anything but a 5xx answer may."""
+def _driver_error(error: Exception, *, handing_over: bool) -> DriverError:
+    """Tell final refusals from what may pass; anything but a 5xx answer may.
+
+    A connection that is lost behind DATA leaves open whether the server has taken the mail (:rfc:`1047`).
+    """
     code = getattr(error, "code", 0)
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         code = max((refused.code for refused in error.recipients), default=0)
     if isinstance(error, ValueError) and not isinstance(error, (OSError, UnicodeError)):
         return DriverError(f"The mail cannot be written: {error}", temporary=False)
     final = code in PERMANENT and code not in AUTHENTICATION_FAILED
-    return DriverError(one_line(f"{type(error).__name__}: {error}")[:300], temporary=not final)
+    certain = not handing_over or isinstance(error, aiosmtplib.SMTPResponseException)
+    return DriverError(one_line(f"{type(error).__name__}: {error}")[:300], temporary=not final, certain=certain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
 import ssl
@@ -157,14 +158,14 @@ async def test_refusals(server: Any, handler: Handler, command: str, code: int, 
     handler.answers[command] = f"{code} no"
     with pytest.raises(DriverError) as caught:
         await driver(server()).send(order())
-    assert caught.value.temporary is temporary
+    assert caught.value.temporary is temporary and caught.value.certain
     assert "passwd" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 async def test_a_server_that_is_not_there() -> None:
     with pytest.raises(DriverError) as caught:
         await driver(free_port()).send(order())
-    assert caught.value.temporary
+    assert caught.value.temporary and caught.value.certain
 
 
 async def test_an_address_that_no_server_could_take_is_final(server: Any) -> None:
@@ -191,7 +192,43 @@ async def test_a_connection_that_is_cut_after_the_mail(server: Any, handler: Han
     handler.cut = "taken" if taken else "lost"
     with pytest.raises(DriverError) as caught:
         await delivery.send(order())
-    assert caught.value.temporary
+    assert caught.value.temporary and not caught.value.certain
     handler.cut = ""
     await delivery.send(order())
     assert [b"Message-ID: <1@cc.com>" in mail for mail in handler.mails] == [True] * (1 + taken)
+
+
+@pytest.mark.parametrize(("command", "certain"), [(b"RCPT", True), (b"DATA", False)])
+@pytest.mark.parametrize("way", ["silent", "stopped"])
+async def test_a_server_that_hangs(command: bytes, certain: bool, way: str) -> None:
+    """We stop, or give up, while it does not answer: before it was given the mail that is certain."""
+    reached, left = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx\r\n")
+        while line := await reader.readline():
+            if line.startswith(command):
+                reached.set()
+            else:
+                writer.write(b"250 OK\r\n")
+        writer.close()
+        left.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    timeout = 0.2 if way == "silent" else 30.0
+    delivery = EmailDelivery(host="127.0.0.1", port=port, sender="gw@cc.com", timeout=timeout)
+    task = asyncio.create_task(delivery.send(order()))
+    await reached.wait()
+    if way == "stopped":
+        task.cancel()
+    if way == "stopped" and not certain:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        with pytest.raises(DriverError) as caught:
+            await task
+        assert caught.value.temporary and caught.value.certain is certain
+    await left.wait()
+    server.close()
+    await server.wait_closed()
