@@ -40,13 +40,14 @@ class HttpCalls:
         credentials = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
         self._headers = {"Authorization": f"Basic {credentials}"} if username else {}
         self._tls: ssl.SSLContext | bool = tls or True
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout / 2)
         self._session: aiohttp.ClientSession | None = None
 
     async def call(self, method: str, url: str, *, headers: Mapping[str, str], **content: Any) -> HttpAnswer:
         """Send a request and return the answer, whatever its status; ``content`` as aiohttp takes it.
 
-        Raises a temporary DriverError where there is no answer. Redirects are answers: a POST must not become a GET.
+        Raises a temporary DriverError where there is no answer; it is uncertain once there is a connection.
+        Redirects are answers: a POST must not become a GET.
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
@@ -58,14 +59,19 @@ class HttpCalls:
                 while not response.content.at_eof() and len(body) < MAX_ANSWER:
                     body += await response.content.read(MAX_ANSWER - len(body))
                 return HttpAnswer(response.status, response.content_type, body)
-        except aiohttp.ClientConnectionError as error:
-            raise DriverError(f"HTTP: {str(error) or type(error).__name__}", temporary=True) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            # the text of others may hold the address, and with it what was sent
-            reason = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-            raise DriverError(f"HTTP: {reason}", temporary=True) from error
+            # without a connection nothing was sent; later it may all have been done
+            certain = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            raise DriverError(f"HTTP: {_words(error)}", temporary=True, certain=certain) from error
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _words(error: Exception) -> str:
+    """Say what went wrong; the texts of most errors may hold the address, and with it what was sent."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return str(error)
+    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__

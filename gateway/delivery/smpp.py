@@ -21,7 +21,7 @@ from gateway.delivery.smppreceipt import is_receipt, normal_id, read_receipt
 from gateway.delivery.smsparts import ShortMessages, TooLong, short_messages
 from gateway.delivery.texts import sms_text
 from gateway.drivers import DriverError
-from gateway.driversettings import RetrySection
+from gateway.settingtypes import RetrySection
 
 log = logging.getLogger("rcsgw.smpp")
 
@@ -189,7 +189,7 @@ class SmppDelivery:
                         continue
                 raise DriverError(str(error), temporary=error.status in self._temporary) from error
             except SmppLost as error:
-                raise DriverError(f"SMPP: {error}", temporary=True) from error
+                raise DriverError(f"SMPP: {error}", temporary=True, certain=error.certain) from error
             return normal_id(answer.text("message_id"), self._section.submit_id)
         raise AssertionError("the last try returns or raises")
 

@@ -30,7 +30,11 @@ class SmppRefused(Exception):
 
 
 class SmppLost(Exception):
-    """There is no answer: the connection broke, or the server is silent."""
+    """There is no answer: the connection broke, or the server is silent. ``certain``: the request was not sent."""
+
+    def __init__(self, text: str, *, certain: bool = False) -> None:
+        super().__init__(text)
+        self.certain = certain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,7 @@ class SmppLink:
                     server_hostname=server.host if server.tls is not None else None,
                 )
         except (OSError, TimeoutError) as error:
-            raise SmppLost(f"no connection: {_words(error)}") from error
+            raise SmppLost(f"no connection: {_words(error)}", certain=True) from error
         link = cls(server, reader, writer, on_deliver)
         try:
             await link.request(
@@ -107,7 +111,7 @@ class SmppLink:
         """Send a request and return its answer. Raises :class:`SmppRefused`, :class:`SmppLost`."""
         async with self._window:
             if self.lost.is_set():
-                raise SmppLost(self.reason)
+                raise SmppLost(self.reason, certain=True)
             sequence = self._number()
             answer: asyncio.Future[Pdu] = asyncio.get_running_loop().create_future()
             self._waiting[sequence] = answer

@@ -213,6 +213,20 @@ async def test_a_silent_centre_is_asked_and_left(centre: Smsc) -> None:
         assert (await line.refused()).temporary
 
 
+async def test_a_message_without_an_answer_may_have_been_sent(centre: Smsc) -> None:
+    async with Line(centre, timeout=0.3) as line:
+        await line.sent()
+        await centre.tell("mute")
+        error = await line.refused()
+        assert error.temporary and not error.certain
+        await centre.kill()
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            while not (error := await line.refused()).certain:
+                pass
+        assert error.temporary
+
+
 async def test_a_wrong_password_can_be_put_right(centre: Smsc) -> None:
     async with Line(centre, password="wrong") as line:
         error = await line.refused()

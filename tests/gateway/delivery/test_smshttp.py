@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +38,8 @@ class Service:
     answer: str = "0: Accepted for delivery"
     calls: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
+    patience: asyncio.Event | None = None
+    """What to wait for before answering."""
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         call: dict[str, Any] = {"method": request.method, "query": dict(request.query), "headers": request.headers}
@@ -44,6 +48,8 @@ class Service:
         else:
             call["form"] = dict(await request.post())
         self.calls.append(call)
+        if self.patience is not None:
+            await self.patience.wait()
         return web.Response(status=self.status, text=self.answer, headers={"Location": "/elsewhere"})
 
 
@@ -89,10 +95,8 @@ async def test_a_request_for_kannel(service: Service, driver: Driver) -> None:
     (reference,) = await driver(username="gw", password="gehe\u00edm").send(sms(inviter="A&B"))
     (call,) = service.calls
     query = call["query"]
-    assert (
-        call["method"] == "GET"
-        and BasicAuth.decode(call["headers"]["Authorization"], "utf-8").password == "gehe\u00edm"
-    )
+    credentials = base64.b64encode("gw:gehe\u00edm".encode()).decode()
+    assert call["method"] == "GET" and call["headers"]["Authorization"] == f"Basic {credentials}"
     assert (query["to"], query["from"], query["coding"]) == ("+4915187654321", "12345", "0")
     assert "A&B" in query["text"] and SHORT in query["text"]
     assert query["dlr-url"] == f"{RECEIPTS}?id={reference}&state=%d"
@@ -145,7 +149,15 @@ async def test_a_service_that_is_not_there(driver: Driver) -> None:
     driver.service.port = 1
     with pytest.raises(DriverError) as caught:
         await driver().send(sms())
-    assert caught.value.temporary and "SECRET" not in str(caught.value)
+    assert caught.value.temporary and caught.value.certain and "SECRET" not in str(caught.value)
+
+
+async def test_a_service_that_says_nothing(service: Service, driver: Driver) -> None:
+    service.patience = asyncio.Event()
+    with pytest.raises(DriverError, match="no answer in time") as caught:
+        await driver(timeout=0.2).send(sms())
+    assert caught.value.temporary and not caught.value.certain, "it may have sent the message"
+    service.patience.set()
 
 
 @pytest.mark.parametrize(
