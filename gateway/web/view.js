@@ -80,32 +80,42 @@ function drawInviters() {
   const now = JSON.stringify(all.map((one) => [one.uid, one.name, one.status, one.unread, one.rings, one === state.current]));
   if (now === shown) return;
   shown = now;
-  const buttons = all.map(inviterButton);
-  // The focus survives the redrawing.
-  const place = [...element("inviters").children].indexOf(document.activeElement);
-  element("inviters").replaceChildren(...buttons);
-  if (place >= 0 && buttons[place]) buttons[place].focus();
+  const buttons = all.map((conversation) => {
+    if (!shownBy.has(conversation)) shownBy.set(conversation, inviterButton(conversation));
+    drawInviter(shownBy.get(conversation), conversation);
+    return shownBy.get(conversation);
+  });
+  const nav = element("inviters");
+  if (nav.children.length !== buttons.length || buttons.some((one, place) => nav.children[place] !== one)) {
+    nav.replaceChildren(...buttons);
+  }
 }
+
+const shownBy = new WeakMap(); // conversation → its button, which stays while it is pressed
 
 function inviterButton(conversation) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "inviter";
+  button.addEventListener("click", () => open(conversation));
+  return button;
+}
+
+function drawInviter(button, conversation) {
   button.dataset.status = conversation.status;
   if (conversation === state.current) button.setAttribute("aria-current", "true");
+  else button.removeAttribute("aria-current");
   const top = span("top", "");
   top.append(span("name", conversation.name));
   if (conversation.unread) {
     const count = span("unread", conversation.unread > 99 ? "99+" : String(conversation.unread));
     top.append(count, span("unseen", say("unread", { count: "" })));
   }
-  button.append(top);
+  button.replaceChildren(top);
   const word = conversation.rings ? "rings" : `status.${conversation.status}`;
   if (offers("status") || conversation.over || conversation.rings) {
     button.append(span("status", say(word) || say("status.unknown")));
   }
-  button.addEventListener("click", () => open(conversation));
-  return button;
 }
 
 function span(className, text) {

@@ -49,7 +49,7 @@ async def gateway_process(world: World) -> AsyncIterator[Memory]:
     config.write_text(world.config_text.replace(LISTEN, f'listen = "{world.address.removeprefix("http://")}"'))
     async with Children(world.folder) as children:
         child = await children.start("gateway", (sys.executable, "-m", "gateway.cli", "serve", "--config", str(config)))
-        await child.until(lambda: _is_ready(world.address))
+        await child.until(lambda: is_ready(world.address))
         yield Memory(_pid(child))
     world.address = ""
 
@@ -59,7 +59,8 @@ def _pid(child: Child) -> int:
     return child.pid
 
 
-async def _is_ready(url: str) -> bool:
+async def is_ready(url: str) -> bool:
+    """Tell whether the gateway there can serve."""
     try:
         async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:
             return answer.status == 200

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
@@ -30,6 +31,12 @@ SWITCHES = (
 )
 
 
+TEXT = """
+const node = document.querySelector(arguments[0]);
+return node && node.checkVisibility() ? node.innerText.trim() : "";
+"""
+
+
 class Browser:
     """A browser whose calls do not stop the loop that serves the page."""
 
@@ -42,8 +49,12 @@ class Browser:
 
     async def text(self, selector: str = "body") -> str:
         """Return what a reader sees of an element, "" when it is not there."""
-        found = await asyncio.to_thread(self.driver.find_elements, By.CSS_SELECTOR, selector)
-        return (await asyncio.to_thread(lambda: found[0].text)) if found else ""
+        try:
+            # in one call: the page may draw the element anew at any time
+            text: str = await asyncio.to_thread(self.driver.execute_script, TEXT, selector)
+        except WebDriverException:  # it is between two pages
+            return ""
+        return text
 
     async def shows(self, words: str, selector: str = "body") -> None:
         """Wait until an element shows ``words``."""
