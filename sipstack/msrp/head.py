@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import cast
 
-from .chunk import IDENT, Chunk, FailureReport, MsrpResponse, Report
+from .chunk import IDENT, Chunk, FailureReport, Report
 
 MAX_LINE = 4096
 """Characters of a header line (C-FRM-12): ten URIs of 200 with room to spare."""
@@ -15,20 +14,6 @@ MAX_HEADERS = 64
 # req-start = "MSRP" SP transact-id SP method CRLF; resp-start = "MSRP" SP transact-id SP 3DIGIT [SP comment] CRLF
 START = re.compile(
     rb"MSRP ([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}) (?:([0-9]{3})(?: ([^\r\n\0]{0,208}))?|([A-Z]{1,64}))\r\n"
-)
-# A whole response and the head of a SEND as everybody writes them: these headers in this order, visible ASCII. One
-# expression reads them several times as fast as the general way, which takes whatever does not look like this.
-_IDENT = rb"([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31})"
-_VALUE = rb"([!-~](?:[ -~]{0,4000}[!-~])?)"
-PLAIN_RESPONSE = re.compile(
-    rb"MSRP " + _IDENT + rb" ([0-9]{3})(?: ([ -~]{0,208}))?\r\n"
-    rb"To-Path: " + _VALUE + rb"\r\nFrom-Path: " + _VALUE + rb"\r\n-------\1\$\r\n"
-)
-PLAIN_SEND = re.compile(
-    rb"MSRP " + _IDENT + rb" SEND\r\nTo-Path: " + _VALUE + rb"\r\nFrom-Path: " + _VALUE + rb"\r\n"
-    rb"Message-ID: " + _IDENT + rb"\r\nByte-Range: ([0-9]{1,18})-([0-9]{1,18}|\*)/([0-9]{1,18}|\*)\r\n"
-    rb"(?:Success-Report: (yes|no)\r\n)?(?:Failure-Report: (yes|no|partial)\r\n)?"
-    rb"Content-Type: " + _VALUE + rb"\r\n\r\n"
 )
 # Byte-Range = range-start "-" range-end "/" total. Eighteen digits: 10^18 octets are enough and fit a machine word.
 _BYTE_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
@@ -51,36 +36,6 @@ _KNOWN = (
 )
 _CANONICAL = {name: name for name in _KNOWN} | {name.lower(): name for name in _KNOWN}
 REPORT_WISHES = {"yes", "no", "partial"}
-
-
-def plain_response(match: re.Match[bytes]) -> MsrpResponse:
-    """Return the response that :data:`PLAIN_RESPONSE` has matched."""
-    transaction_id, status, comment, to_path, from_path = match.groups()
-    return MsrpResponse(
-        transaction_id.decode(), int(status), (comment or b"").decode(), to_path.decode(), from_path.decode()
-    )
-
-
-def plain_chunk(match: re.Match[bytes]) -> Chunk | None:
-    """Return the SEND, without its body, whose head :data:`PLAIN_SEND` has matched; None when its range is wrong."""
-    transaction_id, to_path, from_path, message_id, first, last, size, success, failure, content_type = match.groups()
-    start = int(first)
-    end = None if last == b"*" else int(last)
-    total = None if size == b"*" else int(size)
-    if not _is_range(start, end, total):
-        return None
-    return Chunk(
-        transaction_id.decode(),
-        to_path.decode(),
-        from_path.decode(),
-        message_id.decode(),
-        start,
-        end,
-        total,
-        success == b"yes",
-        "yes" if failure is None else cast(FailureReport, failure.decode()),
-        content_type.decode(),
-    )
 
 
 def read_fields(text: str) -> tuple[dict[str, str], list[tuple[str, str]], str, bool]:
@@ -179,10 +134,11 @@ def parse_byte_range(text: str) -> tuple[int, int | None, int | None] | None:
     start = int(match[1])
     end = None if match[2] == "*" else int(match[2])
     total = None if match[3] == "*" else int(match[3])
-    return (start, end, total) if _is_range(start, end, total) else None
+    return (start, end, total) if is_range(start, end, total) else None
 
 
-def _is_range(start: int, end: int | None, total: int | None) -> bool:
+def is_range(start: int, end: int | None, total: int | None) -> bool:
+    """Tell whether a Byte-Range makes sense: None stands for ``*``, and ``1-0`` for nothing at all."""
     if start == 0:
         return False
     if end is None:

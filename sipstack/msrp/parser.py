@@ -12,17 +12,8 @@ from typing import cast
 from sipstack.errors import ParseError
 
 from .chunk import BadRequest, Chunk, FailureReport, Flag, Frame, MsrpResponse, OtherRequest, Report
-from .head import (
-    PLAIN_RESPONSE,
-    PLAIN_SEND,
-    REPORT_WISHES,
-    START,
-    make_chunk,
-    make_report,
-    plain_chunk,
-    plain_response,
-    read_fields,
-)
+from .head import REPORT_WISHES, START, make_chunk, make_report, read_fields
+from .plain import PLAIN_RESPONSE, PLAIN_SEND, plain_chunk, plain_response
 
 MAX_START_LINE = 256
 """Octets of a start line (C-FRM-12): two words, an identifier of 32 and a short comment."""
@@ -33,6 +24,10 @@ MAX_REPORT_BODY = 10_240
 MAX_SKIPPED = 1_048_576
 """Octets of the body of a faulty request that are skipped in search of its end-line (C-BAD-04)."""
 
+NEAR = 4096
+"""Octets in which the end-line of a small message is expected. In large bodies its id is the faster thing to find."""
+
+_DASHES = b"\r\n-------"
 _FLAGS: dict[bytes, Flag] = {b"$\r\n": "$", b"+\r\n": "+", b"#\r\n": "#"}
 
 
@@ -83,11 +78,13 @@ class ChunkParser:
         return None
 
     def _read_plain_response(self) -> Frame | None:
+        """Read a response about which nothing is special. None when it is something else, or not all there."""
         match = PLAIN_RESPONSE.match(self._data, self._position)
-        if match is None:
+        response = None if match is None else plain_response(match)
+        if match is None or response is None:
             return None
         self._position = match.end()
-        return plain_response(match)
+        return response
 
     def _read_plain_send(self) -> Frame | None:
         """Read a SEND about which nothing is special. None when it is something else, or only its head is there."""
@@ -248,7 +245,10 @@ def _find_beginning(data: bytes, mark: bytes, start: int) -> int:
 def _find_end(data: bytes, mark: bytes, start: int) -> tuple[int, Flag]:
     """Return where the end-line with ``mark`` begins and its flag; -1 when it is not there, or not all of it."""
     length = len(mark)
-    end = data.find(mark, start)
+    # Dashes are found much faster than a random id, and mostly they are those of the end-line.
+    end = data.find(_DASHES, start, start + NEAR)
+    if end < 0 or not data.startswith(mark, end):
+        end = data.find(mark, start)
     while end >= 0:
         flag = _FLAGS.get(data[end + length : end + length + 3])
         if flag is not None:

@@ -353,3 +353,19 @@ def test_the_quick_and_the_general_way_read_the_same(chunk: Chunk) -> None:
     # Header names are compared without regard to case (C-FRM-05): written otherwise, the general way reads them.
     octets = bytes(chunk)
     assert frames_of(octets) == frames_of(octets.replace(b"\r\nMessage-ID: ", b"\r\nmessage-id: "))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(" ".join([THEIRS] * 20), id="twenty URIs"),
+        pytest.param(f"{THEIRS};name=caf\u00e9", id="beyond ASCII"),
+        pytest.param(f"{THEIRS}\t", id="a tab behind"),
+    ],
+)
+def test_paths_that_are_not_plain(path: str) -> None:
+    """What the quick way does not take is read nevertheless."""
+    (chunk,) = frames_of(send(by=path))
+    (response,) = frames_of(answer("abcd1234").replace(THEIRS.encode(), path.encode()))
+    assert isinstance(chunk, Chunk) and isinstance(response, MsrpResponse)
+    assert chunk.from_path == response.from_path == path.strip()
