@@ -14,26 +14,26 @@ POOL_OCTETS = 4096
 
 
 class _Pool:
-    """Octets of the system's generator, each handed out once. Not shared with a forked child."""
+    """Octets of the system's generator as hex digits, each handed out once. Not shared with a forked child."""
 
-    __slots__ = ("_octets", "_used")
+    __slots__ = ("_digits", "_used")
 
     def __init__(self) -> None:
         self.clear()
         os.register_at_fork(after_in_child=self.clear)
 
     def clear(self) -> None:
-        self._octets = b""
+        self._digits = ""
         self._used = 0
 
-    def draw(self, count: int) -> bytes:
+    def draw(self, count: int) -> str:
         start = self._used
         self._used = end = start + count
-        if end > len(self._octets):
-            self._octets = os.urandom(max(POOL_OCTETS, count))
+        if end > len(self._digits):
+            self._digits = os.urandom(max(POOL_OCTETS, count)).hex()
             start, self._used = 0, count
             end = count
-        return self._octets[start:end]
+        return self._digits[start:end]
 
 
 _pool = _Pool()
@@ -41,7 +41,7 @@ _pool = _Pool()
 
 def token(bits: int = 128) -> str:
     """Return lower-case hex with at least ``bits`` random bits. For the event loop's thread only."""
-    return _pool.draw((bits + 7) // 8).hex()
+    return _pool.draw((bits + 7) // 8 * 2)
 
 
 def branch() -> str:

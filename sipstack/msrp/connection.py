@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from sipstack import ids
 from sipstack.errors import (
@@ -22,7 +23,7 @@ from sipstack.errors import (
 
 from .chunk import REASONS, BadRequest, Chunk, FailureReport, Frame, MsrpResponse, OtherRequest, Report, back_to
 from .events import ChunkConfirmed, Event, FaultNoted, SessionBound, SessionFailed, StreamEnded
-from .message import IncomingMessage, MessageState, OutgoingMessage
+from .message import FAILED, PENDING, SENT, UNKNOWN, IncomingMessage, OutgoingMessage
 from .outbox import Outbox
 from .parser import ChunkParser
 from .reception import PartialTimers
@@ -46,7 +47,6 @@ MAX_FAULTS = 5
 
 _SESSION_GONE = {481, 506}
 """Answers after which the session can't go on (C-RSP-09)."""
-_DECIDED = {MessageState.FAILED, MessageState.UNKNOWN}
 _REFUSALS = {403, 413, 415}
 """Reports that refuse one message; any other failure report ends the session (C-RSP-05)."""
 
@@ -98,23 +98,30 @@ class MsrpConnection:
 
     # What drives it
 
-    def receive_data(self, data: bytes, now: float) -> None:
-        """Take bytes off the wire."""
+    def receive_data(self, data: bytes, now: float, limit: float = inf) -> bool:
+        """Take bytes off the wire and what is in them: ``limit`` frames or pieces of them at most.
+
+        Return whether there may be more: then call again, without bytes.
+        """
         if self.is_closing:
-            return
+            return False
         parser = self._parser
-        parser.receive_data(data)
+        if data:
+            parser.receive_data(data)
+        count = 0
         try:
-            while (frame := parser.next_frame()) is not None:
+            while count < limit and (frame := parser.next_frame()) is not None:
                 self._handle(frame, now)
                 if self.is_closing:
-                    return
+                    return False
+                count += 1
         except ParseError as error:
             if isinstance(error.message, BadRequest):
                 self._receive_bad_request(error.message)
             self._give_up(error)
         if self._outbox.unread > MAX_UNREAD:
             self._give_up(ConnectionClosed("the MSRP peer sends, but does not read what it is answered"))
+        return count == limit
 
     @property
     def dropped(self) -> int:
@@ -318,7 +325,7 @@ class MsrpConnection:
         message = self._outbox.settle(response.transaction_id)
         if message is None and self.on_response is not None:
             self.on_response(response)
-        if message is None or response.status < 200 or message.state in _DECIDED:
+        if message is None or response.status < 200 or message.state is FAILED or message.state is UNKNOWN:
             return
         session = message.session
         if session.closed:
@@ -332,15 +339,15 @@ class MsrpConnection:
             message.unanswered.pop(response.transaction_id, None)
             if message.on_progress is not None:
                 self._events.append(ChunkConfirmed(message))
-        if message.state is MessageState.PENDING and message.written == message.size and not message.outstanding:
+        if message.state is PENDING and message.written == message.size and not message.outstanding:
             # Behind relays a 200 is from the next hop only.
             if message.reported or not (session.relayed and message.success_report):
-                session.settle(message, MessageState.SENT, response.status)
+                session.settle(message, SENT, response.status)
 
     def _receive_report(self, report: Report) -> None:
         session = self.bound.get(report.to_path)
         message = None if session is None else session.find_message(report.message_id)
-        if session is None or message is None or report.namespace != "000" or message.state is MessageState.FAILED:
+        if session is None or message is None or report.namespace != "000" or message.state is FAILED:
             return
         if report.status >= 300:
             self._fail_message(message, report.status)
@@ -350,10 +357,10 @@ class MsrpConnection:
         if message.reported or not message.confirm(report.start, report.end):
             return
         message.reported = True
-        if message.outstanding and message.state is MessageState.PENDING:
+        if message.outstanding and message.state is PENDING:
             self.tell(message)
         else:
-            session.settle(message, MessageState.SENT, report.status)
+            session.settle(message, SENT, report.status)
 
     def _receive_bad_request(self, request: BadRequest) -> None:
         local = (request.to_path or self._local).partition(" ")[0]
@@ -377,7 +384,7 @@ class MsrpConnection:
         session = message.session
         if session.queue is not None and message in session.queue:
             self._outbox.stop(message, announce=False)
-        session.settle(message, MessageState.UNKNOWN if status == 408 else MessageState.FAILED, status)
+        session.settle(message, UNKNOWN if status == 408 else FAILED, status)
 
     def _fail_session(self, session: MsrpSession, error: SipstackError) -> None:
         del self.bound[session.local]

@@ -31,6 +31,10 @@ class MessageState(Enum):
     """Written, but the answer did not come in time or the connection broke. A later report may tell."""
 
 
+# By short names, as they are compared several times a message: before Python 3.12 looking up a member takes long.
+PENDING, SENT, FAILED, UNKNOWN = MessageState.PENDING, MessageState.SENT, MessageState.FAILED, MessageState.UNKNOWN
+
+
 class OutgoingMessage:
     """A message on its way out. Made by :meth:`MsrpSession.send` and :meth:`MsrpSession.send_stream`."""
 
@@ -88,7 +92,7 @@ class OutgoingMessage:
         self.failure_report: FailureReport = failure_report
         self.is_control = is_control
         """It is no payload: the direction of the medium does not concern it (C-SES-05)."""
-        self.state = MessageState.PENDING
+        self.state = PENDING
         self.status: int | None = None
         """MSRP code that decided the state; None while pending and where no peer decided anything."""
         self.error: Exception | None = None

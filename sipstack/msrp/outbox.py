@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import cast
 
 from sipstack import ids
 from sipstack.errors import SipstackError
 
 from .chunk import Flag, report_headers, send_head
-from .message import MessageState, OutgoingMessage
+from .message import FAILED, SENT, OutgoingMessage
 from .session import MsrpSession
 
 SMALL = 2048
@@ -29,6 +30,8 @@ MARK_SIZE = 7 + 32
 """Octets of a chunk that are remembered in case an end-line begins in them: dashes and the longest transaction id."""
 RESPONSE_TIMEOUT = 30.0
 """Seconds from the last octet of a chunk to its answer (C-RSP-01)."""
+
+_DASHES = b"-------"
 
 
 class Outbox:
@@ -49,10 +52,9 @@ class Outbox:
         self._transaction_id = ""
         self._chunk_size = 0
         self._tail = b""
-        # transactions
-        self._waiting: dict[str, OutgoingMessage] = {}
-        # All wait equally long: a queue in order of writing is a queue in order of deadlines.
-        self._deadlines: deque[tuple[float, str]] = deque()
+        # Transactions by their ids, with their deadlines. All wait equally long: they are in order of those. The last
+        # one has none yet while its chunk is being written.
+        self._waiting: dict[str, tuple[OutgoingMessage, float]] = {}
 
     def wake(self) -> None:
         """Have somebody call for events and :meth:`data_to_send`."""
@@ -73,9 +75,9 @@ class Outbox:
             self.wake()
 
     def add_ready(self, session: MsrpSession) -> None:
-        """Queue a session that has messages, unless it has too many unanswered or waits for a source."""
-        queue = cast("deque[OutgoingMessage]", session.queue)
-        if not session.is_ready and session.outstanding < WINDOW and not queue[0].is_stalled:
+        """Queue a session if it has messages, unless it has too many unanswered or waits for a source."""
+        queue = session.queue
+        if queue and not session.is_ready and session.outstanding < WINDOW and not queue[0].is_stalled:
             session.is_ready = True
             self._ready.append(session)
             if not self._is_awake:
@@ -89,13 +91,15 @@ class Outbox:
         if self._message is not None and self._message.session is session:
             if resumed:
                 self._frames.insert(0, _end_line(self._transaction_id, "+"))
+                # It has no deadline, and must not stand before those that have one.
+                self._waiting.pop(self._transaction_id, None)
                 self._message = None
             else:
                 self._frames.insert(0, self._abort(self._message))
             self.wake()
         self._leave(session)
         if session.outstanding:
-            for transaction_id in [key for key, message in self._waiting.items() if message.session is session]:
+            for transaction_id in [key for key, (message, _) in self._waiting.items() if message.session is session]:
                 del self._waiting[transaction_id]
             session.outstanding = 0
 
@@ -132,26 +136,27 @@ class Outbox:
 
     def settle(self, transaction_id: str) -> OutgoingMessage | None:
         """Return the message whose chunk is answered; None for an answer that nobody waits for (C-BAD-06)."""
-        message = self._waiting.pop(transaction_id, None)
-        if message is None:
+        waited = self._waiting.pop(transaction_id, None)
+        if waited is None:
             return None
-        waiting, deadlines = self._waiting, self._deadlines
-        while deadlines and deadlines[0][1] not in waiting:
-            deadlines.popleft()
+        message = waited[0]
         if message.failure_report == "yes":
             self._count_down(message)
         return message
 
     def get_timer(self) -> float | None:
         """Return when the oldest transaction times out."""
-        return self._deadlines[0][0] if self._deadlines else None
+        for _, deadline in self._waiting.values():
+            return None if deadline == inf else deadline
+        return None
 
     def expired(self, now: float) -> Iterator[OutgoingMessage]:
         """Yield the messages of which a chunk has waited too long for its answer."""
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
-            message = self._waiting.pop(deadlines.popleft()[1], None)
-            if message is not None and message.failure_report == "yes":
+        for transaction_id, (message, deadline) in tuple(self._waiting.items()):
+            if deadline > now:
+                break
+            del self._waiting[transaction_id]
+            if message.failure_report == "yes":
                 self._count_down(message)
                 yield message
 
@@ -159,20 +164,19 @@ class Outbox:
         session = message.session
         message.outstanding -= 1
         session.outstanding -= 1
-        if session.queue and not session.is_ready and session.opened:
+        if session.queue and session.opened:
             self.add_ready(session)
 
-    def _open_transaction(self, message: OutgoingMessage, octets: bytes) -> str:
+    def _open_transaction(self, message: OutgoingMessage, octets: bytes, deadline: float) -> str:
         """Begin a transaction that writes ``octets`` first; a message that wants no failure reports has none.
 
         Its id is none that a live transaction has, or whose end-line is in the octets (C-FRM-03).
         """
-        while True:
+        transaction_id = ids.msrp_transaction_id()
+        while transaction_id in self._waiting or (octets and _mark(transaction_id) in octets):
             transaction_id = ids.msrp_transaction_id()
-            if transaction_id not in self._waiting and _mark(transaction_id) not in octets:
-                break
         if message.failure_report != "no":
-            self._waiting[transaction_id] = message
+            self._waiting[transaction_id] = message, deadline
         if message.failure_report == "yes":
             message.outstanding += 1
             message.session.outstanding += 1
@@ -228,7 +232,7 @@ class Outbox:
         is_cut = False
         if self._message is None:
             self._message = message
-            self._transaction_id = self._open_transaction(message, octets)
+            self._transaction_id = self._open_transaction(message, octets, inf)
             if message.failure_report == "yes":
                 if message.unanswered is None:
                     message.unanswered = {}
@@ -263,11 +267,13 @@ class Outbox:
         session = message.session
         cast("deque[OutgoingMessage]", session.queue).popleft()
         self._next(session)
-        session.settle(message, MessageState.FAILED, None)
+        session.settle(message, FAILED, None)
 
     def _write_small(self, message: OutgoingMessage, out: list[bytes], now: float) -> int:
         session, size = message.session, message.size
-        transaction_id = self._open_transaction(message, message.body)
+        # Dashes are found much faster than a random id, and mostly there are none.
+        risky = message.body if _DASHES in message.body else b""
+        transaction_id = self._open_transaction(message, risky, now + RESPONSE_TIMEOUT)
         if message.content_type is None:
             tail = ""
             end = f"-------{transaction_id}$\r\n".encode()
@@ -280,8 +286,6 @@ class Outbox:
         out.append(frame)
         message.was_written = True
         message.written = size
-        if message.failure_report != "no":
-            self._deadlines.append((now + RESPONSE_TIMEOUT, transaction_id))
         self._end_turn(message)
         return len(frame)
 
@@ -291,20 +295,19 @@ class Outbox:
         if message.written == message.size and not message.is_stalled:
             cast("deque[OutgoingMessage]", session.queue).popleft()
             if message.failure_report != "yes":
-                session.settle(message, MessageState.SENT, None)
+                session.settle(message, SENT, None)
         self._next(session)
 
     def _next(self, session: MsrpSession) -> None:
         self._ready.popleft()
         session.is_ready = False
-        if session.queue:
-            self.add_ready(session)
+        self.add_ready(session)
 
     def _close_chunk(self, message: OutgoingMessage, flag: Flag, out: list[bytes], now: float) -> None:
         out.append(_end_line(self._transaction_id, flag))
         self._message = None
         if self._transaction_id in self._waiting:
-            self._deadlines.append((now + RESPONSE_TIMEOUT, self._transaction_id))
+            self._waiting[self._transaction_id] = message, now + RESPONSE_TIMEOUT
         self._end_turn(message)
 
     def _abort(self, message: OutgoingMessage) -> bytes:
@@ -318,15 +321,15 @@ class Outbox:
             return _head(message, transaction_id) + _end_line(transaction_id, "#")
         self._message = None
         waited = self._waiting.pop(transaction_id, None)
-        if waited is not None and waited.failure_report == "yes":
-            waited.outstanding -= 1
-            waited.session.outstanding -= 1
+        if waited is not None and message.failure_report == "yes":
+            message.outstanding -= 1
+            message.session.outstanding -= 1
         return _end_line(transaction_id, "#")
 
 
 def _mark(transaction_id: str) -> bytes:
     """Return what must not occur in the octets of a chunk."""
-    return b"-------" + transaction_id.encode()
+    return _DASHES + transaction_id.encode()
 
 
 def _head(message: OutgoingMessage, transaction_id: str) -> bytes:

@@ -11,7 +11,7 @@ from sipstack.errors import LocalProtocolError
 
 from .chunk import IDENT, Chunk, FailureReport, route_headers
 from .mediatype import accepts, bare_type
-from .message import IncomingMessage, MessageState, OutgoingMessage
+from .message import FAILED, PENDING, UNKNOWN, IncomingMessage, MessageState, OutgoingMessage
 from .reception import RECENT, Reception
 from .relay import sdp_path
 from .stream import IncomingStream, Sink, Source
@@ -139,16 +139,16 @@ class MsrpSession:
             status = self._refusal(message)
             if status is not None and self.queue is not None:
                 self.queue.remove(message)
-                self.settle(message, MessageState.FAILED, status)
+                self.settle(message, FAILED, status)
 
     def close(self) -> list[OutgoingMessage]:
         """End the session and return the messages that it leaves undecided, now failed or unknown (C-RSP-11)."""
         self.closed = True
         messages = self.messages or {}
         self.queue = self.messages = None
-        undecided = [message for message in messages.values() if message.state is MessageState.PENDING]
+        undecided = [message for message in messages.values() if message.state is PENDING]
         for message in undecided:
-            message.state = MessageState.UNKNOWN if message.was_written else MessageState.FAILED
+            message.state = UNKNOWN if message.was_written else FAILED
             message.release()
         return undecided
 
@@ -248,7 +248,7 @@ class MsrpSession:
         if status is None:
             self._enqueue(message)
             return
-        message.state, message.status = MessageState.FAILED, status
+        message.state, message.status = FAILED, status
         message.release()
         if message.on_done is not None:
             message.on_done(message)
@@ -281,7 +281,7 @@ class MsrpSession:
             queue.remove(message)
         else:
             self.connection.stop(message)
-        self.settle(message, MessageState.FAILED, None)
+        self.settle(message, FAILED, None)
 
     def _refusal(self, message: OutgoingMessage) -> int | None:
         """Return the code with which the peer would answer, as far as it told us (C-BR-13, C-SES-04, -05, C-RSP-09)."""
@@ -332,7 +332,7 @@ class MsrpSession:
         messages = self.messages
         while messages is not None and len(messages) > RECENT:
             oldest = next(iter(messages))
-            if messages[oldest].state is MessageState.PENDING:
+            if messages[oldest].state is PENDING:
                 break
             del messages[oldest]
 

@@ -56,6 +56,18 @@ def test_message_and_its_answer(end: End) -> None:
         message.accept()
 
 
+def test_a_few_frames_at_a_time(end: End) -> None:
+    end.session()
+    names = [f"message-{number}" for number in range(5)]
+    data = b"".join(send(f"tid-{name}", message_id=name) for name in names)
+    got, is_more = [], True
+    while is_more:
+        is_more = end.connection.receive_data(data, end.clock(), 2)
+        got.append([message.message_id for message in messages(end.events())])
+        data = b""
+    assert got == [names[:2], names[2:4], names[4:]]
+
+
 def test_answers_in_any_cut() -> None:
     data = send() + send("tid00002", message_id="message2") + answer("nobody00") + send("tid00003", body=None)
 

@@ -240,6 +240,19 @@ def test_timeout(end: End) -> None:
     assert len(end.done) == 1
 
 
+def test_each_transaction_has_its_own_time(end: End) -> None:
+    # C-RSP-01
+    session = end.session()
+    for name in ("first001", "second01"):
+        session.send(b"x", "text/plain", message_id=name, on_done=end.on_done)
+        end.output()
+        end.advance(1)
+    end.advance(28.5)
+    assert end.done == [("first001", "unknown", 408)]
+    end.advance(1)
+    assert end.done[1:] == [("second01", "unknown", 408)]
+
+
 def test_408_is_a_timeout(end: End) -> None:
     end.session().send(b"x", "text/plain", message_id="mute0001", on_done=end.on_done)
     (chunk,) = chunks_of(end.output())

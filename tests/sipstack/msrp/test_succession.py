@@ -11,7 +11,7 @@ from sipstack.msrp.chunk import MsrpResponse, Report
 from sipstack.msrp.connection import MsrpConnection
 from sipstack.msrp.events import SessionFailed
 from sipstack.msrp.message import IncomingMessage, MessageState
-from sipstack.msrp.outbox import MAX_CHUNK
+from sipstack.msrp.outbox import MAX_CHUNK, RESPONSE_TIMEOUT
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.succession import adopt, progress, take_over, undecided
 
@@ -219,6 +219,17 @@ def test_progress_of_messages(end: End, session: MsrpSession) -> None:
     second = progress(session)
     end.receive(send("tid00002", body=b"l", byte_range="4-*/5", flag="+"))
     assert len({first, second, progress(session)}) == 3
+
+
+def test_an_interrupted_chunk_holds_up_no_timer(end: End, session: MsrpSession) -> None:
+    """C-RSP-01: the transaction of a chunk that another session goes on with never begins to count."""
+    session.send(BODY, "image/png", failure_report="partial")
+    end.connection.data_to_send(end.clock())
+    take_over(successor_of(end, session), session)
+    end.session(session_id="third001").send(b"x", "text/plain", message_id="mute0001", on_done=end.on_done)
+    end.output()
+    end.advance(RESPONSE_TIMEOUT + 0.1)
+    assert end.done == [("mute0001", "unknown", 408)]
 
 
 def test_nothing_to_take_over(end: End, session: MsrpSession) -> None:
