@@ -308,32 +308,29 @@ class MsrpHub:
     def dispatch(self, event: SessionEvent) -> None:
         """Hand an event on; what a handler raises is logged and harms no other session."""
         try:
-            self._dispatch(event)
+            match event:
+                case IncomingMessage():
+                    if event.session in self._held:
+                        self._hold(event)
+                    else:
+                        event.session.owner.message_received(event.session, event)
+                case OutgoingMessage():
+                    if event.on_done is not None:
+                        event.on_done(event)
+                case ChunkConfirmed():
+                    if event.message.on_progress is not None:
+                        event.message.on_progress(event.message)
+                case StreamEnded():
+                    if event.stream.on_end is not None:
+                        event.stream.on_end(event.error)
+                case SessionBound():
+                    self._bound(event.session)
+                case SessionFailed():
+                    self._failed(event.session, event.error)
+                case _:
+                    assert_never(event)
         except Exception:
             logger.exception("MSRP handler failed on %r", event)
-
-    def _dispatch(self, event: SessionEvent) -> None:
-        match event:
-            case IncomingMessage():
-                if event.session in self._held:
-                    self._hold(event)
-                else:
-                    event.session.owner.message_received(event.session, event)
-            case OutgoingMessage():
-                if event.on_done is not None:
-                    event.on_done(event)
-            case ChunkConfirmed():
-                if event.message.on_progress is not None:
-                    event.message.on_progress(event.message)
-            case StreamEnded():
-                if event.stream.on_end is not None:
-                    event.stream.on_end(event.error)
-            case SessionBound():
-                self._bound(event.session)
-            case SessionFailed():
-                self._failed(event.session, event.error)
-            case _:
-                assert_never(event)
 
     def _failed(self, session: MsrpSession, error: SipstackError) -> None:
         self._forget(session)
