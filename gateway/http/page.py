@@ -91,8 +91,11 @@ class Pages:
             response.headers["Strict-Transport-Security"] = f"max-age={STAY_SECURE}"
         return response
 
-    def file(self, name: str, request: web.BaseRequest) -> web.Response:
-        """Return a file of the page; :class:`NotFound` when there is none of this name."""
+    def file(self, name: str, request: web.BaseRequest | None = None) -> web.Response:
+        """Return a file of the page; :class:`NotFound` when there is none of this name.
+
+        With the ``request`` it is packed for whom that suits, and 304 for whom has it already.
+        """
         file = self._files.get(name)
         if file is None:
             raise NotFound("There is no such file.")
@@ -112,6 +115,8 @@ class Pages:
         )
         if self._policy.endswith("'none'"):
             headers["X-Frame-Options"] = "DENY"
+        if request is None:
+            return web.Response(body=file.body, headers=headers)
         if file.tag in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)
         if not (file.packed and _takes_gzip(request)):

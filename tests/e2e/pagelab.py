@@ -1,5 +1,5 @@
-"""One network and one browser for all tests of a module: the gateway as a process that can be killed, on a wire that can
-be cut, and the guest's page in a tab of Chromium."""
+"""One network and one browser for all tests of a module: the gateway as a process that can be killed, on a wire that
+can be cut, and the guest's page in a tab of Chromium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the guest's page tells of every end and of every link that opens nothing, and what a mail scanner may do with it."""
+"""How the guest's page tells of every end and of links that open nothing, and what a mail scanner may do with one."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_a_wrong_link_asks_for_the_password_without_the_browsers_own_promp
     await page.shows("online", "#inviters")
 
 
-SCANNERS = (
+SCANNERS: tuple[dict[str, str], ...] = (
     {"Accept": "*/*"},
     {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "User-Agent": "Mozilla/5.0"},
     {},
@@ -142,8 +142,8 @@ async def test_item_5_a_mail_scanner_logs_nobody_in_and_uses_nothing_up(lab: Pag
     assert not await lab.is_logged_in(guest)
     assert not [text for text in lab.world.received("REGISTER", actor="core") if guest.user in text]
     # and the person for whom it was meant gets in, more than once
+    page = Page(lab, guest.account)
     for _ in range(2):
-        page = Page(lab, guest.account)
         await page.open(link)
         await page.shows("online", "#inviters")
         assert guest.secret not in await page.run("return location.href")

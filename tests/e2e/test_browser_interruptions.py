@@ -1,4 +1,4 @@
-"""Item 4: over every interruption the guest's page shows no message twice and misses none, and A's phone hears each once."""
+"""Item 4: over every interruption the guest's page shows each message once and misses none, and A's phone too."""
 
 from __future__ import annotations
 
