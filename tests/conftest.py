@@ -18,12 +18,17 @@ from typing import Any
 
 import coverage
 import pytest
+from hypothesis import HealthCheck, settings
 
 if {"COVERAGE_RUN", "PYTEST_XDIST_WORKER"} <= os.environ.keys():
     # `coverage run` measures no other process than the one it starts. Here, before anything else is imported.
     coverage.Coverage(data_suffix=True, auto_data=True).start()
 
 pytest_plugins = ["tests.servers"]
+
+# A loaded machine must not fail a test, and two runs must test the same; chance is for scripts/fuzz_*.py.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 ALLOWED_SKIPS = Path(__file__).parent / "skips.toml"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from sipstack.sip.address import Address
@@ -12,10 +11,6 @@ from sipstack.sip.grammar import Parameters
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri, escape_user
 from sipstack.sip.via import Via
-
-# A loaded machine must not fail a test, and two runs must test the same; chance is for scripts/fuzz_*.py.
-settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("steady")
 
 TOKEN_CHARACTERS = string.ascii_letters + string.digits + "-.!%*_+`'~"
 
