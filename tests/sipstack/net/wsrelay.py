@@ -37,7 +37,12 @@ class WebSocketRelay:
 
     async def __aenter__(self) -> WebSocketRelay:
         self._server = await serve(
-            self._serve, "127.0.0.1", 0, ssl=self._context, subprotocols=[self._subprotocol], ping_interval=None
+            self._serve,
+            *("127.0.0.1", 0),
+            ssl=self._context,
+            subprotocols=[self._subprotocol],
+            ping_interval=None,
+            close_timeout=0.2,  # clients that a test has made deaf are not waited for
         )
         return self
 
