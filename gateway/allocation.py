@@ -14,7 +14,7 @@ from gateway.secrets import Sealer, hash_login_secret, new_login_secret
 from gateway.services import AlreadySubscriber, Conflict, Forbidden, Inviter, NoChannel
 from gateway.settings import Config
 from gateway.storage.store import Invited, NameTaken, NewAccount, NewInvitation, OverQuota, Store
-from gateway.users.base import UsersDriver
+from gateway.users.base import UserAnswer, UsersDriver
 from sipstack import ids
 from translators.identifiers import Identifier, Kind
 from translators.model import InviteRequest
@@ -63,8 +63,18 @@ class Allocation:
             raise NoChannel(f"A link goes to this person by {' or '.join(known)}, not by {via}.")
         return (via,)
 
-    async def check_not_subscriber(self, identifier: Identifier) -> None:
+    async def lookup(self, identifier: Identifier) -> UserAnswer:
+        """Ask the UP Center whose this is; our guests are no subscribers, though its tables may have them, too."""
+        if identifier.kind is Kind.SIP and await self._store.account_by_uri(identifier.value) is not None:
+            return UserAnswer("no")
         answer = await self._users.lookup(identifier)
+        if answer.sip is not None and await self._store.account_by_uri(answer.sip) is not None:
+            return UserAnswer("no")
+        return answer
+
+    async def check_not_subscriber(self, identifier: Identifier) -> None:
+        """Raise AlreadySubscriber; Forbidden where nobody knows, and the configuration wants to."""
+        answer = await self.lookup(identifier)
         if answer.known == "yes":
             raise AlreadySubscriber(f"This person is a subscriber; call {answer.sip or 'them'}.", answer.sip or "")
         if answer.known == "unknown" and self._config.users.on_unknown == "refuse":

@@ -33,10 +33,11 @@ from gateway.services import (
     Unprocessable,
 )
 from gateway.settings import Config
+from gateway.standing import Standing
 from gateway.storage.store import Invited, Store, Tombstone
-from gateway.users.base import UsersDriver
+from gateway.users.base import StateUsers, UsersDriver
 from translators.from_http import check_invite
-from translators.identifiers import Kind, identity, parse_identifier
+from translators.identifiers import identity, parse_identifier
 from translators.model import InvitationView, InviteRequest, LookupAnswer
 
 log = logging.getLogger("rcsgw.invitations")
@@ -86,6 +87,7 @@ class Invitations:
             typed_password=typed,
         )
         self._expiry = Expiry(store, self._lifecycle, config.limits, clock)
+        self._standing = self._watch_inviters(users)
         names = Names(store, config, users, provisioning, sealer)
         self._allocation = Allocation(
             store, config, users, names, self._lifecycle, delivery.keys(), sealer, self._feeds, clock
@@ -101,10 +103,14 @@ class Invitations:
             self._lifecycle.wake(invited.account.id)
         await self._worker.start()
         self._expiry.start()
+        if self._standing is not None:
+            self._standing.start()
 
     async def close(self) -> None:
         """Stop; what is half done is finished by the next start."""
         await self._expiry.close()
+        if self._standing is not None:
+            await self._standing.close()
         tasks = list(self._registering.values())
         for task in tasks:
             task.cancel()
@@ -112,6 +118,15 @@ class Invitations:
         self._feeds.close()
         await self._worker.close()
         await self._lifecycle.close()
+
+    def _watch_inviters(self, users: UsersDriver) -> Standing | None:
+        """Return what ends the invitations of suspended subscribers; DriverError where their state can't be told."""
+        policy = self._config.policy
+        if policy.on_suspend == "keep":
+            return None
+        if not isinstance(users, StateUsers):
+            raise DriverError('policy.on_suspend = "end" needs a users driver that tells states', temporary=False)
+        return Standing(self._store, self._lifecycle, users, policy.suspend_check)
 
     def _active(self, invited: Invited) -> None:
         self._worker.wake()
@@ -128,15 +143,13 @@ class Invitations:
             raise service_error(error) from error
 
     async def lookup(self, inviter: Inviter, identifier: str) -> LookupAnswer:
-        """Ask the users driver about somebody; a temporary account is no subscriber."""
+        """Ask the users driver about somebody."""
         check_state(inviter)
         parsed = parse_identifier(identifier)
         if parsed is None:
             raise Unprocessable("identifier is neither an e-mail address nor a number nor a SIP URI.")
         with refusals():
-            if parsed.kind is Kind.SIP and await self._store.account_by_uri(parsed.value) is not None:
-                return LookupAnswer(identifier=identifier, known="no")
-            answer = await self._users.lookup(parsed)
+            answer = await self._allocation.lookup(parsed)
         return LookupAnswer(identifier=identifier, known=answer.known, sip=answer.sip)
 
     async def invite(self, inviter: Inviter, request: InviteRequest) -> InvitationView:

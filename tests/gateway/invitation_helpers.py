@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +134,19 @@ class Users(LocalUsers):
         )
         self.faults = faults
         self.known = True
+        self.changed: dict[str, str | None] = {}
+        """States that differ from the table's; None: no subscriber any more."""
         self.delay = 0.0
 
     async def lookup(self, identifier: Identifier) -> UserAnswer:
         await asyncio.sleep(self.delay)
         self.faults.happen("lookup", identifier.value)
         return await super().lookup(identifier) if self.known else UserAnswer("unknown")
+
+    async def states(self, uids: Sequence[str]) -> Mapping[str, str]:
+        self.faults.happen("states", *uids)
+        states = {**await super().states(uids), **self.changed}
+        return {uid: state for uid in uids if (state := states.get(uid)) is not None}
 
 
 class Guests:
