@@ -78,3 +78,12 @@ class Trace:
     def of(self, actor: str) -> Trace:
         """Return a recorder for another actor with the same sink and clock."""
         return Trace(actor, self._sink, self._clock)
+
+    def also(self, sink: Callable[[Record], None]) -> Trace:
+        """Return a recorder of the same actor that hands each record to ``sink`` too."""
+
+        def both(record: Record) -> None:
+            self._sink(record)
+            sink(record)
+
+        return Trace(self.actor, both, self._clock)

@@ -70,6 +70,8 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
         self.pages = Pages(self)
         self.files = Files(self, options.folder)
         self.links = Links(self, options.content_server)
+        self._calling: dict[str, asyncio.Lock] = {}
+        """Peer → held while an INVITE is on its way there, so that there is one at a time."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.endpoint = Endpoint(options.endpoint_config(), trace=trace)
         self.cutter = Cutter(options.host, lambda: self.behaviour.cut_after) if options.cutter else None
@@ -142,10 +144,11 @@ class Phone(PhoneLog, AgentHandler, ChatHandler):
     async def call(self, uri: str, *, timeout: float | None = None) -> ChatSession:
         """Return the chat with ``uri``, invited if there is none. Raises as :meth:`UserAgent.invite`."""
         peer = Uri.parse(uri)
-        chat = self.chats.get(peer.aor)
-        if chat is None:
-            chat = await self.agent.invite(peer, self, timeout=timeout)
-            self._chat_is_up(peer.aor, chat)
+        async with self._calling.setdefault(peer.aor, asyncio.Lock()):
+            chat = self.chats.get(peer.aor)
+            if chat is None:
+                chat = await self.agent.invite(peer, self, timeout=timeout)
+                self._chat_is_up(peer.aor, chat)
         return chat
 
     async def say(

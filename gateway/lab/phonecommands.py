@@ -110,12 +110,14 @@ class PhoneCommands(ABC):
     # people
 
     async def _help(self, _: str) -> None:
+        self.tell(self.table())
+
+    def table(self) -> str:
+        """Return all commands as lines of markup."""
         width = max(len(f"/{name} {arguments}") for name, (_c, arguments, _w) in self.commands.items())
-        self.tell(
-            "\n".join(
-                f"[bold]/{name}[/] {escape(arguments)}{' ' * (width - len(f'/{name} {arguments}'))}  {what}"
-                for name, (_, arguments, what) in self.commands.items()
-            )
+        return "\n".join(
+            f"[bold]/{name}[/] {escape(arguments)}{' ' * (width - len(f'/{name} {arguments}'))}  {what}"
+            for name, (_, arguments, what) in self.commands.items()
         )
 
     async def _to(self, uri: str) -> None:
@@ -125,8 +127,11 @@ class PhoneCommands(ABC):
         self.tell(f"to {foreign(uri or 'nobody')}")
 
     async def _status(self, uri: str) -> None:
-        status = await self.phone.ask(uri or self.peer)
-        self.tell(f"{foreign(uri or self.peer)} is {STATUSES.get(status, 'not reachable')} ({status})")
+        self.asked(uri or self.peer, await self.phone.ask(uri or self.peer))
+
+    def asked(self, uri: str, status: int) -> None:
+        """Take the answer to OPTIONS."""
+        self.tell(f"{foreign(uri)} is {STATUSES.get(status, 'not reachable')} ({status})")
 
     # chats
 

@@ -11,7 +11,8 @@ from rich.text import Text
 from textual import on, work
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, ListItem, ListView, Static
 
 from gateway.terminal.lines import SHOWN, Lines
@@ -21,6 +22,26 @@ T = TypeVar("T")
 
 MAX_ENTRY = 10_000
 """Characters that may be typed at once."""
+
+
+class HelpScreen(ModalScreen[None]):
+    """A text that may be longer than the screen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,f1,q,enter", "dismiss", "Back")]
+
+    def __init__(self, text: str | Text) -> None:
+        super().__init__()
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        with VerticalScroll(id="help"):
+            yield Static(self._text, markup=False)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Let the arrow keys scroll."""
+        self.query_one("#help").focus()
 
 
 class ChatFrame(App[str]):
@@ -43,22 +64,36 @@ class ChatFrame(App[str]):
         super().__init__()
         self.current = ""
         """Key of the person whose conversation is shown; empty before there is one."""
+        # the parts of the screen: another screen may lie on top when they change
+        self._me = Static(id="me")
+        self._list = ListView(id="people")
+        self._head = Static(id="head")
+        self._lines = Lines(id="lines")
+        self._notice = Static(id="notice")
+        self._entry = Input(placeholder="Message, or /help", id="entry", max_length=MAX_ENTRY)
+        # what is to be drawn
         self._changed = asyncio.Event()
+        self._people: dict[str, Static] = {}
+        """Key → place in the list, in its order."""
+        self._wanted = ""
+        """Key of who is to be shown next."""
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
         with Horizontal():
-            yield ListView(id="people")
+            with Vertical(id="side"):
+                yield self._me
+                yield self._list
             with Vertical():
-                yield Static(id="head")
-                yield Lines(id="lines")
-                yield Static(id="notice")
-                yield Input(placeholder="Message, or /help", id="entry", max_length=MAX_ENTRY)
+                yield self._head
+                yield self._lines
+                yield self._notice
+                yield self._entry
         yield Footer()
 
     def on_mount(self) -> None:
         """Begin when the screen is there."""
-        self.query_one("#entry").focus()
+        self._entry.focus()
         self._draw()
         self.begin()
 
@@ -76,7 +111,7 @@ class ChatFrame(App[str]):
     def typing(self) -> None:
         """Take that a message is being typed."""
 
-    def help(self) -> str:
+    def help(self) -> str | Text:
         """Return what may be typed."""
         return ""
 
@@ -88,7 +123,7 @@ class ChatFrame(App[str]):
 
     def notice(self, words: str | Text) -> None:
         """Say something about the whole, in place of what was said before."""
-        self.query_one("#notice", Static).update(harmless(words) if isinstance(words, str) else words)
+        self._notice.update(harmless(words) if isinstance(words, str) else words)
 
     @work(group="draw")
     async def _draw(self) -> None:
@@ -98,31 +133,34 @@ class ChatFrame(App[str]):
             await self.show()
 
     async def show_people(self, people: Iterable[tuple[str, Text]]) -> None:
-        """List people by their keys; the first becomes the current one where there was none."""
-        listed = self.query_one("#people", ListView)
+        """List people by their keys, new ones at the end; the first becomes the current one where there was none."""
         for key, text in people:
-            found = listed.query(f"#{_id(key)}")
-            if found:
-                found.only_one(ListItem).query_one(Static).update(text)
+            place = self._people.get(key)
+            if place is None:
+                place = self._people[key] = Static(text)
+                await self._list.append(ListItem(place, name=key))
             else:
-                await listed.append(ListItem(Static(text), id=_id(key), name=key))
-            if not self.current:
-                self.current = key
-                listed.index = 0
+                place.update(text)
+            self.current = self.current or key
+        if self._wanted in self._people:
+            self._list.index = [*self._people].index(self._wanted)
+            self._wanted = ""
+
+    def show_me(self, me: Text) -> None:
+        """Say whose screen it is."""
+        self._me.update(me)
 
     async def show_conversation(self, head: Text, lines: Sequence[tuple[str, Text]]) -> None:
         """Show the current person's conversation."""
-        self.query_one("#head", Static).update(head)
-        await self.query_one(Lines).show(self.current, lines)
+        self._head.update(head)
+        await self._lines.show(self.current, lines)
 
     # keys
 
     def choose(self, key: str) -> None:
-        """Go to a person who is listed; nothing happens where they are not."""
-        listed = self.query_one("#people", ListView)
-        for index, item in enumerate(listed.query(ListItem)):
-            if item.name == key:
-                listed.index = index
+        """Go to a person, as soon as they are listed."""
+        self._wanted = key
+        self.changed()
 
     @on(ListView.Highlighted, "#people")
     def _chosen(self, event: ListView.Highlighted) -> None:
@@ -132,17 +170,16 @@ class ChatFrame(App[str]):
 
     def action_next(self) -> None:
         """Go to the next conversation, and from the last to the first."""
-        listed = self.query_one("#people", ListView)
-        listed.index = ((listed.index or 0) + 1) % max(1, len(listed))
+        self._list.index = ((self._list.index or 0) + 1) % max(1, len(self._list))
 
     def more_lines(self) -> None:
         """Let the conversation show older lines."""
-        self.query_one(Lines).limit += SHOWN
+        self._lines.limit += SHOWN
         self.changed()
 
-    def action_help(self) -> None:
+    async def action_help(self) -> None:
         """Say what may be typed."""
-        self.notice(self.help())
+        await self.push_screen(HelpScreen(self.help()))
 
     @on(Input.Changed, "#entry")
     def _typing(self, event: Input.Changed) -> None:
@@ -157,8 +194,8 @@ class ChatFrame(App[str]):
         except ValueError as error:
             self.notice(str(error))
             return
-        event.input.clear()
-        self.query_one(Lines).follow()
+        self._entry.clear()
+        self._lines.follow()
         self.changed()
 
     # doing
@@ -178,8 +215,3 @@ class ChatFrame(App[str]):
     def explain(self, error: Exception) -> str:
         """Return what went wrong, in words for a person."""
         return str(error)
-
-
-def _id(key: str) -> str:
-    """Return a widget's id for any key."""
-    return "person-" + key.encode().hex()

@@ -21,3 +21,11 @@ def test_recorders_of_several_actors_share_a_sink() -> None:
     trace = Trace("gateway", records.append, lambda: 1.5)
     trace.of("phone").state("dialog", "confirmed")
     assert records == [StateRecord(1.5, "phone", "dialog", "confirmed", "")]
+
+
+def test_a_record_for_two() -> None:
+    file: list[Record] = []
+    screen: list[Record] = []
+    trace = Trace("phone", file.append, lambda: 1.5).also(screen.append)
+    trace.state("dialog", "confirmed")
+    assert file == screen == [StateRecord(1.5, "phone", "dialog", "confirmed", "")]

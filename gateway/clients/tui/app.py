@@ -130,6 +130,7 @@ class GuestApp(ChatFrame):
         if self.conversation is not None and self.app_focus:
             for message_id in self.book.seen(self.current):
                 self.run_worker(self.attempt(self.guest.seen(message_id)), group="seen")
+        self.show_me(render.me_text(self.guest.account))
         await self.show_people((key, render.entry_text(one)) for key, one in self.book.conversations.items())
         if (conversation := self.conversation) is not None:
             await self.show_conversation(render.head_text(conversation), render.lines(conversation))
@@ -176,7 +177,7 @@ class GuestApp(ChatFrame):
             self._asked_to_log_out = False
         match command.name:
             case "help":
-                self.action_help()
+                self.call_later(self.action_help)
             case "quit":
                 self.exit("")
             case "logout":

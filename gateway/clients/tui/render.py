@@ -68,6 +68,11 @@ def entry_text(conversation: Conversation) -> Text:
     return person_text(conversation.name, mark, style, conversation.unread, is_gone=bool(conversation.ended))
 
 
+def me_text(account: str) -> Text:
+    """Return what stands above the list: as whom the guest is logged in."""
+    return Text(harmless(account.removeprefix("sip:")), "dim")
+
+
 def head_text(conversation: Conversation) -> Text:
     """Return what stands above a conversation."""
     mark, style, words = _status(conversation)

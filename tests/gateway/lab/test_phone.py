@@ -69,6 +69,12 @@ async def test_echo_through_the_im_server(lab: Lab, a: Phone, b: Phone) -> None:
     assert (a.messages_in, a.messages_out) == (2, 2)
 
 
+async def test_messages_that_come_before_the_answer_share_its_chat(a: Phone, b: Phone) -> None:
+    a.behave(delay=0.1, on_message="accept")
+    await asyncio.gather(b.say("sip:a@cc.com", "one"), b.say("sip:a@cc.com", "two"))
+    assert [event.kind for event in a.events].count("invited") == 1
+
+
 async def test_a_long_message(a: Phone, b: Phone) -> None:
     text = "x" * 1024 * 1024
     assert (await b.say("sip:a@cc.com", text)).state.value == "sent"

@@ -1,0 +1,1 @@
+"""The screen of A's phone. Needs the extra ``tui``."""
