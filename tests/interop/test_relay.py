@@ -18,9 +18,10 @@ from sipstack.errors import RemoteProtocolError
 from sipstack.msrp.message import MessageState
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net.tls import Tls
+from sipstack.net.useragent import UserAgent
 from sipstack.trace import Record, Trace, WireRecord
 from tests.sipstack.net.certificates import make_tls, write_certificate
-from tests.sipstack.net.helpers import REALM, B, Chats, Phone, until, world
+from tests.sipstack.net.helpers import REALM, B, Chats, Phone, pair, until, world
 
 pytestmark = [
     pytest.mark.interop,
@@ -86,16 +87,22 @@ async def relay(folder: Path, transport: str, *, count: int = 1) -> AsyncIterato
         yield options
 
 
+async def talk(a: UserAgent, phone: Phone) -> None:
+    """Have a invite ``phone``, and a text go each way."""
+    chats = Chats()
+    chat = await a.invite(B, chats)
+    assert (await chat.deliver("hello")).state is MessageState.SENT
+    assert (await phone.open[0].deliver("answer")).state is MessageState.SENT
+    assert phone.chats.texts == ["hello"] and chats.texts == ["answer"]
+
+
 @by_each_transport
 async def test_text_both_ways(tmp_path: Path, transport: str) -> None:
     # C-RLY-01, C-RLY-02, C-WS-01, C-WS-02: what Use-Path says, and text by it.
-    async with relay(tmp_path, transport) as options, world(a=options, b=options) as around:
+    async with relay(tmp_path, transport) as options, pair(a=options, b=options) as (around, a, b, phone):
         records: list[Record] = []
-        phone, chats = Phone(), Chats()
-        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
+        chats = Chats()
         around.a.hub.trace = Trace("a", records.append, lambda: 0.0)
-        await a.register()
-        await b.register()
         chat = await a.invite(B, chats)
         other = phone.open[0]
         assert len(chat.msrp.local_path) == 2 and chat.msrp.local_path[0].secure is (transport != "tcp")
@@ -119,19 +126,14 @@ async def test_text_both_ways(tmp_path: Path, transport: str) -> None:
         sent = [record for record in records if isinstance(record, WireRecord)]
         assert {record.transport for record in sent} == {TRANSPORT_NAMES[transport]}
         assert sum(record.data.count(b" AUTH\r\n") for record in sent) == 2
-        await a.close()
-        await b.close()
 
 
 @pytest.mark.skipif(not kamailio.has_module("websocket"), reason="Kamailio's websocket module is not installed")
 async def test_one_side_by_websocket(tmp_path: Path) -> None:
     # C-WS-01: to the other side it is a session by TLS, whose last URI is of a transport that it need not know.
     phones = make_tls(tmp_path, "phone", believe=True)
-    async with relay(tmp_path, "ws") as options, world(a=options, b={"msrp_tls": phones}) as around:
-        phone, chats = Phone(), Chats()
-        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-        await a.register()
-        await b.register()
+    async with relay(tmp_path, "ws") as options, pair(a=options, b={"msrp_tls": phones}) as (around, a, _, phone):
+        chats = Chats()
         chat = await a.invite(B, chats)
         outer, own = chat.msrp.local_path
         assert (outer.scheme, outer.transport) == ("msrps", "tcp") and own.transport == "ws"
@@ -141,22 +143,11 @@ async def test_one_side_by_websocket(tmp_path: Path) -> None:
         assert (await chat.deliver("hello")).state is MessageState.SENT
         assert (await phone.open[0].deliver("answer" * 5000)).state is MessageState.SENT
         assert phone.chats.texts == ["hello"] and chats.texts == ["answer" * 5000]
-        await a.close()
-        await b.close()
 
 
 async def test_one_side_behind_the_relay(tmp_path: Path) -> None:
-    async with relay(tmp_path, "tcp") as options, world(a=options) as around:
-        phone, chats = Phone(), Chats()
-        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-        await a.register()
-        await b.register()
-        chat = await a.invite(B, chats)
-        assert (await chat.deliver("hello")).state is MessageState.SENT
-        assert (await phone.open[0].deliver("answer")).state is MessageState.SENT
-        assert phone.chats.texts == ["hello"] and chats.texts == ["answer"]
-        await a.close()
-        await b.close()
+    async with relay(tmp_path, "tcp") as options, pair(a=options) as (_, a, _, phone):
+        await talk(a, phone)
 
 
 @by_each_transport
@@ -169,17 +160,8 @@ async def test_callee_behind_the_relay(tmp_path: Path, transport: str) -> None:
             "msrp_tls": Tls(certificate, key, tmp_path / "relay.crt") if secure else None,
             "msrp_security": "offer" if secure else "answer",
         }
-        async with world(a=caller, b=options) as around:
-            phone, chats = Phone(), Chats()
-            a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-            await a.register()
-            await b.register()
-            chat = await a.invite(B, chats)
-            assert (await chat.deliver("hello")).state is MessageState.SENT
-            assert (await phone.open[0].deliver("answer")).state is MessageState.SENT
-            assert phone.chats.texts == ["hello"] and chats.texts == ["answer"]
-            await a.close()
-            await b.close()
+        async with pair(a=caller, b=options) as (_, a, _, phone):
+            await talk(a, phone)
 
 
 async def test_wrong_password(tmp_path: Path) -> None:
@@ -194,11 +176,8 @@ async def test_wrong_password(tmp_path: Path) -> None:
 @by_each_transport
 async def test_chain_of_two_relays(tmp_path: Path, transport: str) -> None:
     # C-RLY-07, C-RLY-02: Use-Path is B C, so our path is C B A, and To-Path begins with B C.
-    async with relay(tmp_path, transport, count=2) as options, world(a=options, b=options) as around:
-        phone, chats = Phone(), Chats()
-        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-        await a.register()
-        await b.register()
+    async with relay(tmp_path, transport, count=2) as options, pair(a=options, b=options) as (_, a, _, phone):
+        chats = Chats()
         chat = await a.invite(B, chats)
         other = phone.open[0]
         outer, nearest = chat.msrp.local_path[:2]
@@ -214,18 +193,13 @@ async def test_chain_of_two_relays(tmp_path: Path, transport: str) -> None:
         await chat.close()
         # The chain is there for the next chat too.
         assert (await (await a.invite(B, chats)).deliver("again")).state is MessageState.SENT
-        await a.close()
-        await b.close()
 
 
 @by_each_transport
 async def test_relay_that_hands_out_another_path(tmp_path: Path, transport: str) -> None:
     # C-RLY-05: the relay has forgotten the path; the refresh brings another one, and the chat goes on by it.
-    async with relays(tmp_path, transport) as (options, cores), world(a=options, b=options) as around:
-        phone, chats = Phone(), Chats()
-        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-        await a.register()
-        await b.register()
+    async with relays(tmp_path, transport) as (options, cores), pair(a=options, b=options) as (_, a, b, phone):
+        chats = Chats()
         chat = await a.invite(B, chats)
         assert (await chat.deliver("hello")).state is MessageState.SENT
         former = chat.msrp.use_path
@@ -239,18 +213,13 @@ async def test_relay_that_hands_out_another_path(tmp_path: Path, transport: str)
         assert (await other.deliver("answer")).state is MessageState.SENT
         assert phone.chats.texts == ["hello", "by the new one"] and chats.texts == ["answer"]
         assert not chats.closed and not phone.chats.closed
-        await a.close()
-        await b.close()
 
 
 @by_each_transport
 async def test_relay_that_is_started_again(tmp_path: Path, transport: str) -> None:
     # C-RLY-05: new connection, new AUTH, and what was not delivered goes by the new path (C-SET-05).
-    async with relays(tmp_path, transport) as (options, (core,)), world(a=options, b=options) as around:
-        phone, chats = Phone(), Chats()
-        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-        await a.register()
-        await b.register()
+    async with relays(tmp_path, transport) as (options, (core,)), pair(a=options, b=options) as (_, a, _, phone):
+        chats = Chats()
         chat = await a.invite(B, chats)
         assert (await chat.deliver("hello")).state is MessageState.SENT
         big = "0123456789abcdef" * 100_000
@@ -260,5 +229,3 @@ async def test_relay_that_is_started_again(tmp_path: Path, transport: str) -> No
         await core.start()
         await until(lambda: message.state is not MessageState.PENDING, 30)
         assert message.state is MessageState.SENT and phone.chats.texts == ["hello", big]
-        await a.close()
-        await b.close()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from sipstack.filecheck import FileCheck
@@ -12,7 +12,7 @@ from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.filetransfer import FileHandler, FileTransfer, ReceivedFile
 from sipstack.net.useragent import UserAgent
 from sipstack.sdp_file import FileAttributes, FileSelector
-from tests.sipstack.net.helpers import Phone, World, world
+from tests.sipstack.net.helpers import Phone, World, registered
 
 SMALL = b"hello file"
 LARGE = bytes(range(256)) * 4096
@@ -113,16 +113,6 @@ def describe(octets: bytes, name: str = "notes.txt", content_type: str | None = 
     return FileAttributes(FileSelector(name, content_type, len(octets), digests), disposition="attachment")
 
 
-@asynccontextmanager
-async def file_pair(**options: Any) -> AsyncIterator[tuple[World, UserAgent, UserAgent, FilePhone]]:
+def file_pair(**options: Any) -> AbstractAsyncContextManager[tuple[World, UserAgent, UserAgent, FilePhone]]:
     """Start a world in which a and b are registered; b takes files."""
-    async with world("tcp", **options) as around:
-        phone = FilePhone()
-        a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-        await a.register()
-        await b.register()
-        try:
-            yield around, a, b, phone
-        finally:
-            await a.close()
-            await b.close()
+    return registered(FilePhone(), "tcp", **options)

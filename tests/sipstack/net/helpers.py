@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
 
 from sipstack.errors import SipstackError
 from sipstack.net.chat import ChatHandler, ChatMessage, ChatSession
@@ -230,11 +230,15 @@ async def world(transport: str = "udp", *, a: Any = None, b: Any = None, **core:
             await endpoint.close()
 
 
+P = TypeVar("P", bound=Phone)
+
+
 @asynccontextmanager
-async def pair(transport: str = "udp", **options: Any) -> AsyncIterator[tuple[World, UserAgent, UserAgent, Phone]]:
-    """Start a world in which a and b are registered; b is a :class:`Phone`."""
+async def registered(
+    phone: P, transport: str = "udp", **options: Any
+) -> AsyncIterator[tuple[World, UserAgent, UserAgent, P]]:
+    """Start a world in which a and b are registered; ``phone`` is b's."""
     async with world(transport, **options) as around:
-        phone = Phone()
         a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
         await a.register()
         await b.register()
@@ -243,6 +247,13 @@ async def pair(transport: str = "udp", **options: Any) -> AsyncIterator[tuple[Wo
         finally:
             await a.close()
             await b.close()
+
+
+def pair(
+    transport: str = "udp", **options: Any
+) -> AbstractAsyncContextManager[tuple[World, UserAgent, UserAgent, Phone]]:
+    """:func:`registered` with a plain :class:`Phone`."""
+    return registered(Phone(), transport, **options)
 
 
 B = Uri.parse(f"sip:b@{REALM}")

@@ -21,7 +21,7 @@ from sipstack.net.config import EndpointConfig
 from sipstack.net.relay import RelayAccess
 from sipstack.net.useragent import UserAgent
 
-from .helpers import B, Chats, Phone, until, world
+from .helpers import B, Chats, Phone, pair, until, world
 from .tcprelay import TcpRelay
 from .test_hub import MakeHub, Owner, make_hub
 
@@ -31,14 +31,9 @@ __all__ = ["make_hub"]
 @asynccontextmanager
 async def behind_relay(**options: Any) -> AsyncIterator[tuple[TcpRelay, UserAgent, UserAgent, Phone]]:
     """Start a world in which b is behind a relay, and a is not; ``options`` are for both endpoints."""
-    async with TcpRelay() as relay, world(a=options, b={"msrp_relays": (relay.uri,), **options}) as around:
-        phone = Phone()
-        a, b_agent = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-        await a.register()
-        await b_agent.register()
-        yield relay, a, b_agent, phone
-        await a.close()
-        await b_agent.close()
+    async with TcpRelay() as relay:
+        async with pair(a=options, b={"msrp_relays": (relay.uri,), **options}) as (_, a, b, phone):
+            yield relay, a, b, phone
 
 
 def access(agent: UserAgent) -> RelayAccess:
@@ -297,17 +292,11 @@ async def test_both_behind_the_same_relay() -> None:
     """C-RLY-02, C-RLY-06: REPORTs by all hops, responses to the next one."""
     async with TcpRelay() as relay:
         options: dict[str, Any] = {"msrp_relays": (relay.uri,)}
-        async with world(a=options, b=options) as around:
-            phone = Phone()
-            a, b = around.agent(around.a, "a"), around.agent(around.b, "b", phone)
-            await a.register()
-            await b.register()
+        async with pair(a=options, b=options) as (_, a, _, phone):
             chat = await a.invite(B, Chats())
             message = await chat.deliver(BIG)
             assert message.state is MessageState.SENT and message.reported
             assert (await phone.open[0].deliver("answer")).state is MessageState.SENT
-            await a.close()
-            await b.close()
 
 
 async def test_own_relay_is_left_when_nobody_used_it_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
