@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from gateway.services import Inviter
 from translators.identifiers import Identifier
@@ -12,6 +12,11 @@ from translators.identifiers import Identifier
 Origin = Literal["gateway", "pool", "up-center"]
 """Who made an account: we, who have to make it known to core and interaction servers; somebody beforehand, whose core
 knows it; or the UP Center, which makes it known to both."""
+
+
+def needs_registration(origin: str) -> bool:
+    """Tell whether the interaction servers have to be told of an account by us."""
+    return origin != "up-center"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class SourcedAccount:
     """Digest algorithm (``MD5``, ``SHA-256``) → H(impi:realm:password) in hex, where the password is not known."""
 
 
+@runtime_checkable
 class AccountSource(Protocol):
     """Asked for an account instead of finding a name for a new one."""
 

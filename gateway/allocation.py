@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from urllib.parse import quote
 
+from gateway.drivers import DriverError
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.lifecycle import Lifecycle
 from gateway.naming import Names
 from gateway.policy import over_quota, quota
 from gateway.refusals import deadline
 from gateway.secrets import Sealer, hash_login_secret, new_login_secret
-from gateway.services import AlreadySubscriber, Conflict, Forbidden, Inviter, NoChannel
+from gateway.services import AlreadySubscriber, Conflict, Forbidden, Inviter, NoChannel, ServiceError
 from gateway.settings import Config
-from gateway.storage.store import Invited, NameTaken, NewAccount, NewInvitation, OverQuota, Store
+from gateway.sourcing import Sourcing
+from gateway.storage.store import Invited, NameTaken, NewAccount, NewInvitation, OverQuota, Store, StoreError
 from gateway.users.base import UserAnswer, UsersDriver
 from sipstack import ids
 from translators.identifiers import Identifier, Kind
@@ -28,7 +30,7 @@ class Allocation:
         store: Store,
         config: Config,
         users: UsersDriver,
-        names: Names,
+        names: Names | Sourcing,
         lifecycle: Lifecycle,
         channels: Collection[str],
         sealer: Sealer,
@@ -110,21 +112,46 @@ class Allocation:
 
             if account is not None:
                 return await self._begin(account.id, new(account.uri)), True
-            return await self._begin_account(identifier, new, until), True
+            if isinstance(self._names, Sourcing):
+                return await self._begin_sourced(self._names, identifier, inviter, types, new, until), True
+            return await self._begin_account(self._names, identifier, new, until), True
         finally:
             lock.release()
 
     async def _begin_account(
-        self, identifier: Identifier, new: Callable[[str], NewInvitation], until: float
+        self, names: Names, identifier: Identifier, new: Callable[[str], NewInvitation], until: float
     ) -> Invited:
-        names = self._names.candidates(identifier)
+        candidates = names.candidates(identifier)
         while True:
             async with deadline(until):
-                account = await anext(names)
+                account = await anext(candidates)
             try:
                 return await self._begin(account, new(account.uri))
             except NameTaken:
                 continue
+
+    async def _begin_sourced(
+        self,
+        sourcing: Sourcing,
+        identifier: Identifier,
+        inviter: Inviter,
+        types: tuple[str, ...],
+        new: Callable[[str], NewInvitation],
+        until: float,
+    ) -> Invited:
+        async with deadline(until):
+            account = await sourcing.allocate(identifier, inviter, types)
+        try:
+            invited = await self._begin(account, new(account.uri))
+        except NameTaken as error:
+            await sourcing.undo(identifier, account.uri)
+            raise DriverError(f"{account.uri} was allocated, and is somebody's already.", temporary=False) from error
+        except (StoreError, ServiceError):
+            # only where certainly nothing was written: what else happens is for Sourcing.recover to find out
+            await sourcing.undo(identifier, account.uri)
+            raise
+        await sourcing.settle(identifier)
+        return invited
 
     async def _check_quota(self, inviter: Inviter) -> None:
         """Refuse before a name is looked for; the last word has the transaction that writes the invitation."""

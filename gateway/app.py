@@ -12,26 +12,22 @@ import msgspec
 
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
-from gateway.drivers import DriverError, load_driver
+from gateway.drivers import DriverError
 from gateway.files.contentserver import ContentServer
 from gateway.files.links import ATTACHMENTS
 from gateway.files.room import FileRoom
 from gateway.http.app import HttpServer
 from gateway.http.brand import brand_files
-from gateway.interaction.base import InteractionDriver
-from gateway.interaction.none import NoInteraction
-from gateway.interaction.sip import SipInteraction
+from gateway.interaction.drivers import interaction_driver
 from gateway.invitations import Invitations
 from gateway.peers import reachable_peers, trusted_flows
 from gateway.presence import Presence
-from gateway.provisioning.base import ProvisioningDriver
-from gateway.provisioning.kamailio import KamailioProvisioning
-from gateway.provisioning.lab import LabProvisioning
-from gateway.provisioning.none import NoProvisioning
+from gateway.provisioning.drivers import provisioning_driver
 from gateway.secrets import Sealer
 from gateway.services import Services
 from gateway.sessions import Guests, Settings
 from gateway.settings import Config, split_host_port
+from gateway.sourcing import account_source
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import AccountRecord, StoreError
 from gateway.users.chosen import users_driver
@@ -92,8 +88,8 @@ class Gateway:
         self._running.push_async_callback(self.endpoint.close)
         self.store.on_pressure = self._store_pressed
         users = await self._driver(users_driver(config, self.endpoint))
-        provisioning = await self._driver(self._provisioning())
-        interaction = await self._driver(self._interaction())
+        provisioning = await self._driver(provisioning_driver(config, self._sealer, self.store))
+        interaction = await self._driver(interaction_driver(config, self.endpoint))
         delivery = await self._driver_map(self._delivery())
         self._service = self._service_agent()
         presence = Presence(config.sip.probe_interval, CORE_TIMEOUT * 2.5, self._service)
@@ -114,6 +110,7 @@ class Gateway:
             interaction=interaction,
             delivery=delivery,
             guests=self.guests,
+            source=account_source(config, users, provisioning),
         )
         self.guests.lifecycle = self.invitations
         await self.invitations.start()
@@ -158,40 +155,6 @@ class Gateway:
         for driver in drivers.values():
             await self._driver(driver)
         return drivers
-
-    def _provisioning(self) -> ProvisioningDriver:
-        section = self.config.provisioning
-        match section.driver:
-            case "none":
-                return NoProvisioning()
-            case "lab":
-                return LabProvisioning(section.lab.url, timeout=section.lab.timeout)
-            case "kamailio":
-                return KamailioProvisioning(
-                    self.config.file(section.kamailio.database),
-                    algorithm=section.kamailio.algorithm,
-                    busy_timeout=section.kamailio.busy_timeout,
-                )
-            case path:
-                driver: ProvisioningDriver = load_driver(path, section.options)
-                return driver
-
-    def _interaction(self) -> InteractionDriver:
-        section = self.config.interaction
-        match section.driver:
-            case "none":
-                return NoInteraction()
-            case "sip":
-                return SipInteraction(
-                    self.endpoint,
-                    servers={"im": section.sip.im, "file": section.sip.file},
-                    identity=section.sip.identity or f"sip:rcsgw@{self.config.core.domain}",
-                    expires=section.sip.expires,
-                    timeout=section.sip.timeout,
-                )
-            case path:
-                driver: InteractionDriver = load_driver(path, section.options)
-                return driver
 
     def _delivery(self) -> dict[str, DeliveryDriver]:
         email = self.config.delivery.email

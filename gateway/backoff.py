@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.driversettings import RetrySection
+from gateway.settingtypes import RetrySection
 from sipstack import ids
 
 

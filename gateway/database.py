@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from gateway.dialects import DIALECTS, Dialect
+from gateway.dialects import DIALECTS, PARAMETER, Dialect
 from gateway.drivers import DriverError
 
 CONNECTIONS = 4
@@ -129,10 +129,33 @@ class Connection:
         """Return the columns of a table; none when there is no such table."""
         return frozenset(name for (name,) in self.rows(self._dialect.columns, table=table))
 
+    def rehearsal(self) -> Rehearsal:
+        """Return the same transaction without the power to change anything."""
+        return Rehearsal(self._dialect, self._raw)
+
     def _execute(self, statement: str, values: dict[str, object]) -> Any:
         cursor = self._raw.cursor()
         cursor.execute(self._dialect.statement(statement), values)
         return cursor
+
+
+class Rehearsal(Connection):
+    """A transaction that looks for real and changes nothing: what it would have run is in ``statements``."""
+
+    def __init__(self, dialect: Dialect, raw: Any) -> None:
+        super().__init__(dialect, raw)
+        self.statements: list[str] = []
+
+    def execute(self, statement: str, **values: object) -> int:
+        """Note a statement with its values filled in; say that it found a row."""
+        self.statements.append(PARAMETER.sub(lambda match: _literal(values[match[1]]), statement) + ";")
+        return 1
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
 
 
 class Database:
@@ -176,6 +199,16 @@ class Database:
             transaction.wanted = False
             if not transaction.done and transaction.raw is not None:
                 self._dialect.interrupt(transaction.raw)
+
+    async def rehearse(self, work: Callable[[Connection], object]) -> list[str]:
+        """Return the statements by which ``work`` would change something; it looks at the database as it is."""
+
+        def run(connection: Connection) -> list[str]:
+            rehearsal = connection.rehearsal()
+            work(rehearsal)
+            return rehearsal.statements
+
+        return await self.run(run, reading=True)
 
     async def close(self) -> None:
         """Close the connections that nobody uses; those in use are closed by who uses them."""

@@ -22,6 +22,8 @@ def delivery_rules(config: Config) -> Iterator[Problem]:
         for channel in getattr(delivery.channels, kind):
             if channel not in available:
                 yield f"delivery.channels.{kind}", f"{channel} is not set up in [delivery.{channel}]"
+    if delivery.retry.first > delivery.retry.longest:
+        yield "delivery.retry.first", "is longer than the longest pause"
     yield from _templates(config)
     yield from _tokens(config)
 

@@ -19,7 +19,8 @@ SHARE = 0.9
 """Of the time that a transaction may take, what waiting for a lock may: "database is locked" says more than "no
 answer"."""
 
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z]\w*)")
+PARAMETER = re.compile(r"(?<![:\w]):([a-z]\w*)")
+"""A parameter in a statement."""
 
 _INFORMATION = "SELECT column_name FROM information_schema.columns WHERE table_schema = {} AND table_name = :table"
 
@@ -260,7 +261,7 @@ def _library(module: str, extra: str) -> Any:
 
 
 def _pyformat(statement: str) -> str:
-    return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%"))
+    return PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%"))
 
 
 DIALECTS: dict[str, type[Sqlite | Mysql | Postgresql]] = {"sqlite": Sqlite, "mysql": Mysql, "postgresql": Postgresql}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
@@ -14,59 +14,7 @@ from gateway.channelsettings import (
     DeliverySmsSection,
 )
 from gateway.deliverysettings import DeliveryChannelsSection, DeliveryDeadlinesSection, DeliveryReceiptsSection, Tag
-from gateway.settingtypes import Driver, HttpUrl, Positive, Section, SipUri, Size
-
-
-class RetrySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often a step that failed for now is tried again."""
-
-    first: Positive = 0.5
-    longest: Positive = 60.0
-    deadline: Positive = 3600.0
-
-
-class ProvisioningLabSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The administration of the embedded lab core."""
-
-    url: HttpUrl = ""
-    timeout: Positive = 2.0
-
-
-class ProvisioningKamailioSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The subscriber table of Kamailio's ``auth_db``."""
-
-    database: str = ""
-    algorithm: Literal["MD5", "SHA-256"] = "MD5"
-    busy_timeout: Positive = 2.0
-
-
-class ProvisioningSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """First registration: how an account gets known to the core."""
-
-    driver: Driver = "none"
-    lab: ProvisioningLabSection = field(default_factory=ProvisioningLabSection)
-    kamailio: ProvisioningKamailioSection = field(default_factory=ProvisioningKamailioSection)
-    retry: RetrySection = field(default_factory=RetrySection)
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-class InteractionSipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Second registration by third-party REGISTER."""
-
-    im: SipUri = ""
-    file: SipUri = ""
-    identity: SipUri = ""
-    expires: Size = 30 * 86400
-    timeout: Positive = 4.0
-
-
-class InteractionSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Second registration: how an account gets known to the servers of the interaction types."""
-
-    driver: Driver = "none"
-    register_at: Literal["invite", "first_message"] = "invite"
-    sip: InteractionSipSection = field(default_factory=InteractionSipSection)
-    options: dict[str, Any] = field(default_factory=dict)
+from gateway.settingtypes import Positive, RetrySection, Section, Size
 
 
 class DeliveryEmailSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

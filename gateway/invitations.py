@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from gateway.accountsource import AccountSource, needs_registration
 from gateway.admission import Admission
 from gateway.allocation import Allocation
 from gateway.delivery.base import DeliveryDriver
@@ -33,6 +34,7 @@ from gateway.services import (
     Unprocessable,
 )
 from gateway.settings import Config
+from gateway.sourcing import Sourcing
 from gateway.standing import Standing
 from gateway.storage.store import Invited, Store, Tombstone
 from gateway.users.base import StateUsers, UsersDriver
@@ -60,10 +62,11 @@ class Invitations:
         interaction: InteractionDriver,
         delivery: Mapping[str, DeliveryDriver],
         guests: GuestControl,
+        source: AccountSource | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``delivery`` maps the name of a channel, such as ``email``, to what delivers there; ``clock`` returns Unix
-        seconds."""
+        """``delivery`` maps the name of a channel, such as ``email``, to what delivers there; ``source`` names accounts
+        instead of us; ``clock`` returns Unix seconds."""
         self._store = store
         self._config = config
         self._users = users
@@ -71,7 +74,11 @@ class Invitations:
         self._guests = guests
         self._clock = clock
         self._feeds = InviterFeeds(store, config.http.max_streams + config.http.max_polls)
-        self._lifecycle = Lifecycle(store, config, provisioning, interaction, sealer, self._feeds, guests, clock)
+        self._sourcing = Sourcing(source, store, sealer) if source is not None else None
+        self._recovering: asyncio.Task[None] | None = None
+        self._lifecycle = Lifecycle(
+            store, config, provisioning, interaction, sealer, self._feeds, guests, clock, self._sourcing
+        )
         self._lifecycle.on_active = self._active
         typed = config.client.link == "account"
         templates = config.file(config.delivery.templates) if config.delivery.templates else None
@@ -88,7 +95,7 @@ class Invitations:
         )
         self._expiry = Expiry(store, self._lifecycle, config.limits, clock)
         self._standing = self._watch_inviters(users)
-        names = Names(store, config, users, provisioning, sealer)
+        names = self._sourcing or Names(store, config, users, provisioning, sealer)
         self._allocation = Allocation(
             store, config, users, names, self._lifecycle, delivery.keys(), sealer, self._feeds, clock
         )
@@ -101,6 +108,8 @@ class Invitations:
         await self._feeds.start()
         for invited in await self._store.invitations(states=("preparing", "ending")):
             self._lifecycle.wake(invited.account.id)
+        if self._sourcing is not None:
+            self._recovering = asyncio.get_running_loop().create_task(self._sourcing.run(self._lifecycle.lock))
         await self._worker.start()
         self._expiry.start()
         if self._standing is not None:
@@ -112,6 +121,8 @@ class Invitations:
         if self._standing is not None:
             await self._standing.close()
         tasks = list(self._registering.values())
+        if self._recovering is not None:
+            tasks.append(self._recovering)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -282,7 +293,7 @@ class Invitations:
             if not any(kind in item.invitation.types for item in known):
                 raise Ended("The invitation has just ended.")
             registrations = await self._store.registrations(record.id)
-            if record.origin == "gateway" and not registrations.get(kind):
+            if needs_registration(record.origin) and not registrations.get(kind):
                 await self._lifecycle.register(record, kind)
 
     def _registered(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:

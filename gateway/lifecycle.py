@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
+from gateway.accountsource import needs_registration
 from gateway.backoff import pause
 from gateway.drivers import DriverError
 from gateway.interaction.base import InteractionDriver
@@ -21,6 +22,7 @@ from gateway.inviterfeed import InviterFeeds, notice
 from gateway.provisioning.base import CoreAccount, ProvisioningDriver
 from gateway.secrets import Sealer, SecretsError
 from gateway.settings import Config
+from gateway.sourcing import Sourcing
 from gateway.storage.store import AccountRecord, Invited, Store, StoreError, Tombstone
 from translators.model import InvitationState
 
@@ -62,8 +64,11 @@ class Lifecycle:
         feeds: InviterFeeds,
         guests: GuestControl,
         clock: Callable[[], float],
+        sourcing: Sourcing | None = None,
     ) -> None:
+        """``sourcing`` gives back accounts that others have named."""
         self._store = store
+        self._sourcing = sourcing
         self._config = config
         self._provisioning = provisioning
         self._interaction = interaction
@@ -174,7 +179,10 @@ class Lifecycle:
         def ha1(username: str, realm: str, algorithm: str) -> str:
             return self._sealer.ha1(account.sealed_secret, account.uri, username, realm, algorithm)
 
-        return CoreAccount(account.uri, account.impi, account.realm, ha1)
+        def secret() -> str:
+            return self._sealer.secret(account.sealed_secret, account.uri)
+
+        return CoreAccount(account.uri, account.impi, account.realm, ha1, secret)
 
     async def _prepare(self, invited: Invited) -> None:
         account, invitation = invited.account, invited.invitation
@@ -200,13 +208,12 @@ class Lifecycle:
         self._decide(invitation.id)
 
     async def _make_known(self, account: AccountRecord, types: Sequence[str]) -> None:
-        """Do the first and, if they are due now, the second registrations."""
-        if account.origin != "gateway":
-            return  # the UP Center, which allocated it, has done both
+        """Do the first and, if they are due now, the second registrations, as far as they are ours to do."""
         if not account.provisioned:
-            await self._provisioning.provision(self.core_account(account))
+            if account.origin == "gateway":
+                await self._provisioning.provision(self.core_account(account))
             await self._store.mark_provisioned(account.id, True)
-        if self._config.interaction.register_at == "invite":
+        if self._config.interaction.register_at == "invite" and needs_registration(account.origin):
             for kind in types:
                 await self.register(account, kind)
 
@@ -266,9 +273,17 @@ class Lifecycle:
                 await self._store.delete_relation(item.invitation.id)
             return
         await self._deregister(account, set())
-        if account.origin == "gateway":
-            await self._undo(self._provisioning.deprovision(self.core_account(account)), account.uri)
+        await self._undo(self._give_back(account), account.uri)
         await self._store.delete_account(account.id)
+
+    async def _give_back(self, account: AccountRecord) -> None:
+        """Let the core forget an account, or whoever named it have it back."""
+        if account.origin == "gateway":
+            await self._provisioning.deprovision(self.core_account(account))
+        elif self._sourcing is not None:
+            await self._sourcing.release(account.uri)
+        else:
+            raise DriverError(f"its origin, {account.origin}, is not configured any more", temporary=False)
 
     async def _deregister(self, account: AccountRecord, needed: set[str]) -> None:
         for kind in await self._store.registrations(account.id):

@@ -20,6 +20,12 @@ RANDOM_BITS = (16, 16, 32, 32, 64, 64)
 """Random bits in the name, attempt by attempt: short names while they are free."""
 
 
+def private_identity(config: Config, uri: str) -> tuple[str, str]:
+    """Return the private identity and the realm that an account of ours has with this SIP URI."""
+    user, _, domain = uri.partition(":")[2].rpartition("@")
+    return config.accounts.impi.format(user=user, domain=domain, realm=config.realm), config.realm
+
+
 class Names:
     """Finds names by the configured template."""
 
@@ -40,9 +46,7 @@ class Names:
         serial = await self._store.next_serial()
         for attempt in range(ATTEMPTS):
             uri = self._uri(identifier, attempt, serial + attempt)
-            user, _, domain = uri.partition(":")[2].rpartition("@")
-            realm = self._config.realm
-            impi = self._config.accounts.impi.format(user=user, domain=domain, realm=realm)
+            impi, realm = private_identity(self._config, uri)
             if await self._is_taken(uri, impi, realm):
                 continue
             yield NewAccount(

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from gateway.channelrules import channel_rules
 from gateway.deliveryrules import delivery_rules
+from gateway.provisioningrules import interaction_rules, provisioning_rules
 from gateway.settings import Config, split_host_port
 from gateway.userrules import user_rules
 from sipstack.msrp.relay import chain_fault
@@ -23,8 +24,8 @@ MAX_THUMBNAIL = 1 << 20
 
 KNOWN_DRIVERS = {
     "users": ("local", "register", "kamailio", "http"),
-    "provisioning": ("none", "lab", "kamailio"),
-    "interaction": ("none", "sip"),
+    "provisioning": ("none", "lab", "kamailio", "pyhss", "pool", "http"),
+    "interaction": ("none", "sip", "http"),
 }
 """Drivers that come with the gateway; everything with a colon is an import path."""
 
@@ -62,17 +63,6 @@ def _policy(config: Config) -> Iterator[Problem]:
         yield "policy.min_level", 'counts with invite = "level" only'
 
 
-def _provisioning(config: Config) -> Iterator[Problem]:
-    provisioning = config.provisioning
-    if provisioning.driver == "lab" and not provisioning.lab.url:
-        yield "provisioning.lab.url", "is missing: the administration of the lab core"
-    if provisioning.driver == "kamailio" and not provisioning.kamailio.database:
-        yield "provisioning.kamailio.database", "is missing: the SQLite file with the subscriber table"
-    for section, retry in (("provisioning", provisioning.retry), ("delivery", config.delivery.retry)):
-        if retry.first > retry.longest:
-            yield f"{section}.retry.first", "is longer than the longest pause"
-
-
 def _accounts(config: Config) -> Iterator[Problem]:
     template, impi = config.accounts.template, config.accounts.impi
     if "{user}" not in impi or re.search(r"[{}]", re.sub(r"\{(user|domain|realm)\}", "", impi)):
@@ -82,19 +72,6 @@ def _accounts(config: Config) -> Iterator[Problem]:
             check_template(template)
         except TemplateError as error:
             yield "accounts.template", str(error)
-
-
-def _interaction(config: Config) -> Iterator[Problem]:
-    if config.interaction.driver == "sip":
-        if not config.interaction.sip.identity:
-            yield "interaction.sip.identity", "is missing: the identity that the gateway registers guests as"
-        for kind in config.policy.types:
-            if not getattr(config.interaction.sip, kind):
-                yield f"interaction.sip.{kind}", f'is missing: the server for policy.types = "{kind}"'
-        if config.interaction.sip.expires < config.policy.max_valid_for:
-            yield "interaction.sip.expires", "is shorter than policy.max_valid_for: servers would forget guests"
-    elif config.interaction.sip.im or config.interaction.sip.file:
-        yield "interaction.sip", 'is not used: interaction.driver is not "sip"'
 
 
 def _spool(config: Config) -> Iterator[Problem]:
@@ -184,7 +161,6 @@ def _files(config: Config) -> Iterator[Problem]:
         "core.service_password_file": config.core.service_password_file,
         "delivery.email.password_file": config.delivery.email.password_file,
         "delivery.email.ca_file": config.delivery.email.ca_file,
-        "provisioning.kamailio.database": config.provisioning.kamailio.database,
     }
     for key, name in names.items():
         if name and not config.file(name).is_file():
@@ -200,9 +176,9 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _drivers,
     user_rules,
     _policy,
-    _provisioning,
+    provisioning_rules,
     _accounts,
-    _interaction,
+    interaction_rules,
     _spool,
     _delivery,
     delivery_rules,

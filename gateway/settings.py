@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from gateway.driversettings import DeliverySection, InteractionSection, ProvisioningSection, RetrySection
+from gateway.driversettings import DeliverySection
+from gateway.provisioningsettings import InteractionSection, ProvisioningSection
 from gateway.settingtypes import (
     Colour,
     ContentServer,
@@ -30,6 +31,7 @@ from gateway.settingtypes import (
     PortRange,
     Positive,
     RelayUri,
+    RetrySection,
     Section,
     SipUri,
     Size,

@@ -14,6 +14,8 @@ Duration = Annotated[float, Meta(ge=0, extra={"kind": "duration"})]
 Positive = Annotated[float, Meta(gt=0, extra={"kind": "duration"})]
 Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(gt=0)]
+Status = Annotated[int, Meta(ge=100, le=599)]
+"""Of an HTTP answer."""
 Port = Annotated[int, Meta(ge=0, lt=65536)]
 Network = Annotated[str, Meta(extra={"kind": "network"})]
 HostPort = Annotated[str, Meta(extra={"kind": "address"})]
@@ -35,3 +37,11 @@ Feature = Literal["file", "status", "standalone"]
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all tables of the file."""
+
+
+class RetrySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a step that failed for now is tried again."""
+
+    first: Positive = 0.5
+    longest: Positive = 60.0
+    deadline: Positive = 3600.0

@@ -52,7 +52,17 @@ class SipInteraction:
     async def close(self) -> None:
         """Hold nothing; the endpoint is not ours."""
 
-    async def _send(self, uri: str, kind: str, expires: int) -> Response:
+    # gateway.interaction.base.DryRun
+
+    async def rehearse(self, uri: str, kind: str) -> list[str]:
+        """Return both requests; nothing is sent."""
+        return [
+            f"SIP {line.decode('utf-8', 'replace')}"
+            for expires in (self._expires, 0)
+            for line in bytes(self._request(uri, kind, expires)).strip().split(b"\r\n")
+        ]
+
+    def _request(self, uri: str, kind: str, expires: int) -> Request:
         server = self._servers.get(kind)
         if server is None:
             raise DriverError(f"There is no server for interaction type {kind}.", temporary=False)
@@ -64,8 +74,12 @@ class SipInteraction:
             ("Contact", f"<{self._endpoint.uri()}>"),
             ("Expires", str(expires)),
         ]
+        return Request("REGISTER", server, headers)
+
+    async def _send(self, uri: str, kind: str, expires: int) -> Response:
+        request = self._request(uri, kind, expires)
         try:
-            return await self._endpoint.request(Request("REGISTER", server, headers), timeout=self._timeout)
+            return await self._endpoint.request(request, timeout=self._timeout)
         except (SipstackError, OSError) as error:
             if isinstance(error, ParseError):
                 raise DriverError(str(error), temporary=False) from error

@@ -1,119 +1,141 @@
-"""Accounts of a Kamailio core: rows of ``auth_db``'s subscriber table, inserted while Kamailio runs.
+"""Accounts of a Kamailio core: rows of ``auth_db``'s subscriber table, written while Kamailio runs.
 
-Works with the table that comes with Kamailio (version 7) and with two additions that labs make: a column ``impus``
-and a table ``impu`` with the public identities. The next REGISTER finds the row; nothing has to be restarted.
+Works with the table that comes with Kamailio (version 7), in SQLite, MySQL or MariaDB, or PostgreSQL, and with two
+additions that labs make: a column ``impus`` and a table ``impu`` with the public identities. The next REGISTER finds
+the row; nothing has to be restarted. The column ``password``, which Kamailio does not read where there are hashes, gets
+a mark that tells our rows from those of others.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from gateway.database import Connection, Database
 from gateway.drivers import DriverError
-from gateway.provisioning.base import CoreAccount
+from gateway.provisioning.base import Audit, CoreAccount
 
 ALGORITHMS = ("MD5", "SHA-256")
 """What ``auth_db`` can have in ha1; a table holds the hashes of one of them."""
 
-T = TypeVar("T")
+IMPU_COLUMNS = {"uri", "impi", "domain"}
+_KEY = "username = :username AND domain = :domain"
 
 
 class KamailioProvisioning:
-    """:class:`gateway.provisioning.base.ProvisioningDriver` for a SQLite subscriber table."""
+    """:class:`gateway.provisioning.base.ProvisioningDriver` for a subscriber table."""
 
-    def __init__(self, database: Path, *, algorithm: str = "MD5", busy_timeout: float = 2.0) -> None:
-        """``algorithm`` is that of Kamailio's challenges; ``busy_timeout`` the seconds to wait for other writers."""
+    def __init__(self, database: Database, *, mark: Callable[[str], str], algorithm: str = "MD5") -> None:
+        """``algorithm`` is that of Kamailio's challenges; ``mark`` makes the mark of a row from its
+        ``username@domain``. The driver closes the database."""
         self._database = database
+        self._mark = mark
         self._algorithm = algorithm
-        self._busy_timeout = busy_timeout
 
     async def taken(self, uri: str, impi: str, realm: str) -> bool:
-        """Tell whether there is a row of this name, or one with this public identity."""
-        user, domain = _row_key(impi, realm)
-        public_user, _, public_domain = uri.partition(":")[2].rpartition("@")
-
-        def look(connection: sqlite3.Connection) -> bool:
-            keys = {(user, domain), (public_user, public_domain)}
-            found = [_row(connection, *key, ("username",)) for key in keys]
-            return any(found) or _impu_taken(connection, uri)
-
-        return await self._run(look)
+        """Tell whether somebody else's row has this name or this public identity."""
+        return await self._database.run(lambda connection: self._taken(connection, uri, impi, realm), reading=True)
 
     async def provision(self, account: CoreAccount) -> None:
         """Insert the row, or bring ours up to date."""
-        await self._run(lambda connection: self._insert(connection, account))
+        await self._database.run(lambda connection: self._put(connection, account))
 
     async def deprovision(self, account: CoreAccount) -> None:
         """Delete the row if it is ours."""
-        await self._run(lambda connection: self._delete(connection, account))
+        await self._database.run(lambda connection: self._delete(connection, account))
 
     async def close(self) -> None:
-        """Hold nothing: each call opens the file."""
+        """Close the database."""
+        await self._database.close()
 
-    def _insert(self, connection: sqlite3.Connection, account: CoreAccount) -> None:
+    # gateway.provisioning.base.DryRun
+
+    async def rehearse(self, account: CoreAccount) -> list[str]:
+        """Return the statements."""
+        lines = await self._database.rehearse(lambda connection: self._put(connection, account))
         user, domain = _row_key(account.impi, account.realm)
-        columns = _columns(connection, "subscriber")
+        lines += await self._database.rehearse(lambda connection: _delete_row(connection, user, domain))
+        return [f"SQL in {self._database.url}: {line}" for line in lines]
+
+    # gateway.provisioning.base.Auditable
+
+    async def audit(self, accounts: Sequence[CoreAccount]) -> Audit:
+        """Compare by the marks in the table, and by the hashes where an older version has left none."""
+        rows = await self._database.run(_rows, reading=True)
+        ours = {name for name, (_, password) in rows.items() if password == self._mark(name)}
+        wanted = {"@".join(_row_key(account.impi, account.realm)): account for account in accounts}
+        missing = [
+            account.uri
+            for name, account in wanted.items()
+            if name not in ours and (name not in rows or rows[name][0] not in self._own_hashes(account))
+        ]
+        return Audit(tuple(missing), tuple(sorted(ours - set(wanted))))
+
+    async def remove(self, name: str) -> None:
+        """Delete a row with our mark."""
+        user, _, domain = name.rpartition("@")
+
+        def remove(connection: Connection) -> None:
+            row = _row(connection, user, domain)
+            if row is not None and row[1] == self._mark(name):
+                _delete_row(connection, user, domain)
+
+        await self._database.run(remove)
+
+    # transactions
+
+    def _taken(self, connection: Connection, uri: str, impi: str, realm: str) -> bool:
+        public_user, _, public_domain = uri.partition(":")[2].rpartition("@")
+        for user, domain in {_row_key(impi, realm), (public_user, public_domain)}:
+            row = _row(connection, user, domain)
+            if row is not None and row[1] != self._mark(f"{user}@{domain}"):
+                return True  # one with our mark was left behind by an account that is no more
+        return _identity_taken(connection, uri, self._mark)
+
+    def _put(self, connection: Connection, account: CoreAccount) -> None:
+        user, domain = _row_key(account.impi, account.realm)
         values = {
-            "password": "",
+            "password": self._mark(f"{user}@{domain}"),
             "ha1": account.ha1(user, account.realm, self._algorithm),
             "ha1b": account.ha1(f"{user}@{domain}", account.realm, self._algorithm),
             "impus": account.uri,
         }
+        columns = connection.columns("subscriber")
         values = {name: value for name, value in values.items() if name in columns}
-        row = _row(connection, user, domain, ("ha1",))
+        row = _row(connection, user, domain)
         if row is None:
             values = {"username": user, "domain": domain} | values
-            names = ", ".join(values)
-            marks = ", ".join("?" * len(values))
-            connection.execute(f"INSERT INTO subscriber ({names}) VALUES ({marks})", tuple(values.values()))
-        elif row[0] not in self._own_hashes(account):
-            raise DriverError(f"Kamailio has an account {user}@{domain} that is not ours.", temporary=False)
+            names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+            connection.execute(f"INSERT INTO subscriber ({names}) VALUES ({marks})", **values)
+        elif self._is_ours(row, account):
+            changes = ", ".join(f"{name} = :{name}" for name in values)
+            connection.execute(f"UPDATE subscriber SET {changes} WHERE {_KEY}", username=user, domain=domain, **values)
         else:
-            changes = ", ".join(f"{name} = ?" for name in values)
+            raise DriverError(f"Kamailio has an account {user}@{domain} that is not ours.", temporary=False)
+        if connection.columns("impu") >= IMPU_COLUMNS:
+            connection.execute("DELETE FROM impu WHERE uri = :uri", uri=account.uri)
             connection.execute(
-                f"UPDATE subscriber SET {changes} WHERE username = ? AND domain = ?", (*values.values(), user, domain)
-            )
-        if {"uri", "impi", "domain"} <= _columns(connection, "impu"):
-            connection.execute(
-                "INSERT OR REPLACE INTO impu (uri, impi, domain) VALUES (?, ?, ?)", (account.uri, user, domain)
+                "INSERT INTO impu (uri, impi, domain) VALUES (:uri, :impi, :domain)",
+                uri=account.uri,
+                impi=user,
+                domain=domain,
             )
 
-    def _delete(self, connection: sqlite3.Connection, account: CoreAccount) -> None:
+    def _delete(self, connection: Connection, account: CoreAccount) -> None:
         user, domain = _row_key(account.impi, account.realm)
-        row = _row(connection, user, domain, ("ha1",))
-        if row is not None and row[0] not in self._own_hashes(account):
-            return
-        connection.execute("DELETE FROM subscriber WHERE username = ? AND domain = ?", (user, domain))
-        if {"uri", "impi", "domain"} <= _columns(connection, "impu"):
-            connection.execute("DELETE FROM impu WHERE impi = ? AND domain = ?", (user, domain))
+        row = _row(connection, user, domain)
+        if row is None or self._is_ours(row, account):
+            _delete_row(connection, user, domain)
+
+    def _is_ours(self, row: tuple[Any, ...], account: CoreAccount) -> bool:
+        ha1, password = row
+        name = "@".join(_row_key(account.impi, account.realm))
+        return password == self._mark(name) or ha1 in self._own_hashes(account)
 
     def _own_hashes(self, account: CoreAccount) -> set[str]:
-        """Return the hashes by which a row is known to be ours, whatever algorithm was configured at its time."""
+        """Return the hashes by which an unmarked row is known to be ours, whatever algorithm there was at its time."""
         user, _ = _row_key(account.impi, account.realm)
         return {account.ha1(user, account.realm, algorithm) for algorithm in ALGORITHMS}
-
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` as one transaction in a thread of its own."""
-        return await asyncio.to_thread(self._transact, work)
-
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        uri = f"{self._database.absolute().as_uri()}?mode=rw"
-        try:
-            connection = sqlite3.connect(uri, uri=True, timeout=self._busy_timeout, isolation_level=None)
-            with closing(connection):
-                connection.execute("BEGIN IMMEDIATE")
-                result = work(connection)
-                connection.execute("COMMIT")
-                return result
-        except sqlite3.OperationalError as error:
-            # locked, busy, not there yet: an operator may be at it; no such table: will not heal by itself
-            raise DriverError(f"{self._database}: {error}", temporary="no such" not in str(error)) from error
-        except sqlite3.Error as error:
-            raise DriverError(f"{self._database}: {error}", temporary=False) from error
 
 
 def _row_key(impi: str, realm: str) -> tuple[str, str]:
@@ -122,18 +144,38 @@ def _row_key(impi: str, realm: str) -> tuple[str, str]:
     return (user, domain) if user else (impi, realm)
 
 
-def _row(connection: sqlite3.Connection, user: str, domain: str, columns: tuple[str, ...]) -> tuple[str, ...] | None:
-    query = f"SELECT {', '.join(columns)} FROM subscriber WHERE username = ? AND domain = ?"
-    row: tuple[str, ...] | None = connection.execute(query, (user, domain)).fetchone()
-    return row
+def _row(connection: Connection, user: str, domain: str) -> tuple[Any, ...] | None:
+    """Return ha1 and password of a row."""
+    query = f"SELECT ha1, password FROM subscriber WHERE {_KEY}"
+    return next(iter(connection.rows(query, username=user, domain=domain)), None)
 
 
-def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
-    """Return the columns of a table, none when there is no such table."""
-    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+def _rows(connection: Connection) -> dict[str, tuple[str, str]]:
+    """Return ``username@domain`` → ha1 and password of all rows."""
+    rows = connection.rows("SELECT username, domain, ha1, password FROM subscriber")
+    return {f"{user}@{domain}": (ha1, password) for user, domain, ha1, password in rows}
 
 
-def _impu_taken(connection: sqlite3.Connection, uri: str) -> bool:
-    if "uri" not in _columns(connection, "impu"):
+def _delete_row(connection: Connection, user: str, domain: str) -> None:
+    connection.execute(f"DELETE FROM subscriber WHERE {_KEY}", username=user, domain=domain)
+    if connection.columns("impu") >= IMPU_COLUMNS:
+        connection.execute("DELETE FROM impu WHERE impi = :impi AND domain = :domain", impi=user, domain=domain)
+
+
+def _identity_taken(connection: Connection, uri: str, mark: Callable[[str], str]) -> bool:
+    """Tell whether a public identity is that of an account of others."""
+    if "impus" in connection.columns("subscriber"):
+        # LIKE narrows it down; "_" and "%" of the URI may find too much
+        rows = connection.rows(
+            "SELECT username, domain, password, impus FROM subscriber WHERE impus LIKE :pattern", pattern=f"%{uri}%"
+        )
+        for user, domain, password, impus in rows:
+            if uri in impus.split(",") and password != mark(f"{user}@{domain}"):
+                return True
+    if "uri" not in connection.columns("impu"):
         return False
-    return connection.execute("SELECT 1 FROM impu WHERE uri = ?", (uri,)).fetchone() is not None
+    query = (
+        "SELECT impu.impi, impu.domain, subscriber.password FROM impu LEFT JOIN subscriber "
+        "ON subscriber.username = impu.impi AND subscriber.domain = impu.domain WHERE impu.uri = :uri"
+    )
+    return any(password != mark(f"{impi}@{domain}") for impi, domain, password in connection.rows(query, uri=uri))

@@ -178,7 +178,19 @@ def _channels(db: Database) -> None:
     db.table("invitation").create_index(["secret_hash"], if_not_exists=True)  # by which a short link is found
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files, _invited, _channels)
+def _leases(db: Database) -> None:
+    lease = {
+        "key": str,
+        "origin": str,
+        "identifier_kind": str,
+        "identifier": str,
+        "request": str,
+        "free_at": float,
+    }
+    _create(db, "lease", lease, ("origin", "key"), optional={"free_at"})
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files, _invited, _channels, _leases)
 """Step n brings ``user_version`` n to n + 1. A step may run twice when the process dies in it."""
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
-from gateway.storage import deliveries, entries, files, quotas, relations
+from gateway.storage import deliveries, entries, files, leases, quotas, relations
 from gateway.storage.filestore import FileRecord
+from gateway.storage.leasestore import Lease
 from gateway.storage.schema import SchemaTooNew, migrate
 from gateway.storage.store import (
     AccountRecord,
@@ -403,6 +404,20 @@ class SqliteStore:
     async def delete_files(self, ids: Sequence[str]) -> None:
         """Forget files."""
         await self._write(files.delete, ids)
+
+    # accounts that others name
+
+    async def leases(self, origin: str) -> list[Lease]:
+        """Return all of an origin, oldest first."""
+        return await self._read(leases.everything, origin)
+
+    async def put_lease(self, lease: Lease) -> None:
+        """Write one, in the place of the one with the same origin and key."""
+        await self._write(leases.put, lease)
+
+    async def drop_lease(self, key: str, origin: str) -> None:
+        """Forget one."""
+        await self._write(leases.drop, key, origin)
 
 
 def _first(records: list[AccountRecord]) -> AccountRecord | None:

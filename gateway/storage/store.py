@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from gateway.storage.filestore import FileStore
+from gateway.storage.leasestore import LeaseStore
 
 QuotaKind = Literal["open", "day", "minute"]
 
@@ -85,7 +86,7 @@ class AccountRecord:
     contact_token: str
     instance_id: str
     origin: str
-    """``gateway``, or ``up-center`` for accounts allocated there."""
+    """Who named it: ``gateway``, ``pool`` or ``up-center`` (:data:`gateway.accountsource.Origin`)."""
     provisioned: bool
     logged_in: bool
     cursor: int
@@ -256,7 +257,7 @@ Done = Callable[[Entry, Exception | None], None]
 StateDone = Callable[[Exception | None], None]
 
 
-class Store(FileStore, Protocol):
+class Store(FileStore, LeaseStore, Protocol):
     """Everything durable. Coroutines raise :class:`StoreError` when nothing could be kept or read."""
 
     on_pressure: Callable[[bool], None] | None

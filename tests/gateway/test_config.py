@@ -82,6 +82,8 @@ def test_every_key_is_documented_with_its_default() -> None:
             continue
         if isinstance(value, str) and isinstance(known[key], float):
             value = parse_duration(value)
+        if isinstance(known[key], Section):
+            value = msgspec.convert(value, type(known[key]))
         assert (tuple(value) if isinstance(value, list) else value) == known[key], key
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.backoff import pause
 from gateway.drivers import DriverError, load_driver
-from gateway.driversettings import RetrySection
 from gateway.provisioning.none import NoProvisioning
+from gateway.settingtypes import RetrySection
 
 
 def test_drivers_of_a_lab() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from gateway.admission import Admission
-from gateway.driversettings import RetrySection
 from gateway.files.links import ATTACHMENTS
 from gateway.files.room import FileRoom
 from gateway.files.transfers import GuestTransfers
@@ -21,6 +20,7 @@ from gateway.presence import Presence
 from gateway.relations import Relation
 from gateway.sessions import Guests, Settings
 from gateway.settings import FilesSection
+from gateway.settingtypes import RetrySection
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import AccountRecord, Invited
 from sipstack.net import notices
