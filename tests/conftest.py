@@ -43,6 +43,7 @@ WITH_SERVERS = (
     "gateway/test_crash",
     "gateway/test_database",
     "gateway/test_page",
+    "gateway/users",
     "interop",
     "sipstack/net",
 )

@@ -11,7 +11,7 @@ from gateway.database import Connection, Database
 from gateway.services import Inviter, NotAuthenticated
 from gateway.users.base import UNKNOWN, WRONG_CREDENTIALS, UserAnswer, canonical
 from gateway.users.proofs import Proofs
-from gateway.users.subscribertable import NOBODY, Key, Row, SubscriberTable
+from gateway.users.subscribertable import NOBODY, SCALARS, Key, Row, SubscriberTable
 from gateway.usersettings import UsersKamailioSection
 from sipstack.sip.digest import compute_ha1
 from translators.identifiers import Identifier
@@ -21,7 +21,7 @@ YES = ("1", "true", "yes", "y", "t")
 
 T = TypeVar("T")
 
-NO_ROW = Row(NOBODY, ("", ""), (), {})
+NO_ROW = Row(NOBODY, ("", ""), (), dict.fromkeys(SCALARS))
 """What is compared with where there is no subscriber: nothing fits it, at the same cost."""
 
 
@@ -96,15 +96,18 @@ class KamailioUsers:
         return await self._run(lambda connection: self._digest(connection, username, realm, algorithm))
 
     def _digest(self, connection: Connection, username: str, realm: str, algorithm: str) -> tuple[str, Inviter] | None:
-        row = self._row(connection, canonical(username))
+        found = self._row(connection, canonical(username))
+        row = found or NO_ROW
+        # all of it for nobody, too: whether the answer is right is found out later, by who asks for the hash
+        inviter = self._inviter(connection, row)
         if self._section.secrets == "passwords":
-            ha1 = compute_ha1(username, realm, row.secrets[0] if row is not None else "\0", algorithm)
-            fits = row is not None and bool(row.secrets[0])
+            ha1 = compute_ha1(username, realm, row.secrets[0], algorithm)
+            ha1 = ha1 if row.secrets[0] else ""
         else:
-            names = (row.key[0], "@".join(row.key)) if row is not None else ()
-            ha1 = dict(zip(names, row.secrets if row is not None else (), strict=True)).get(username, "")
-            fits = bool(ha1) and (realm, algorithm) == (self._realm, self._section.algorithm)
-        return (ha1, self._inviter(connection, row)) if row is not None and fits else None
+            hashes = dict(zip((row.key[0], "@".join(row.key)), row.secrets, strict=True))
+            fits = (realm, algorithm) == (self._realm, self._section.algorithm)
+            ha1 = hashes.get(username, "") if fits else ""
+        return (ha1, inviter) if found is not None and ha1 else None
 
     async def lookup(self, identifier: Identifier) -> UserAnswer:
         """Look somebody up; the answer is ``unknown`` where no table would know them by such an identifier."""

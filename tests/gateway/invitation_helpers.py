@@ -17,7 +17,7 @@ from gateway.relations import Relation
 from gateway.secrets import Sealer
 from gateway.services import Inviter
 from gateway.storage.sqlite import SqliteStore
-from gateway.users.base import UserAnswer
+from gateway.users.base import UserAnswer, UsersDriver
 from gateway.users.local import LocalUsers
 from gateway.usersettings import Subscriber
 from translators.identifiers import Identifier
@@ -179,6 +179,7 @@ class House:
         self.core = Core(self.faults)
         self.mailbox = Mailbox(self.faults)
         self.users = Users(self.faults)
+        self.driver: UsersDriver = self.users
         self.guests = Guests()
         self.ahead = 0.0
         self.store: SqliteStore
@@ -201,7 +202,7 @@ class House:
             config,
             self.store,
             Sealer.from_file(config.key_file),
-            users=self.users,
+            users=self.driver,
             provisioning=self.core,
             interaction=self.core,
             delivery={"email": self.mailbox},

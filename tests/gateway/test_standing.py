@@ -96,7 +96,7 @@ async def test_nobody_is_asked_where_invitations_go_on(tmp_path: Path) -> None:
 
 async def test_a_driver_that_tells_no_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     house = House(tmp_path, policy__on_suspend="end")
-    monkeypatch.setattr(house, "users", object())
+    monkeypatch.setattr(house, "driver", object())
     with pytest.raises(DriverError, match="tells states"):
         await house.start()
     await house.store.close()
