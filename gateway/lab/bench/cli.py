@@ -41,12 +41,17 @@ class Report:
 
     @contextlib.contextmanager
     def progress(self, what: str, total: float) -> Iterator[Callable[[float, str | None], None]]:
-        """Show a bar; the yielded call sets how far it is."""
-        with Progress(console=self._console, transient=True) as progress:
+        """Show a bar, or, where nobody sees one, a line for each step; the yielded call sets how far it is."""
+        is_seen, step = self._console.is_terminal, what
+        with Progress(console=self._console, transient=True, disable=not is_seen) as progress:
             task: TaskID = progress.add_task(what, total=total)
 
             def show(done: float, text: str | None = None) -> None:
+                nonlocal step
                 progress.update(task, completed=done, description=text or what)
+                if not is_seen and text is not None and text != step:
+                    self._console.print(f"{what}: {text}")
+                    step = text
 
             yield show
 
@@ -72,7 +77,8 @@ def main(figures: tuple[str, ...], as_json: bool, seconds: float, connections: i
     """Measure FIGURES (default: message, login, status); each beside its baseline in the same run.
 
     Load, gateway and peer are processes of their own on loopback; the store is durable. `msrp` is all three figures of
-    the MSRP stack alone, without a gateway.
+    the MSRP stack alone, without a gateway. `guests` takes minutes: when all are there it waits 40 seconds more, until
+    the last transactions have ended, before it looks at the memory again.
     """
     report = Report(as_json)
     if not as_json:

@@ -76,12 +76,13 @@ async def memory(folder: Path, count: int, say: Callable[[str, int, int], None])
     """Log ``count`` guests in on one gateway process; ``say(what, done, of)`` shows progress."""
     _allow_files(4 * count + 1000)
     async with network(folder, POLICY, on_message="echo") as net:
+        say("warm up", 0, 1)
         await _bring(net, "warm", WARM_UP, lambda *_: None)
         before = resident(net.gateway.pid)
         streams = await _bring(net, "guest", count, say)
         peak = resident(net.gateway.pid)
         for second in range(int(SETTLE)):
-            say("settle", second, int(SETTLE))
+            say(f"settle for {SETTLE:.0f} s, until the last transactions have ended", second, int(SETTLE))
             await asyncio.sleep(1)
         closed = sum(not stream.open for stream in streams)
         if closed:
