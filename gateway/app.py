@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
+from gateway.delivery.reports import Reports, receipt_tokens
 from gateway.drivers import DriverError
 from gateway.files.contentserver import ContentServer
 from gateway.files.links import ATTACHMENTS
@@ -119,7 +120,14 @@ class Gateway:
         self._running.push_async_callback(self.guests.close, config.gateway.drain_timeout)
         certificate, key = (str(file) if file is not None else "" for file in config.http_files)
         self.http = HttpServer(
-            Services(self.invitations, self.guests, self, files.server),
+            Services(
+                self.invitations,
+                self.guests,
+                self,
+                files.server,
+                links=self.invitations,
+                reports=Reports(delivery, receipt_tokens(config), self.invitations.receipts),
+            ),
             msgspec.structs.replace(config.http, certificate=certificate, key=key),
             config.throttle,
             public_url=config.gateway.public_url,

@@ -12,6 +12,8 @@ from gateway.accountsource import AccountSource, needs_registration
 from gateway.admission import Admission
 from gateway.allocation import Allocation
 from gateway.delivery.base import DeliveryDriver
+from gateway.delivery.links import secret_of
+from gateway.delivery.receipts import Receipts
 from gateway.delivery.words import load as load_wording
 from gateway.delivery.worker import DeliveryWorker
 from gateway.drivers import DriverError
@@ -229,6 +231,25 @@ class Invitations:
     def feed(self, inviter: Inviter) -> InviterFeed:
         """Return the inviter's events."""
         return self._feeds.feed(inviter.uid)
+
+    # gateway.deliveryservices.LinkService
+
+    @property
+    def receipts(self) -> Receipts:
+        """Return what takes the receipts of deliveries."""
+        return self._worker.receipts
+
+    async def resolve(self, token: str) -> str | None:
+        """Find the invitation by the hash of its secret, which is what the token says."""
+        secret = secret_of(token)
+        if secret is None:
+            return None
+        with refusals():
+            known = await self._store.invitations(secret_hash=hash_login_secret(secret), states=("active",))
+        for item in known:
+            if item.invitation.expires_at > self._clock():
+                return self._allocation.link(item.account.uri, secret)
+        return None
 
     # what gateway.sessions asks for
 

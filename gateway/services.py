@@ -26,6 +26,7 @@ from translators.model import (
 )
 
 if TYPE_CHECKING:
+    from gateway.deliveryservices import LinkService, ReportService
     from gateway.fileservices import ContentService, FileAccess
 
 
@@ -307,3 +308,6 @@ class Services:
     health: Health
     content: ContentService | None = None
     """The gateway as content server; None where it is none."""
+    links: LinkService | None = None
+    reports: ReportService | None = None
+    """Receipts of deliveries; None where no channel has any."""

@@ -20,6 +20,7 @@ from gateway.http.auth import Origins, parse_networks
 from gateway.http.brand import brand_files
 from gateway.http.calls import Face
 from gateway.http.content import ContentCalls
+from gateway.http.delivery import LinkCalls, ReportCalls
 from gateway.http.events import Streams
 from gateway.http.files import FileCalls
 from gateway.http.guest import GuestCalls
@@ -28,7 +29,7 @@ from gateway.http.negotiation import wanted_for_problem
 from gateway.http.page import WEB, Pages
 from gateway.http.problems import as_service_error, describe, extra_headers
 from gateway.http.public import HealthCalls, PublicCalls
-from gateway.http.routes import Route, Router
+from gateway.http.routes import Route, Router, without_token
 from gateway.http.server import Detached, Server
 from gateway.http.throttle import Lookups, Throttle
 from gateway.services import Services
@@ -104,6 +105,10 @@ class HttpServer:
         ]
         if self._services.content is not None:
             routes += ContentCalls(face, self._services.content, self._services.inviters).routes()
+        if self._services.links is not None:
+            routes += LinkCalls(self._services.links, pages).routes()
+        if self._services.reports is not None:
+            routes += ReportCalls(self._services.reports).routes()
         health = HealthCalls(self._services.health).routes()
         routes += PublicCalls(pages, [*routes, *health], self._public_url).routes()
         operators = self._http.operator_listen
@@ -183,7 +188,7 @@ class Dispatch:
         refusal = as_service_error(error)
         trace = correlation.current()
         if refusal.status == 500:
-            log.error("%s %s failed, trace %s", request.method, request.path, trace, exc_info=error)
+            log.error("%s %s failed, trace %s", request.method, without_token(request.path), trace, exc_info=error)
         problem = describe(refusal, public_url=self._public_url, instance=request.path, trace=trace)
         response = wanted_for_problem(request.headers.get("Accept")).problem(problem, refusal.status)
         response.headers.update(extra_headers(refusal))

@@ -107,6 +107,7 @@ _DESCRIPTIONS = {
     202: "Taken; the outcome follows as an event",
     204: "Done, nothing to say",
     206: "The part that was asked for",
+    302: "Elsewhere; Location says where",
     400: "The request cannot be read",
     401: "Credentials are missing or wrong",
     403: "Not allowed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,6 +16,8 @@ from translators.model import Body
 
 Call = Callable[..., Awaitable[web.StreamResponse]]
 """Takes the request and the values of the path's placeholders; raises what problems.py knows."""
+
+_TOKEN = re.compile(r"^(/i/|/rcsgw/delivery/[^/]*/).+")
 
 Caller = Literal["inviter", "guest", "anybody"]
 
@@ -83,6 +86,11 @@ class Router:
         if allowed:
             raise MethodNotAllowed(tuple(sorted(allowed)))
         raise NoSuchPath("Nothing is at this path.")
+
+
+def without_token(path: str) -> str:
+    """Return a path as logs may hold it: some end in a token that opens something."""
+    return _TOKEN.sub(r"\1***", path)
 
 
 def _matches(template: tuple[str | None, ...], segments: list[str]) -> bool:

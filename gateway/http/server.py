@@ -13,6 +13,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from gateway.http.problems import BadRequest, HeadersTooLarge, UriTooLong
+from gateway.http.routes import without_token
 from gateway.services import ServiceError
 from sipstack.flow import HostPort
 from sipstack.trace import Trace
@@ -180,13 +181,12 @@ class Server(web.Server):
 
 
 class AccessLogger(AbstractAccessLogger):
-    """Writes method, path and status; never the query, which may hold a login secret."""
+    """Writes method, path and status; never the query, which may hold a login secret, nor a token in the path."""
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Write one line, at DEBUG."""
-        self.logger.debug(
-            "%s %s %s %d %.1f ms", request.remote, request.method, request.path, response.status, time * 1000
-        )
+        path = without_token(request.path)
+        self.logger.debug("%s %s %s %d %.1f ms", request.remote, request.method, path, response.status, time * 1000)
 
 
 class RecordingTransport(asyncio.Transport):

@@ -30,6 +30,8 @@ _SECRETS = (
     re.compile(rb"(^(?:Proxy-)?Authorization\s*:\s*(?:Basic|Bearer)\s+)[^\r\n]+", re.IGNORECASE | re.MULTILINE),
     re.compile(rb"(^(?:Set-)?Cookie\s*:\s*)[^\r\n]+", re.IGNORECASE | re.MULTILINE),
     re.compile(rb"(^AUTH\s+(?:PLAIN|LOGIN)\s+)[^\r\n]+", re.IGNORECASE | re.MULTILINE),
+    re.compile(rb"(/i/)[0-9A-Za-z]{22}(?![0-9A-Za-z])"),
+    re.compile(rb"(/rcsgw/delivery/[^/\s]+/)[^\s?\"'<>]+"),
     re.compile(rb"([?&#](?:passwd|password|secret|token)=)[^&\s\"'<>]+", re.IGNORECASE),
     re.compile(rb'("(?:passwd|password|secret)"\s*:\s*")(?:[^"\\]|\\.)*(?=")', re.IGNORECASE),
     re.compile(rb"(<(passwd|password|secret)>)[^<]*(?=</\2>)", re.IGNORECASE),

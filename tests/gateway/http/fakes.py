@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from gateway.deliveryservices import LinkService, ReportService
 from gateway.fileservices import ContentService
 from gateway.http.app import HttpServer
 from gateway.http.page import WEB
@@ -28,6 +29,7 @@ from gateway.services import (
 )
 from gateway.settings import HttpSection, ThrottleSection
 from sipstack.trace import Trace
+from tests.gateway.http.delivery_fakes import MEMORY_LINKS, MEMORY_REPORTS
 from tests.gateway.http.file_fakes import MemoryContents, MemoryFiles
 from translators.model import (
     ComposingRequest,
@@ -303,11 +305,13 @@ async def running(
     public_url: str = "",
     ssl: Any = True,
     content: ContentService | None = None,
+    links: LinkService | None = MEMORY_LINKS,
+    reports: ReportService | None = MEMORY_REPORTS,
 ) -> AsyncIterator[House]:
     """Run the HTTP face on a free port of the loopback."""
     guests, inviters, health = Guests(), Inviters(), Health()
     server = HttpServer(
-        Services(inviters, guests, health, content or MemoryContents()),
+        Services(inviters, guests, health, content or MemoryContents(), links, reports),
         HttpSection(**{"listen": "127.0.0.1:0", **(http or {})}),
         throttle or ThrottleSection(),
         public_url=public_url,
