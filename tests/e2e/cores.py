@@ -22,6 +22,10 @@ class EmbeddedCore:
         core = self.core
         core.subscribers.put(Subscriber.from_password(user, password, core.domain, identities))
 
+    def remove(self, user: str) -> None:
+        """Delete a subscriber."""
+        self.core.remove_subscriber(user)
+
     def accounts(self) -> set[str]:
         """Return the private identities that the core knows."""
         return set(self.core.subscribers.usernames())
@@ -43,6 +47,10 @@ class KamailioCore:
     def put(self, user: str, password: str, identities: tuple[str, ...] = ()) -> None:
         """Insert or replace a subscriber."""
         self.core.add_subscriber(user, password, identities)
+
+    def remove(self, user: str) -> None:
+        """Delete a subscriber."""
+        self.core.remove_subscriber(user)
 
     def accounts(self) -> set[str]:
         """Return the private identities in its subscriber table."""
