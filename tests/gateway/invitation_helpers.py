@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.accountsource import AccountSource
 from gateway.config import Config, loads
 from gateway.delivery.base import DeliveryOrder
 from gateway.drivers import DriverError
@@ -17,6 +18,7 @@ from gateway.relations import Relation
 from gateway.secrets import Sealer
 from gateway.services import Inviter
 from gateway.storage.sqlite import SqliteStore
+from gateway.storage.store import Store
 from gateway.users.base import UserAnswer, UsersDriver
 from gateway.users.local import LocalUsers
 from gateway.usersettings import Subscriber
@@ -180,6 +182,8 @@ class House:
         self.mailbox = Mailbox(self.faults)
         self.users = Users(self.faults)
         self.driver: UsersDriver = self.users
+        self.source: Callable[[Store], AccountSource] | None = None
+        """Makes who names accounts instead of the gateway."""
         self.guests = Guests()
         self.ahead = 0.0
         self.store: SqliteStore
@@ -207,6 +211,7 @@ class House:
             interaction=self.core,
             delivery={"email": self.mailbox},
             guests=self.guests,
+            source=self.source(self.store) if self.source is not None else None,
             clock=self.clock,
         )
         await self.invitations.start()
