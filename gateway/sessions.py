@@ -46,7 +46,6 @@ class Settings:
     register_timeout: float = 2.5
     ring_timeout: float = 30.0
     probe_interval: float = 60.0
-    probe_timeout: float = 2.5
     guest_idle: float = 300.0
     chat_idle: float = 300.0
     """0: chats stay open until somebody ends them."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sipstack.errors import LocalProtocolError
 from sipstack.sip.address import Address
 from sipstack.sip.message import Request
-from sipstack.sip.uri import Uri
 
 if TYPE_CHECKING:
     from sipstack.net.useragent import UserAgent
@@ -56,7 +55,3 @@ class UserAgentPool:
         if agent is None and (called := request.headers.get("P-Called-Party-ID")) is not None:
             agent = self._by_aor.get(Address.parse(called).uri.aor)
         return agent
-
-    def find_aor(self, aor: Uri) -> UserAgent | None:
-        """Return the user agent of an address-of-record."""
-        return self._by_aor.get(aor.aor)

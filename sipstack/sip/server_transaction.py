@@ -27,7 +27,6 @@ class ServerTransaction(Transaction):
         "merge_key",
         "ack_key",
         "reply_flow",
-        "last_response",
         "merged",
         "acknowledged",
         "_repeats_success",
@@ -48,8 +47,6 @@ class ServerTransaction(Transaction):
         self.merge_key: ServerKey | None = None
         self.ack_key: ServerKey | None = None
         self.reply_flow = response_flow(request, flow)
-        self.last_response: Response | None = None
-        """The newest response; None again when the transaction is over."""
         self.merged = False
         """The same request is here already by another way: the user answers 482 (:rfc:`3261#section-8.2.2.2`)."""
         self.acknowledged = False
@@ -113,7 +110,6 @@ class ServerTransaction(Transaction):
 
     def _send_response(self, now: float, message: Message | None) -> None:
         assert isinstance(message, Response)
-        self.last_response = message
         self._wire = bytes(message)
         self._repeat(now, message)
 

@@ -293,7 +293,6 @@ class TransactionLayer:
     def _settle_server(self, transaction: ServerTransaction) -> None:
         if transaction.state is not State.TERMINATED or not _take_out(self._servers, transaction.key, transaction):
             return
-        transaction.last_response = None
         _take_out(self._awaiting_ack, transaction.ack_key, transaction)
         _take_out(self._merging, transaction.merge_key, transaction)
         transaction.emit(TransactionTerminated(transaction))
