@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 KEY_REUSED = "This Idempotency-Key was used for another file."
 
 
-class GuestFiles(Shelf):
-    """The files of a guest who is logged in."""
+class GuestFiles(Shelf, ABC):
+    """The files of a guest who is logged in, as the guest's client sees them."""
 
     __slots__ = ("max_thumbnail", "stall_timeout")
 
@@ -130,9 +131,9 @@ class GuestFiles(Shelf):
         file.tell()
         self.send(file)
 
+    @abstractmethod
     def send(self, file: GuestFile) -> None:
         """Bring a file to its inviter."""
-        raise NotImplementedError
 
     # what is there
 
