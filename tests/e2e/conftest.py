@@ -27,6 +27,7 @@ KAMAILIO_EACH_TIME = (
     "test_receipts",
     "test_sessions",
     "test_terminal_client",
+    "test_terminal_phone",
 )
 """What is tried over Kamailio in every run; the rest, which asks little of a core, over the embedded one, and over
 Kamailio with ``--full``."""

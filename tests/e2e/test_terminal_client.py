@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
-import pty
-import struct
-import subprocess
-import sys
-import termios
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -23,6 +16,7 @@ from gateway.clients.link import InviteLink
 from gateway.clients.rcsguest import RcsGuest
 from tests.e2e.client import PATIENCE
 from tests.e2e.conftest import Start, one_core
+from tests.e2e.terminal import RCSGW, Terminal
 from tests.e2e.world import DOMAIN, World, eventually
 
 textual = pytest.importorskip("textual")
@@ -130,56 +124,17 @@ async def test_json_lines(start: Start, tmp_path: Path) -> None:
     assert written[0]["session"]["account"] == invited.account
 
 
-class Terminal:
-    """A program in a terminal of its own: what it drew so far, and keys for it."""
-
-    def __init__(self, *command: str) -> None:
-        self.drawn = b""
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color"}
-        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment)
-        os.close(slave)
-        asyncio.get_running_loop().add_reader(self._master, self._read)
-
-    def _read(self) -> None:
-        try:
-            self.drawn += os.read(self._master, 65536)
-        except OSError:  # the program has left
-            asyncio.get_running_loop().remove_reader(self._master)
-
-    def press(self, keys: str) -> None:
-        os.write(self._master, keys.encode())
-
-    async def shows(self, words: str) -> None:
-        await eventually(lambda: words.encode() in self.drawn, timeout=2 * PATIENCE)
-
-    async def ended(self) -> int:
-        return await asyncio.to_thread(self.process.wait, PATIENCE)
-
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._master)
-        os.close(self._master)
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-
 async def test_in_a_real_terminal(world: World) -> None:
     phone = await world.phone("a", on_message="accept")
     invited = await world.invite("a")
     link = str(InviteLink(world.url, invited.account, invited.secret))
-    rcsgw = Path(sys.executable).with_name("rcsgw")
-    terminal = Terminal(str(rcsgw), "guest", link.replace("http://", "rcsgw+http://"))
-    try:
+    async with Terminal(RCSGW, "guest", link.replace("http://", "rcsgw+http://")) as terminal:
         await terminal.shows("online")
-        terminal.press("typed by hand\r")
+        terminal.press("typed by hand", "enter")
         assert (await phone.wait_for("message")).text == "typed by hand"
         await phone.say(f"sip:b@{DOMAIN}", "an answer")
         await terminal.shows("an answer")
-        terminal.press("\x11")  # Ctrl+Q
+        terminal.press("ctrl+q")
         assert await terminal.ended() == 0
-    finally:
-        terminal.close()
     assert invited.secret.encode() not in terminal.drawn
     assert (await invited.login()).status == 200, "leaving is no log-out"

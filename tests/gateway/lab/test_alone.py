@@ -102,3 +102,11 @@ def test_phone_names_what_is_wrong(options: list[str], text: str) -> None:
     result = CliRunner().invoke(phone_main, options)
     assert result.exit_code != 0
     assert text in result.output
+
+
+def test_phone_plays_nothing_of_a_script_that_makes_no_sense(tmp_path: Path) -> None:
+    script = tmp_path / "test.phone"
+    script.write_text("print begun\nsing\n")
+    result = CliRunner().invoke(phone_main, ["--script", str(script)])
+    assert result.exit_code == 2
+    assert "test.phone:2: there is no step 'sing'" in result.output
