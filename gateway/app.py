@@ -11,7 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from gateway.delivery.base import DeliveryDriver
-from gateway.delivery.email import EmailDelivery
+from gateway.delivery.drivers import delivery_drivers
 from gateway.delivery.reports import Reports, receipt_tokens
 from gateway.drivers import DriverError
 from gateway.files.contentserver import ContentServer
@@ -91,7 +91,7 @@ class Gateway:
         users = await self._driver(users_driver(config, self.endpoint))
         provisioning = await self._driver(provisioning_driver(config, self._sealer, self.store))
         interaction = await self._driver(interaction_driver(config, self.endpoint))
-        delivery = await self._driver_map(self._delivery())
+        delivery = await self._driver_map(delivery_drivers(config))
         self._service = self._service_agent()
         presence = Presence(config.sip.probe_interval, CORE_TIMEOUT * 2.5, self._service)
         files = FileRoom(self.store, config.files, config.spool)
@@ -163,23 +163,6 @@ class Gateway:
         for driver in drivers.values():
             await self._driver(driver)
         return drivers
-
-    def _delivery(self) -> dict[str, DeliveryDriver]:
-        email = self.config.delivery.email
-        if not email.host:
-            return {}
-        return {
-            "email": EmailDelivery(
-                host=email.host,
-                port=email.port,
-                sender=email.sender,
-                security=email.security,
-                username=email.username,
-                password=self.config.secret(email.password, email.password_file),
-                ca_file=self.config.file(email.ca_file) if email.ca_file else None,
-                timeout=email.timeout,
-            )
-        }
 
     # user agents
 

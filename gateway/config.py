@@ -169,7 +169,7 @@ def _check_domain(text: str) -> None:
 
 
 def _check_driver(text: str) -> None:
-    if not re.fullmatch(r"[a-z]+|[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
+    if not re.fullmatch(r"[a-z][a-z0-9]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
         raise ValueError('is neither a driver nor an import path such as "package.module:Class"')
 
 
