@@ -245,7 +245,7 @@ async function fetchEarlier(conversation) {
     const page = await state.gateway.messages(conversation.uid, conversation.before);
     if (conversations !== state.conversations) return false;
     conversation.before = page.before ?? null;
-    conversation.merge(page.messages);
+    conversation.merge(page.messages, conversation.oldest());
     return true;
   } catch (error) {
     leaveBy(error);

@@ -93,12 +93,22 @@ export class Conversation {
     return line;
   }
 
-  // A page of the conversation. Returns how many lines were new.
-  merge(messages) {
-    let fresh = 0;
-    for (const message of messages) if (this.add(message)) fresh += 1;
-    if (fresh) this.disordered = true;
-    return fresh;
+  // A page of the conversation, which stands in front of the line `next` if there is one: the clock alone does not tell
+  // what was said within a millisecond. Returns how many lines were new.
+  merge(messages, next = null) {
+    const there = this.lines.length;
+    for (const message of messages) this.add(message);
+    const fresh = this.lines.splice(there);
+    const place = next ? this.lines.indexOf(next) : -1;
+    this.lines.splice(place < 0 ? there : place, 0, ...fresh);
+    if (fresh.length) this.disordered = true;
+    return fresh.length;
+  }
+
+  // The line of the oldest message of a page, or of all that is here.
+  oldest([message] = []) {
+    if (message) return this.known.get(`${message.direction} ${message.id}`);
+    return this.lines.find((line) => line.text !== undefined) ?? null;
   }
 
   // Those without a time are still being sent.

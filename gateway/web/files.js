@@ -51,26 +51,38 @@ export class FileLine {
     this.draw();
   }
 
+  // Draws what has changed; buttons stay what they are while somebody presses them.
   draw() {
     const { view } = this;
     this.item.dataset.state = view.state;
+    const pictures = this.picture();
+    const moving = this.saving ? this.saving.octets : MOVING.includes(view.state) ? view.octets : null;
+    const bar = Boolean(view.size) && moving !== null;
+    const does = this.actions();
+    const form = [this.name, view.size, this.at, this.address, pictures.length, bar, ...does].join("\n");
+    if (form !== this.form) this.build(pictures, bar, does);
+    this.form = form;
+    const word = this.item.querySelector(".word");
+    if (word.textContent !== this.word()) word.textContent = this.word();
+    if (bar) this.item.querySelector("progress").value = moving;
+  }
+
+  build(pictures, bar, does) {
+    const { view } = this;
     const box = document.createElement("div");
     box.className = "text";
     const name = document.createElement("bdi");
     name.className = "filename";
     name.textContent = this.name;
-    box.append(speaker(this.conversation, this.direction), name, ...this.picture());
-    const known = view.size ?? null;
+    box.append(speaker(this.conversation, this.direction), name, ...pictures);
+    if (bar) box.append(this.progress());
+    const size = document.createElement("span");
+    size.textContent = view.size == null ? "" : amount(view.size, language);
+    const word = document.createElement("span");
+    word.className = "word";
     const mark = document.createElement("p");
     mark.className = "mark";
-    const size = document.createElement("span");
-    size.textContent = known === null ? "" : amount(known, language);
-    const word = document.createElement("span");
-    word.textContent = this.word();
-    mark.append(timeNode(this.at), size, word);
-    if (known && this.saving) box.append(this.progress(known, this.saving.octets));
-    else if (known && MOVING.includes(view.state)) box.append(this.progress(known, view.octets));
-    mark.append(...this.buttons());
+    mark.append(timeNode(this.at), size, word, ...does.map((one) => this.button(one)));
     this.keepFocus(() => this.item.replaceChildren(box, mark));
   }
 
@@ -88,10 +100,9 @@ export class FileLine {
     if (held) this.item.querySelector(`[data-does="${held}"]`)?.focus();
   }
 
-  progress(size, octets) {
+  progress() {
     const bar = document.createElement("progress");
-    bar.max = size;
-    bar.value = octets;
+    bar.max = this.view.size;
     bar.setAttribute("aria-label", say("fileProgress", { name: this.name }));
     return bar;
   }
@@ -134,7 +145,8 @@ export class FileLine {
     return this.direction === "out" && this.view.state === "uploading" && !this.upload;
   }
 
-  buttons() {
+  // What can be done with it now.
+  actions() {
     const { state: now } = this.view;
     const does = [];
     if (this.direction === "in" && now === "offered") does.push("accept", "decline");
@@ -142,15 +154,17 @@ export class FileLine {
     if (this.isBroken) does.push("choose");
     if (MOVING.includes(now) || this.saving) does.push("cancel");
     if (now === "failed" && this.upload) does.push("again");
-    return does.map((word) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.dataset.does = word;
-      button.textContent = say(`do.${word}`);
-      button.setAttribute("aria-label", `${say(`do.${word}`)}: ${this.name}`);
-      button.addEventListener("click", () => this[word]().catch((error) => this.fail(error)));
-      return button;
-    });
+    return does;
+  }
+
+  button(word) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.does = word;
+    button.textContent = say(`do.${word}`);
+    button.setAttribute("aria-label", `${say(`do.${word}`)}: ${this.name}`);
+    button.addEventListener("click", () => this[word]().catch((error) => this.fail(error)));
+    return button;
   }
 
   fail(error) {
@@ -235,7 +249,7 @@ export class FileLine {
           saving.parts.push(value);
           saving.octets += value.length;
           since = Date.now();
-          this.item.querySelector("progress")?.setAttribute("value", saving.octets);
+          this.draw();
         }
       } catch (error) {
         if (error instanceof Refused || saving.abort.signal.aborted || Date.now() - since > PATIENCE) throw error;

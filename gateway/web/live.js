@@ -80,9 +80,10 @@ async function load(conversation, signal) {
     conversation.loaded = true;
     changed();
     while (known && fresh && page.before != null) {
+      const next = conversation.oldest(page.messages);
       page = await state.gateway.messages(conversation.uid, page.before);
       if (signal.aborted) return;
-      fresh = conversation.merge(page.messages);
+      fresh = conversation.merge(page.messages, next);
     }
     if (conversation.types.includes("file")) {
       const { files } = await state.gateway.files(conversation.uid);

@@ -15,12 +15,21 @@ let first = null; // the window's first line; null: what stands there when it en
 let last = null; // its last line; null: the newest
 let drawn = []; // the lines in the window
 let of = null; // the conversation they are of
+let follows = true; // whether the reader is at the newest line; what grows there does not push it off the screen
 const days = new Map(); // day → the list item in front of it
 const heading = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" });
 
-export function isLow() {
+export const isLow = () => last === null && follows;
+
+function below() {
   const area = element("scroll");
-  return last === null && area.scrollHeight - area.scrollTop - area.clientHeight < LOW;
+  return area.scrollHeight - area.scrollTop - area.clientHeight;
+}
+
+function toBottom() {
+  const area = element("scroll");
+  area.scrollTop = area.scrollHeight;
+  follows = true;
 }
 
 function range(lines) {
@@ -54,7 +63,7 @@ export function drawLog(toEnd = false) {
   put(visible, older || !drawn.length || !visible.includes(drawn.at(-1)));
   element("earlier").hidden = begin === 0 && current.before === null;
   element("empty").hidden = lines.length > 0;
-  if (follow) area.scrollTop = area.scrollHeight;
+  if (follow) toBottom();
   else if (kept) area.scrollTop += kept.item.getBoundingClientRect().top - place;
   drawNewest();
 }
@@ -173,6 +182,10 @@ export function beginLog(fetchPage, reading) {
     element("text").focus();
     reading();
   });
+  // A picture that has loaded, a keyboard that has come up.
+  const sizes = new ResizeObserver(() => isLow() && toBottom());
+  sizes.observe(area);
+  sizes.observe(element("log"));
   let due = false;
   area.addEventListener("scroll", () => {
     if (due) return;
@@ -180,8 +193,9 @@ export function beginLog(fetchPage, reading) {
     requestAnimationFrame(() => {
       due = false;
       if (!of) return;
+      follows = below() < LOW;
       if (area.scrollTop < HIGH && area.scrollHeight > 2 * area.clientHeight) earlier(fetchPage);
-      else if (last !== null && area.scrollHeight - area.scrollTop - area.clientHeight < HIGH) stepDown();
+      else if (last !== null && below() < HIGH) stepDown();
       if (isLow()) reading();
       drawNewest();
     });

@@ -8,7 +8,8 @@ import { language, say } from "./words.js";
 const SCREENS = ["loading", "signin", "over", "chat"];
 const FRAME = 16; // ms: what happens within them is drawn at once, in a background tab too
 const LINES = 6; // of the text field, until it scrolls
-const moment = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+const moment = new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
+const farMoment = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
 
 export function show(screen) {
   for (const id of SCREENS) element(id).hidden = id !== screen;
@@ -139,7 +140,8 @@ function drawPeer() {
   element("peer").dataset.typing = Boolean(current.typing && !current.over);
   const until = new Date(current.until);
   const word = current.types.includes("file") ? "invitedFiles" : "invited";
-  set("invited", Number.isNaN(until.getTime()) ? "" : say(word, { name, time: moment.format(until) }));
+  const near = until.getFullYear() === new Date().getFullYear() ? moment : farMoment;
+  set("invited", Number.isNaN(until.getTime()) ? "" : say(word, { name, time: near.format(until) }));
   set("with", name);
   set("empty", say("empty", { name }));
 }

@@ -7,8 +7,10 @@ import asyncio
 import base64
 import os
 import signal
+import struct
 import sys
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,6 +45,21 @@ return [...document.querySelectorAll('#log li p.text')].map((node) => {
   return copy.textContent;
 });
 """
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"".join(
+    _chunk(kind, data)
+    for kind, data in (
+        (b"IHDR", struct.pack(">IIBBBBB", 120, 80, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress((b"\0" + b"\x2e\x86\xc1" * 120) * 80)),
+        (b"IEND", b""),
+    )
+)
+"""A picture, 120 × 80, blue."""
 
 
 @dataclass
@@ -182,13 +199,22 @@ def origin(lab: PageLab) -> str:
 
 
 @asynccontextmanager
-async def page_lab(folder: Path, driver: webdriver.Chrome, core: str = "embedded") -> AsyncIterator[PageLab]:
-    """Run the network; A and C have phones that take messages and files, and tell that they have shown them."""
+async def page_lab(
+    folder: Path, driver: webdriver.Chrome, core: str = "embedded", **settings: str
+) -> AsyncIterator[PageLab]:
+    """Run the network; A and C have phones that take messages and files, and tell that they have shown them.
+
+    ``settings`` take the place of tables of the configuration.
+    """
     wire = Cutter("127.0.0.1")
     await wire.start()
     port = free_port()
     wire.target = ("127.0.0.1", port)
-    sections = {"gateway": f'public_url = "http://127.0.0.1:{wire.address[1]}"\ndrain_timeout = 5', **SETTINGS}
+    sections = {
+        "gateway": f'public_url = "http://127.0.0.1:{wire.address[1]}"\ndrain_timeout = 5',
+        **SETTINGS,
+        **settings,
+    }
     try:
         async with WORLDS[core](folder, **sections) as world:
             await world.stop_gateway()
