@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from functools import lru_cache
 from typing import Any, Self
 
 from sipstack.errors import ConnectionClosed, ParseError, TransactionTimeout
@@ -82,7 +83,8 @@ class Endpoint:
         """close() has begun: new requests get 503."""
         self._local: HostPort | None = None
         self._date = DateTime()
-        self._routes: dict[tuple[Uri, ...], tuple[Uri, ...]] = {}
+        self.shared_route: Callable[[tuple[Uri, ...]], tuple[Uri, ...]] = lru_cache(ROUTE_LIMIT)(lambda route: route)
+        """Returns an equal route that others may be using too: a core has few, its users many."""
         self._sent_by = ""
         # callbacks
         self.on_request: Callable[[ServerTransaction, Request], bool] | None = None
@@ -207,12 +209,6 @@ class Endpoint:
     def date(self) -> str:
         """Return the time as CPIM writes it, in UTC to the second."""
         return self._date.now()
-
-    def shared_route(self, route: tuple[Uri, ...]) -> tuple[Uri, ...]:
-        """Return an equal route that others may be using too: a core has few, its users many."""
-        if len(self._routes) >= ROUTE_LIMIT:
-            self._routes.clear()
-        return self._routes.setdefault(route, route)
 
     def via(self, transport: str) -> str:
         """Return a new Via value for a request by ``transport``."""
