@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.delivery.placeholders import PlaceholderError, check_templates
+from gateway.channelsettings import SMS_PLACEHOLDERS
+from gateway.placeholders import PlaceholderError, check_templates
 from gateway.settings import Config
 
 Problem = tuple[str, str]
@@ -55,7 +56,7 @@ def _sms_http(config: Config) -> Iterator[Problem]:
         yield "delivery.sms_http.method", "GET has no body: form and json need POST or PUT"
     for key in ("query", "form", "json", "headers"):
         try:
-            check_templates(getattr(http, key))
+            check_templates(getattr(http, key), SMS_PLACEHOLDERS)
         except PlaceholderError as error:
             yield f"delivery.sms_http.{key}", str(error)
     for key, groups in (("success_body", 0), ("final_body", 0), ("reference", 1)):

@@ -14,6 +14,10 @@ PlanOrGuess = Annotated[int, Meta(ge=-1, le=18)]
 """Type of number or numbering plan (SMPP 3.4 §5.2.5, §5.2.6); -1 goes by how the sender looks."""
 
 
+SMS_PLACEHOLDERS = frozenset({"to", "to_digits", "from", "text", "id", "receipt_url", "language", "coding", "unicode"})
+"""What can stand in braces in the request of the ``http`` driver; ``docs/delivery.md`` explains each."""
+
+
 class DeliverySmsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who carries short messages."""
 

@@ -15,9 +15,9 @@ from gateway.channelsettings import DeliverySmsHttpSection
 from gateway.delivery import gsm
 from gateway.delivery.base import DeliveryOrder, DeliveryReceipt, ReceiptState
 from gateway.delivery.httpcalls import HttpAnswer, HttpCalls
-from gateway.delivery.placeholders import fill
 from gateway.delivery.texts import one_line, sms_text
 from gateway.drivers import DriverError
+from gateway.placeholders import fill
 
 LONGEST_REASON = 200
 """Characters of an answer that an inviter gets to see."""

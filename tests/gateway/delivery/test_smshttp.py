@@ -13,7 +13,6 @@ from aiohttp import web
 
 from gateway.channelsettings import DeliverySmsHttpSection
 from gateway.delivery.base import DeliveryReceipt
-from gateway.delivery.placeholders import PlaceholderError, check_templates, fill
 from gateway.delivery.smshttp import HttpSmsDelivery
 from gateway.drivers import DriverError
 from tests.gateway.delivery.test_texts import order
@@ -230,10 +229,3 @@ async def test_reports_that_cannot_be_used(
     made.on_receipt = got.append
     status, _, _ = await made.report(query, content_type, body)
     assert status == 400 and got == []
-
-
-def test_templates() -> None:
-    assert fill({"a": ["{to} {x} {{to}}", 1, None]}, {"to": "1"}) == {"a": ["1 {x} {1}", 1, None]}
-    check_templates({"a": ["{to}", {"b": "{text}"}]})
-    with pytest.raises(PlaceholderError, match=r"\{nobody\}"):
-        check_templates({"a": [{"b": "{nobody}"}]})
