@@ -35,6 +35,8 @@ class SqlServer:
     """A running server; ``kind`` is that of ``gateway.database``."""
 
     kind: str
+    kamailio: str
+    """How Kamailio calls it: the scheme of its URLs, and the folder of its scripts."""
     stop_signal = signal.SIGTERM
 
     def __init__(self, folder: Path) -> None:
@@ -83,6 +85,7 @@ class SqlServer:
 
     def run(self, name: str, script: str, password: str = PASSWORD) -> list[tuple[Any, ...]]:
         """Run statements that end with semicolons; return the rows of the last one if it has any."""
+        script = "\n".join(line for line in script.splitlines() if not line.startswith("--"))
         rows: list[tuple[Any, ...]] = []
         with self.connect(name, password) as connection, connection.cursor() as cursor:
             for statement in filter(None, (part.strip() for part in script.split(";"))):
@@ -149,6 +152,7 @@ class MariaDb(SqlServer):
     """MariaDB, which stands for MySQL too."""
 
     kind = "mysql"
+    kamailio = "mysql"
 
     def prepare(self) -> None:
         """Make the system tables."""
@@ -202,6 +206,7 @@ class Postgresql(SqlServer):
     """PostgreSQL."""
 
     kind = "postgresql"
+    kamailio = "postgres"
     stop_signal = signal.SIGINT  # ends sessions instead of waiting for them
 
     def prepare(self) -> None:

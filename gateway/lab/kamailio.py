@@ -72,6 +72,7 @@ class Kamailio:
         im_server: HostPort | None = None,
         file_server: HostPort | None = None,
         algorithm: str = "MD5",
+        database_url: str = "",
         msrp: bool = False,
         certificate: Path | None = None,
         key: Path | None = None,
@@ -79,6 +80,9 @@ class Kamailio:
     ) -> None:
         """``host`` is numeric; a port 0 means a free one; without ``im_server`` chats go straight to the user, without
         ``file_server`` files go where chats go.
+
+        ``database_url``, as Kamailio writes it (``mysql://…``, ``postgres://…``): where the subscriber table is, with a
+        column ``impus``; without it, an SQLite file is made in the folder, which the methods for subscribers change.
 
         ``msrp``: be an MSRP relay too, by TLS as well when there are PEM files of a certificate and its key, and then
         over WebSocket too where the module for it is installed.
@@ -88,6 +92,7 @@ class Kamailio:
         self.host = host
         self.sip_port = sip_port or free_port(host)
         self.rpc_port = rpc_port or free_port(host)
+        self._database_url = database_url
         self._servers = {"IM": im_server, "FILE": file_server}
         self.algorithm = algorithm
         self.msrp_port = free_port(host) if msrp else 0
@@ -119,8 +124,9 @@ class Kamailio:
         config = self.folder / "kamailio.cfg"
         shutil.copyfile(self._config_folder / "kamailio.cfg", config)
         (self.folder / "local.cfg").write_text(self._settings())
-        with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            connection.executescript((self._config_folder / "schema.sql").read_text())
+        if not self._database_url:
+            with contextlib.closing(sqlite3.connect(self.database)) as connection:
+                connection.executescript((self._config_folder / "schema.sql").read_text())
         return config
 
     def _settings(self) -> str:
@@ -146,6 +152,9 @@ class Kamailio:
         if self.msrpws_port:
             lines += [f'#!substdef "!MSRPWS_ADDRESS!{self.host}:{self.msrpws_port}!g"', "#!define WITH_MSRPWS"]
             lines.append(f'#!substdef "!MSRPWS_PORT!{self.msrpws_port}!g"')
+        if self._database_url:
+            kind = "WITH_MYSQL" if self._database_url.startswith("mysql") else "WITH_POSTGRES"
+            lines += [f'#!substdef "!DB_URL!{self._database_url}!g"', f"#!define {kind}"]
         if self.algorithm == "SHA-256":
             lines.append("#!define WITH_SHA256")
         return "\n".join(lines) + "\n"
@@ -153,6 +162,9 @@ class Kamailio:
     async def start(self) -> None:
         """Start and wait until it answers. Raises KamailioError with the end of its log."""
         config = self.write_config()
+        if self._database_url:
+            await self._start(config)
+            return
         # Who opens a WAL database first locks it for a moment, and Kamailio's workers open it all at once without
         # patience: one start in some hundred would fail. With one connection open already nobody is the first.
         with contextlib.closing(sqlite3.connect(self.database)) as first:

@@ -31,7 +31,7 @@ from gateway.lab.phone import Behaviour, Phone, PhoneOptions
 from sipstack.net.tracefile import mask
 from sipstack.trace import Record, Trace, WireRecord
 from tests.e2e.client import MESSAGE, PATIENCE, SESSION, Answer, Event, Format, Http, Matches, kind, text_in
-from tests.e2e.cores import EmbeddedCore, KamailioCore
+from tests.e2e.cores import EmbeddedCore, KamailioAtServer, KamailioCore, SubscriberTables
 from tests.sipstack.net.certificates import write_certificate
 
 DOMAIN = "cc.com"
@@ -308,18 +308,21 @@ async def kamailio_world(
     transport: Literal["tcp", "udp"] = "tcp",
     algorithm: str = "MD5",
     relay: Literal["", "msrp", "msrps", "ws"] = "",
+    tables: SubscriberTables | None = None,
     **sections: str,
 ) -> AsyncIterator[World]:
     """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio; where ``relay`` is a
     scheme, gateway and phones have Kamailio's MSRP relay between them. ``ws``: the gateway reaches it by WebSocket, and
-    phones by TLS."""
+    phones by TLS. ``tables`` are Kamailio's subscribers where these are not in a file of its own."""
     async with World(folder, format, transport) as world:
         options: dict[str, Any] = {"domain": DOMAIN, "algorithm": algorithm, **await _servers_around(world)}
         if relay:
             world.authorities, key = write_certificate(folder, "relay")
             options |= {"msrp": True, "certificate": world.authorities, "key": key}
+        if tables is not None:
+            options["database_url"] = tables.kamailio_url
         core = await world.enter(Kamailio(folder / "kamailio", **options))
-        world.core = KamailioCore(core)
+        world.core = KamailioCore(core) if tables is None else KamailioAtServer(core, tables)
         if relay:
             place = (
                 f"msrp://{core.host}:{core.msrp_port}" if relay == "msrp" else f"msrps://{core.host}:{core.msrps_port}"
@@ -327,7 +330,8 @@ async def kamailio_world(
             world.relays = (f"{place};tcp",)
             ours = [f"msrps://{core.host}:{core.msrpws_port};ws"] if relay == "ws" else list(world.relays)
             sections = {"more_msrp": f'relays = {ours}\nca_file = "{world.authorities}"', **sections}
-        table = f'{{ database = "{core.database}", algorithm = "{algorithm}" }}'
+        database = core.database if tables is None else tables.url
+        table = f'{{ database = "{database}", algorithm = "{algorithm}" }}'
         await _gateway(world, settings, {"provisioning": f'driver = "kamailio"\nkamailio = {table}', **sections})
         yield world
 
