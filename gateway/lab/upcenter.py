@@ -254,9 +254,13 @@ class CoreAccounts:
 
     async def _call(self, method: str, account: Account, body: dict[str, Any] | None) -> None:
         url = f"{self._url}/subscribers/{quote(account.impi, safe='')}"
-        async with aiohttp.ClientSession() as session, session.request(method, url, json=body) as response:
-            if response.status not in (200, 201, 204, 404):
-                raise web.HTTPBadGateway(text=f"the core answers {response.status}")
+        try:
+            async with aiohttp.ClientSession() as session, session.request(method, url, json=body) as response:
+                status = response.status
+        except (aiohttp.ClientError, OSError) as error:
+            raise web.HTTPBadGateway(text=f"the core: {error}") from None
+        if status not in (200, 201, 204, 404):
+            raise web.HTTPBadGateway(text=f"the core answers {status}")
 
 
 def read_subscribers(path: Path) -> tuple[Subscriber, ...]:

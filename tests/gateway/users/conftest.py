@@ -14,13 +14,20 @@ from tests.gateway.users.tables import Tables, server_tables, sqlite_tables
 
 def tables_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Tables:
     """Return where tables are made in a kind of database; its server is started when the first test asks for it."""
-    return sqlite_tables(folder) if kind == "sqlite" else server_tables(request.getfixturevalue(kind))
+    fixture = {"mysql": "mariadb"}.get(kind, kind)
+    return sqlite_tables(folder) if kind == "sqlite" else server_tables(request.getfixturevalue(fixture))
 
 
-@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
-def tables(request: pytest.FixtureRequest, tmp_path: Path) -> Tables:
-    """The three kinds of databases."""
-    return tables_of(request.param, request, tmp_path)
+@pytest.fixture(params=["sqlite", "mysql", "postgresql"])
+def tables_kind(request: pytest.FixtureRequest) -> str:
+    """The three kinds of databases, as :mod:`gateway.database` calls them."""
+    return str(request.param)
+
+
+@pytest.fixture
+def tables(tables_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Tables:
+    """A database of each kind."""
+    return tables_of(tables_kind, request, tmp_path)
 
 
 @pytest.fixture(params=NAMES)

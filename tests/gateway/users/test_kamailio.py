@@ -26,6 +26,7 @@ from tests.gateway.users.tables import (
 )
 from translators.identifiers import parse_identifier
 
+NO_COLUMNS: dict[str, Any] = {**dict.fromkeys(COLUMNS, ""), "states": {}}
 LAB = Path(__file__).parents[3] / "config" / "kamailio" / "schema.sql"
 
 
@@ -126,8 +127,7 @@ async def test_without_optional_columns_nothing_is_claimed(tmp_path: Path) -> No
         f"INSERT INTO subscriber (username, domain, ha1, impus) VALUES "
         f"('a', 'cc.com', '{HA1}', 'sip:alice@cc.com, tel:+15550100'), ('a_', 'cc.com', '{HA1}', '');"
     )
-    columns: dict[str, Any] = {**dict.fromkeys(COLUMNS, ""), "states": {}}
-    driver = users(sqlite_tables(tmp_path)(script), **columns)
+    driver = users(sqlite_tables(tmp_path)(script), **NO_COLUMNS)
     inviter = await driver.authenticate("a", PASSWORD)
     assert (inviter.sip, inviter.identities) == ("sip:alice@cc.com", ("sip:alice@cc.com", "tel:+15550100"))
     assert (inviter.name, inviter.state, inviter.level, inviter.may_invite) == (None, "unknown", None, None)
@@ -194,4 +194,41 @@ async def test_names_are_no_statements(url: str) -> None:
     for name in ("' OR 1=1 --", "a' --", "sip:a'@cc.com", "a\0", "%", "\udcff"):
         with pytest.raises((NotAuthenticated, DriverError)):
             await driver.authenticate(name, PASSWORD)
+    await driver.close()
+
+
+SCRIPTS = Path("/usr/share/kamailio")
+"""Where Debian's packages keep what makes Kamailio's tables."""
+
+DISTRIBUTION = {"sqlite": "db_sqlite", "mysql": "mysql", "postgresql": "postgres"}
+
+PEOPLE = f"""
+INSERT INTO subscriber (username, domain, ha1, ha1b) VALUES ('a', 'cc.com', '{HA1}', '{HA1B}');
+INSERT INTO dbaliases (alias_username, alias_domain, username, domain)
+    VALUES ('alice', 'cc.com', 'a', 'cc.com'), ('+15550100', 'cc.com', 'a', 'cc.com');
+INSERT INTO uri (username, domain, uri_user) VALUES ('a', 'cc.com', 'al');
+"""
+
+
+@pytest.mark.interop
+async def test_tables_as_the_distribution_makes_them(tables: Tables, tables_kind: str) -> None:
+    """Nothing but what ``kamdbctl create`` leaves behind: no column of a lab, all aliases."""
+    folder = SCRIPTS / DISTRIBUTION[tables_kind]
+    if not folder.is_dir():
+        pytest.skip(f"kamailio's {tables_kind} package is not installed")
+    names = ("standard", "auth_db", "alias_db", "uri_db")
+    script = "\n".join((folder / f"{name}-create.sql").read_text() for name in names)
+    driver = users(tables(script + PEOPLE), **NO_COLUMNS)
+    inviter = await driver.authenticate("sip:al@cc.com", PASSWORD)
+    assert inviter.identities == (
+        "sip:a@cc.com",
+        "sip:+15550100@cc.com",
+        "tel:+15550100",
+        "sip:alice@cc.com",
+        "sip:al@cc.com",
+    )
+    assert (inviter.uid, inviter.state, inviter.level, inviter.may_invite) == ("a", "unknown", None, None)
+    assert await lookup(driver, "+15550100") == ("yes", "sip:a@cc.com")
+    assert await lookup(driver, "+15550101") == ("no", None)
+    assert await lookup(driver, "a@mail.example") == ("unknown", None)
     await driver.close()
