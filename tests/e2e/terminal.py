@@ -42,6 +42,8 @@ class Terminal:
 
     def __init__(self, *command: str, columns: int = 100, rows: int = 30, **environment: str) -> None:
         self.drawn = b""
+        self._seen = self._read_to = 0
+        self._text = ""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         variables = {**os.environ, "TERM": "xterm-256color", **environment}
@@ -58,13 +60,15 @@ class Terminal:
     @property
     def text(self) -> str:
         """All that was drawn since :meth:`look_away`, without what moves the cursor and colours."""
-        return _CONTROL.sub("", self.drawn[self._seen :].decode("utf-8", "replace"))
-
-    _seen = 0
+        if len(self.drawn) != self._read_to:
+            self._read_to = len(self.drawn)
+            self._text = _CONTROL.sub("", self.drawn[self._seen :].decode("utf-8", "replace"))
+        return self._text
 
     def look_away(self) -> None:
         """Count from here on only what is drawn anew."""
-        self._seen = len(self.drawn)
+        self._seen = self._read_to = len(self.drawn)
+        self._text = ""
 
     def press(self, *keys: str) -> None:
         """Press keys by name; anything else is typed."""
