@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -19,6 +19,7 @@ from gateway.services import (
     Conflict,
     Ended,
     Forbidden,
+    Inviter,
     InviterService,
     NoChannel,
     NotAuthenticated,
@@ -65,10 +66,10 @@ def rows(house: House) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-async def invite(house: House, email: str = "b@cc.com", inviter: object = ALICE, **fields: object) -> str:
+async def invite(house: House, email: str = "b@cc.com", inviter: Inviter = ALICE, **fields: Any) -> str:
     """Invite and wait for the mail; return the account."""
     sent = len(house.mailbox.orders)
-    view = await house.invitations.invite(inviter, InviteRequest(email=email, **fields))  # type: ignore[arg-type]
+    view = await house.invitations.invite(inviter, InviteRequest(email=email, **fields))
     await house.until(lambda: len(house.mailbox.orders) > sent)
     return view.account
 
@@ -429,10 +430,10 @@ async def test_a_result_that_cannot_be_stored_is_no_reason_for_a_second_mail(
     real = house.store.delivery_result
     failures = [StoreError("disk full")]
 
-    async def fail_once(*arguments: object) -> object:
+    async def fail_once(*arguments: Any) -> object:
         if failures:
             raise failures.pop()
-        return await real(*arguments)  # type: ignore[arg-type]  # handed on
+        return await real(*arguments)
 
     monkeypatch.setattr(house.store, "delivery_result", fail_once)
     await invite(house)
@@ -441,7 +442,7 @@ async def test_a_result_that_cannot_be_stored_is_no_reason_for_a_second_mail(
 
 
 async def test_a_channel_that_is_gone_or_broken(house: House) -> None:
-    async def broken(order: object) -> None:
+    async def broken(order: object) -> tuple[str, ...]:
         house.faults.calls.append(("broken",))
         raise RuntimeError("a bug")
 

@@ -10,7 +10,7 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from selenium import webdriver
@@ -53,10 +53,10 @@ async def house() -> AsyncIterator[House]:
         yield house
 
 
-def file(state: FileState, direction: str, id: str, **fields: Any) -> FileView:
+def file(state: FileState, direction: Literal["in", "out"], id: str, **fields: Any) -> FileView:
     known: dict[str, Any] = {"size": 183_724, "octets": 65_536, "content_type": "image/png", **fields}
     known |= {"from_": "sip:a@cc.com", "to": "sip:b@cc.com", "at": AT, "until": AT, "uid": "a"}
-    return FileView(id=id, name="a beach.png", state=state, direction=direction, **known)  # type: ignore[arg-type]
+    return FileView(id=id, name="a beach.png", state=state, direction=direction, **known)
 
 
 async def signing_in(house: House, browser: Browser) -> None:
@@ -91,7 +91,7 @@ async def talk(house: House, browser: Browser) -> None:
 
 async def files(house: House, browser: Browser) -> None:
     await arrived(house, browser)
-    states: list[tuple[FileState, str]] = [
+    states: list[tuple[FileState, Literal["in", "out"]]] = [
         ("uploading", "out"),
         ("sent", "out"),
         ("failed", "out"),

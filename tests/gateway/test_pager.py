@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -131,10 +132,10 @@ async def test_a_refusal_is_forgotten(house: House, guest: GuestSession, monkeyp
 async def test_a_chat_of_the_inviter_ends_paging(house: House, guest: GuestSession) -> None:
     await send(guest, "paged")
     conversation = guest.conversation(guest.relations["a"])
-    chat = FakeChat(conversation)
-    conversation.adopt(chat)  # type: ignore[arg-type]  # a chat as far as it is needed
+    chat: Any = FakeChat(conversation)
+    conversation.adopt(chat)
     await send(guest, "chatted")
-    conversation.chat_closed(chat, "remote", None)  # type: ignore[arg-type]
+    conversation.chat_closed(chat, "remote", None)
     house.agent.failure = None
     await send(guest, "invited")
     assert (bodies(house), house.agent.invites) == ([b"paged"], 2)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.lab.core import parse_subscriber
+from tests.e2e.cores import EmbeddedCore
 from tests.e2e.world import DOMAIN, PASSWORDS, Guest, World, embedded_world, eventually, kamailio_world
 from tests.interop.conftest import needs_kamailio
 from tests.interop.sipp import Transport
@@ -100,10 +101,10 @@ async def net(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[W
     """A network with each core; at the embedded one A's private identity differs from the public one."""
     if request.param == "embedded":
         async with embedded_world(tmp_path) as world:
-            world.core.core.subscribers.delete("a")  # type: ignore[union-attr]  # it is the embedded one
-            world.core.core.subscribers.put(  # type: ignore[union-attr]
-                parse_subscriber(f"{PRIVATE}:{PASSWORDS['a']}=sip:a@{DOMAIN}", DOMAIN, DOMAIN)
-            )
+            assert isinstance(world.core, EmbeddedCore)
+            subscribers = world.core.core.subscribers
+            subscribers.delete("a")
+            subscribers.put(parse_subscriber(f"{PRIVATE}:{PASSWORDS['a']}=sip:a@{DOMAIN}", DOMAIN, DOMAIN))
             yield world
     else:
         needs_kamailio()

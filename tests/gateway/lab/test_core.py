@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -58,10 +58,10 @@ async def online(core: Core, user: str, transport: str = "UDP") -> RawClient:
     return client
 
 
-async def eventually(condition: object) -> None:
+async def eventually(condition: Callable[[], object]) -> None:
     """Wait until ``condition()`` is true."""
     async with asyncio.timeout(5):
-        while not condition():  # type: ignore[operator]
+        while not condition():
             await asyncio.sleep(0.01)
 
 
