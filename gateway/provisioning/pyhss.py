@@ -80,8 +80,9 @@ class PyhssProvisioning:
         found = await self._get("auc", numbers.imsi)
         if found is not None:
             return not self._is_ours(found, numbers.imsi)
-        by_msisdn = await self._call("GET", f"/ims_subscriber/ims_subscriber_msisdn/{numbers.msisdn}")
-        return by_msisdn is not None or await self._get("subscriber", numbers.imsi) is not None
+        if await self._find("ims_subscriber", f"/ims_subscriber/ims_subscriber_msisdn/{numbers.msisdn}") is not None:
+            return True
+        return await self._get("subscriber", numbers.imsi) is not None
 
     async def provision(self, account: CoreAccount) -> None:
         """Make the three objects, or bring ours up to date."""
@@ -170,7 +171,10 @@ class PyhssProvisioning:
 
     async def _get(self, kind: str, imsi: str) -> dict[str, Any] | None:
         """Return the object of an IMSI; None when there is none."""
-        found = await self._call("GET", BY_IMSI[kind].format(imsi))
+        return await self._find(kind, BY_IMSI[kind].format(imsi))
+
+    async def _find(self, kind: str, path: str) -> dict[str, Any] | None:
+        found = await self._call("GET", path)
         return found if isinstance(found, dict) and KEYS[kind] in found else None
 
     async def _put(self, kind: str, known: dict[str, Any] | None, body: dict[str, Any]) -> dict[str, Any]:
@@ -246,4 +250,4 @@ def _numbers(uri: str, impi: str) -> _Account:
 def _says_not_found(answer: Any) -> bool:
     """Tell whether a 400 means that there is no such object: PyHSS answers unknown names so, with its database's words
     or with none."""
-    return answer is None or re.search(r"no row|not found|none", json.dumps(answer), re.IGNORECASE) is not None
+    return answer is None or re.search(r"no row|not found", json.dumps(answer), re.IGNORECASE) is not None
