@@ -74,10 +74,11 @@ class Receipts:
 
     async def close(self) -> None:
         """Write what is here; stop trying when the store does not take it."""
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=STORE_PAUSE)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        task = self._task
+        if task is not None:
+            await asyncio.wait({task}, timeout=STORE_PAUSE)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _write(self) -> None:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.accountsource import AccountSource
 from gateway.config import Config, loads
-from gateway.delivery.base import DeliveryOrder
+from gateway.delivery.base import DeliveryDriver, DeliveryOrder
 from gateway.drivers import DriverError
 from gateway.invitations import Invitations
 from gateway.provisioning.base import CoreAccount
@@ -185,6 +185,8 @@ class House:
         self.source: Callable[[Store], AccountSource] | None = None
         """Makes who names accounts instead of the gateway."""
         self.guests = Guests()
+        self.channels: dict[str, DeliveryDriver] = {}
+        """Those besides the mailbox."""
         self.ahead = 0.0
         self.store: SqliteStore
         self.invitations: Invitations
@@ -209,7 +211,7 @@ class House:
             users=self.driver,
             provisioning=self.core,
             interaction=self.core,
-            delivery={"email": self.mailbox},
+            delivery={"email": self.mailbox, **self.channels},
             guests=self.guests,
             source=self.source(self.store) if self.source is not None else None,
             clock=self.clock,
