@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.channelsettings import SMS_PLACEHOLDERS
+from gateway.numbers import is_region
 from gateway.placeholders import PlaceholderError, check_templates
 from gateway.settings import Config
 
@@ -20,6 +21,8 @@ KNOWN = {"sms": ("smpp", "http"), "mms": ("mm7",)}
 def channel_rules(config: Config) -> Iterator[Problem]:
     """Yield what is wrong with the channels beside e-mail."""
     delivery = config.delivery
+    if config.gateway.region and not is_region(config.gateway.region):
+        yield "gateway.region", "is no country that has numbers (ISO 3166-1, two capital letters)"
     for channel, known in KNOWN.items():
         driver: str = getattr(delivery, channel).driver
         if driver and ":" not in driver and driver not in known:

@@ -7,6 +7,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from gateway.accountsource import AccountSource, needs_registration
 from gateway.admission import Admission
@@ -22,6 +23,7 @@ from gateway.interaction.base import InteractionDriver
 from gateway.inviterfeed import InviterFeed, InviterFeeds, invitation_view, notice
 from gateway.lifecycle import GuestControl, Lifecycle
 from gateway.naming import Names
+from gateway.numbers import read_identifier, read_number
 from gateway.policy import check_inviter, check_resend, check_state, interaction_types, validity
 from gateway.provisioning.base import ProvisioningDriver
 from gateway.refusals import deadline, refusals, service_error
@@ -40,7 +42,7 @@ from gateway.sourcing import Sourcing
 from gateway.standing import Standing
 from gateway.storage.store import Invited, Store, Tombstone
 from gateway.users.base import StateUsers, UsersDriver
-from translators.from_http import check_invite
+from translators.from_http import invitee
 from translators.identifiers import identity, parse_identifier
 from translators.model import InvitationView, InviteRequest, LookupAnswer
 
@@ -158,7 +160,7 @@ class Invitations:
     async def lookup(self, inviter: Inviter, identifier: str) -> LookupAnswer:
         """Ask the users driver about somebody."""
         check_state(inviter)
-        parsed = parse_identifier(identifier)
+        parsed = read_identifier(identifier, self._config.gateway.region)
         if parsed is None:
             raise Unprocessable("identifier is neither an e-mail address nor a number nor a SIP URI.")
         with refusals():
@@ -169,7 +171,7 @@ class Invitations:
         """Invite; the same inviter gets the same invitation again while it lasts."""
         until = time.monotonic() + ANSWER_WITHIN
         policy = self._config.policy
-        identifier = check_invite(request)
+        identifier = invitee(request, partial(read_number, region=self._config.gateway.region))
         check_inviter(inviter, policy)
         types = interaction_types(request.types, policy)
         valid_for = validity(request.valid_for, policy)

@@ -46,6 +46,7 @@ class GatewaySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     public_url: HttpUrl = "http://127.0.0.1:8080"
     link_style: Literal["fragment", "query"] = "fragment"
     data_dir: str = "data"
+    region: str = ""
     drain_timeout: Duration = 10.0
 
 

@@ -7,8 +7,9 @@ somebody not ``<``, ``>`` or ``"`` either (A-URI-04, E-SEC-01). The check names 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from .identifiers import Identifier, parse_email, parse_phone
+from .identifiers import Identifier, parse_email
 from .model import ComposingRequest, InviteRequest, MessageRequest, ReceiptRequest
 
 _NAME = re.compile(r'[^\x00-\x20\x7f-\xa0<>"\u2028\u2029]{1,320}')
@@ -21,6 +22,9 @@ _KEY = re.compile(r"[!#-;=?-~]{1,128}")
 """Visible ASCII without the quotation mark and the angle brackets."""
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*")
+_DIALLED = re.compile(r"[+(]{0,2}[0-9][-0-9 ().+/]{3,38}")
+"""What may be a number as people write it: with country code or without, with whatever parts it."""
+
 _CHANNEL = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -92,8 +96,8 @@ def check_receipt(request: ReceiptRequest) -> ReceiptRequest:
     return request
 
 
-def check_invite(request: InviteRequest) -> Identifier:
-    """Check every field of an invitation; return whom it is for."""
+def check_invite(request: InviteRequest) -> None:
+    """Check every field of an invitation; whether a number exists is for :func:`invitee` to say."""
     if (request.email is None) == (request.phone is None):
         raise FieldError("email", "or phone must be there, but not both")
     if request.note is not None:
@@ -102,12 +106,18 @@ def check_invite(request: InviteRequest) -> Identifier:
         raise FieldError("language", "is not a language tag")
     if request.via is not None and _CHANNEL.fullmatch(request.via) is None:
         raise FieldError("via", "is not the name of a channel")
-    if request.email is not None:
-        found = parse_email(request.email)
-        if found is None:
-            raise FieldError("email", "is not an e-mail address")
-        return found
-    found = parse_phone(request.phone or "")
-    if found is None:
-        raise FieldError("phone", "is not a number with country code, such as +4915112345678")
+    if request.email is not None and parse_email(request.email) is None:
+        raise FieldError("email", "is not an e-mail address")
+    if request.phone is not None and _DIALLED.fullmatch(request.phone) is None:
+        raise FieldError("phone", "is not a number, such as +4915112345678")
+
+
+def invitee(request: InviteRequest, read_number: Callable[[str], Identifier]) -> Identifier:
+    """Return whom an invitation is for. ``read_number`` knows the numbers of each country and what national ones mean
+    here; it raises :class:`FieldError`, as this does."""
+    check_invite(request)
+    if request.phone is not None:
+        return read_number(request.phone)
+    found = parse_email(request.email or "")
+    assert found is not None  # or it had not passed the check
     return found

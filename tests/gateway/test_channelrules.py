@@ -22,6 +22,7 @@ def test_what_is_right(text: str) -> None:
 @pytest.mark.parametrize(
     "text, key, what",
     [
+        ('[gateway]\nregion = "Germany"\n', "gateway.region", "no country"),
         ('[delivery.sms]\ndriver = "pigeon"\n', "delivery.sms.driver", "none of smpp, http"),
         ('[delivery.mms]\ndriver = "smpp"\n', "delivery.mms.driver", "none of mm7"),
         ('[delivery.sms]\ndriver = "smpp"\n', "delivery.smpp.host", "is missing"),

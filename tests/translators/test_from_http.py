@@ -9,12 +9,13 @@ from translators.from_http import (
     check_invite,
     check_message,
     check_receipt,
+    invitee,
     key,
     line,
     name,
     text_body,
 )
-from translators.identifiers import Kind
+from translators.identifiers import Identifier, Kind
 from translators.model import ComposingRequest, InviteRequest, MessageRequest, ReceiptRequest
 
 BREAKS = "\r\n\0\x0b\x0c\x1c\x1d\x1e\x7f\x85\u2028\u2029"
@@ -83,9 +84,14 @@ def test_message() -> None:
 
 
 def test_invite() -> None:
-    found = check_invite(InviteRequest(email="b@cc.com", note="hi", language="zh-Hans", via="email"))
+    def read_number(text: str) -> Identifier:
+        return Identifier(Kind.PHONE, text.replace(" ", ""))
+
+    found = invitee(InviteRequest(email="b@cc.com", note="hi", language="zh-Hans", via="email"), read_number)
     assert (found.kind, found.value) == (Kind.EMAIL, "b@cc.com")
-    assert check_invite(InviteRequest(phone="+49 151 12345678")).value == "+4915112345678"
+    assert invitee(InviteRequest(phone="+49 151 12345678"), read_number).value == "+4915112345678"
+    for number in ("(0151) 123/456-78", "0049 151 12345678", "+49 (0)151.12345678"):
+        check_invite(InviteRequest(phone=number))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +101,9 @@ def test_invite() -> None:
         (InviteRequest(email="b@cc.com", phone="+4915112345678"), "email"),
         (InviteRequest(email="b"), "email"),
         (InviteRequest(phone="b"), "phone"),
+        (InviteRequest(phone="12"), "phone"),
+        (InviteRequest(phone="+49151\n12345678"), "phone"),
+        (InviteRequest(phone="0" * 41), "phone"),
         (InviteRequest(email="b@cc.com", note="a\nb"), "note"),
         (InviteRequest(email="b@cc.com", language="-"), "language"),
         (InviteRequest(email="b@cc.com", via="E Mail"), "via"),
