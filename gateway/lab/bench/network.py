@@ -24,6 +24,10 @@ ATTEMPTS = 5
 """How often an invitation is tried that the gateway puts off: all parts share the cores of one machine."""
 
 
+POLICY = "[policy]\nmax_per_day = 0\nmax_per_minute = 0\n"
+"""One subscriber invites all guests, as fast as the gateway can take it."""
+
+
 @dataclass(slots=True)
 class Network:
     """Where everything is."""
@@ -74,7 +78,7 @@ def basic(user: str, password: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def network(folder: Path, settings: str = "", *, on_message: str = "accept") -> AsyncIterator[Network]:
+async def network(folder: Path, settings: str = POLICY, *, on_message: str = "accept") -> AsyncIterator[Network]:
     """Start all processes; ``settings`` is added to the gateway's configuration, ``on_message`` is what A does."""
     async with Children(folder) as children, aiohttp.ClientSession() as session, Mailbox() as mailbox:
         lab = await children.start(
