@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 import aiohttp
+from yarl import URL
 
 from gateway.drivers import DriverError
 from gateway.placeholders import fill
@@ -41,7 +43,8 @@ class HttpService:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         elif section.username:
-            self._headers["Authorization"] = aiohttp.BasicAuth(section.username, password, "utf-8").encode()
+            pair = f"{section.username}:{password}".encode()
+            self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
 
@@ -103,9 +106,11 @@ class HttpService:
         """Return status and body. Raises DriverError when there is no answer."""
         try:
             session = self._opened()
-            async with session.request(method, address, allow_redirects=False, **body) as response:
+            # as it was quoted: left to itself, aiohttp takes back what it holds for unnecessary
+            url = URL(address, encoded=True)
+            async with session.request(method, url, allow_redirects=False, **body) as response:
                 return response.status, await response.content.read(MAX_ANSWER)
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL, ssl.SSLError) as error:
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL, ValueError) as error:
             raise DriverError(f"{self._url}: {error}", temporary=False) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise DriverError(f"{self._url}: {str(error) or 'no answer in time'}", temporary=True) from error
