@@ -45,8 +45,9 @@ def _smpp(config: Config) -> Iterator[Problem]:
             yield f"delivery.smpp.{key}", "is missing"
     if smpp.bind == "transmitter" and smpp.receipts != "none":
         yield "delivery.smpp.receipts", 'must be "none": a transmitter hears of none'
-    if not smpp.source.isascii():
-        yield "delivery.smpp.source", "is not ASCII"
+    for key in ("system_id", "password", "system_type", "source", "service_type"):
+        if not getattr(smpp, key).isascii():
+            yield f"delivery.smpp.{key}", "is not ASCII"
 
 
 def _sms_http(config: Config) -> Iterator[Problem]:

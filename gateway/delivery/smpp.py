@@ -220,6 +220,9 @@ class SmppDelivery:
                 self._link = await SmppLink.open(self._server, self._delivered)
             except (SmppRefused, SmppLost) as error:
                 self._why = str(error)
+            except Exception as error:  # a fault of ours must not end all short messages
+                log.exception("SMPP server %s", where)
+                self._why = type(error).__name__
             else:
                 log.info("SMPP server %s: bound as %s", where, self._server.system_id)
                 self._tried.set()

@@ -156,6 +156,8 @@ class SmppLink:
             self._lose("the server is silent")
         except OSError as error:
             self._lose(_words(error))
+        except Exception:
+            log.exception("SMPP server %s", self._server.host)
         finally:
             self._lose("closed")
             self._writer.close()

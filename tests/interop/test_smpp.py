@@ -68,7 +68,8 @@ class Line:
         return await self.driver.send(order(address="+4915187654321", **changes))
 
 
-async def test_a_message_arrives_whole(centre: Smsc) -> None:
+async def test_a_message_arrives_whole(centre: Smsc, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
     async with Line(centre, validity="invitation") as line:
         bound = await centre.next("bind")
         assert (bound["kind"], bound["system_id"]) == ("transceiver", "gw")
@@ -81,6 +82,9 @@ async def test_a_message_arrives_whole(centre: Smsc) -> None:
         assert (got["data_coding"], got["esm_class"], got["registered_delivery"]) == (0, 0, 1)
         assert got["validity_period"] == "000001010101000R", "a day, an hour, a minute and a second"
     await centre.next("unbind")
+    assert "bound as gw" in caplog.text
+    for secret in ("gw.example", "4915187654321", PASSWORD):
+        assert secret not in caplog.text
 
 
 async def test_characters_beyond_the_alphabet_of_gsm(centre: Smsc) -> None:
