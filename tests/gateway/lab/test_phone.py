@@ -20,21 +20,13 @@ from gateway.lab.phonecontrol import build_app
 from gateway.lab.terminal import Terminal
 from sipstack.errors import RequestFailed, RequestTooLarge, TransactionTimeout
 from sipstack.sip.uri import Uri
-
-A, B = LabUser("a", "a-secret"), LabUser("b", "b-secret")
+from tests.gateway.lab.conftest import A, B
 
 
 @pytest_asyncio.fixture(params=["tcp", "udp"])
 async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
     async with Lab(LabOptions(users=(A, B), transport=request.param)) as lab:
         yield lab
-
-
-@pytest_asyncio.fixture
-async def a(lab: Lab) -> Phone:
-    """The phone that answers."""
-    assert lab.phone is not None
-    return lab.phone
 
 
 @pytest_asyncio.fixture

@@ -12,27 +12,14 @@ import pytest_asyncio
 from rich.console import Console
 
 from gateway.lab.admin import AdminServer
-from gateway.lab.lab import Lab, LabOptions
+from gateway.lab.lab import Lab
 from gateway.lab.phone import Phone
 from gateway.lab.phonecontrol import build_app
 from gateway.lab.terminal import Terminal
 from sipstack.net.features import offers_files
-from tests.gateway.lab.test_phone import A, B
+from tests.gateway.lab.conftest import B
 
 DATA = b"0123456789abcdef" * 300_000
-
-
-@pytest_asyncio.fixture
-async def lab() -> AsyncIterator[Lab]:
-    async with Lab(LabOptions(users=(A, B))) as lab:
-        yield lab
-
-
-@pytest_asyncio.fixture
-async def a(lab: Lab) -> Phone:
-    """The phone that files go to."""
-    assert lab.phone is not None
-    return lab.phone
 
 
 @pytest_asyncio.fixture

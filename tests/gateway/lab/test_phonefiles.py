@@ -13,8 +13,8 @@ import pytest_asyncio
 from gateway.lab.lab import Lab, LabOptions
 from gateway.lab.phone import Phone
 from sipstack.errors import RequestFailed
+from tests.gateway.lab.conftest import A, B
 from tests.gateway.lab.test_contentserver import DATA
-from tests.gateway.lab.test_phone import A, B
 
 ICON = ("image/png", b"\x89PNG tiny")
 

@@ -9,12 +9,12 @@ import pytest
 import pytest_asyncio
 
 from gateway.lab.contentserver import ContentOptions, ContentServer
-from gateway.lab.lab import Lab, LabOptions
+from gateway.lab.lab import Lab
 from gateway.lab.phone import Phone
 from gateway.lab.phonelinks import TransferFailed
 from sipstack.im.fthttp import CONTENT_TYPE, FileInfo, FtHttp
+from tests.gateway.lab.conftest import B
 from tests.gateway.lab.test_contentserver import DATA
-from tests.gateway.lab.test_phone import A, B
 
 ICON = ("image/png", b"\x89PNG tiny")
 TO_A = "sip:a@cc.com"
@@ -24,19 +24,6 @@ TO_A = "sip:a@cc.com"
 async def server() -> AsyncIterator[ContentServer]:
     async with ContentServer(ContentOptions(credentials={"b": "b-secret"})) as server:
         yield server
-
-
-@pytest_asyncio.fixture
-async def lab() -> AsyncIterator[Lab]:
-    async with Lab(LabOptions(users=(A, B))) as lab:
-        yield lab
-
-
-@pytest_asyncio.fixture
-async def a(lab: Lab) -> Phone:
-    """The phone that fetches."""
-    assert lab.phone is not None
-    return lab.phone
 
 
 @pytest_asyncio.fixture

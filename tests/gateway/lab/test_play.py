@@ -9,24 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gateway.lab.lab import Lab, LabOptions
+from gateway.lab.lab import Lab
 from gateway.lab.phone import Phone
 from gateway.lab.play import Player, ScriptFailed
 from gateway.lab.script import parse
-from tests.gateway.lab.test_phone import A, B
-
-
-@pytest_asyncio.fixture
-async def lab() -> AsyncIterator[Lab]:
-    async with Lab(LabOptions(users=(A, B))) as lab:
-        yield lab
-
-
-@pytest_asyncio.fixture
-async def a(lab: Lab) -> Phone:
-    """The phone at the other end; it echoes."""
-    assert lab.phone is not None
-    return lab.phone
+from tests.gateway.lab.conftest import B
 
 
 @pytest_asyncio.fixture

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.lab.inviter import InviteFailed, Inviter
-from gateway.lab.lab import Lab, LabOptions
+from gateway.lab.lab import Lab
 from gateway.lab.phone import Phone
 from gateway.lab.tui.book import ContactFile
-from tests.gateway.lab.test_phone import A, B
+from tests.gateway.lab.conftest import B
 from tests.gateway.lab.tui.screen import Screen, on_screen
 
 pytest.importorskip("textual")
@@ -54,12 +54,6 @@ class Gateway(Inviter):
     def tell(self, view: dict[str, Any]) -> None:
         self.views[view["account"]] = view
         self.queue.put_nowait(view)
-
-
-@pytest_asyncio.fixture
-async def lab() -> AsyncIterator[Lab]:
-    async with Lab(LabOptions(users=(A, B))) as lab:
-        yield lab
 
 
 @pytest_asyncio.fixture
