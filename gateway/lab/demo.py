@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -50,6 +49,12 @@ HTTP_PORT = 8080
 FILE = b"A line of a report that B has for A.\n" * 4000
 """What the demonstration sends as a file, and its reverse as the answer."""
 
+REPORT, ANSWER = "report.txt", "answer.txt"
+"""What these files are called."""
+
+SCRIPT = Path(__file__).resolve().parents[2] / "config" / "phone" / "demo.phone"
+"""What A does in a check."""
+
 MAIL_SECONDS = 10
 """How long the mail may take."""
 
@@ -77,10 +82,10 @@ class Demo:
     gateway_url: str = ""
     mailbox_url: str = ""
     core_url: str = ""
-    phone_url: str = ""
     server_urls: list[str] = field(default_factory=list)
     """Admin HTTP of IM server and file server."""
     gateway: Child = field(init=False)
+    phone: Child = field(init=False)
 
     # processes
 
@@ -107,16 +112,29 @@ class Demo:
                 "delivery.email.port": int(mailbox["smtp"].rpartition(":")[2]),
             }
         )
-        control = ("--control", f"{HOST}:0", "--proxy", proxy, "--aor", A, "--password", PASSWORD)
-        phone = await self._start("A's phone", "phonecli", *control, on_event=self._phone_event)
-        self.phone_url = f"http://{phone['http']}"
+        await self._start_phone(proxy)
 
-    async def _start(
+    async def _start_phone(self, proxy: str) -> None:
+        """Start A's phone: it plays its script in a check, else it answers by itself."""
+        who = ("--proxy", proxy, "--aor", A, "--password", PASSWORD)
+        how: tuple[str, ...] = ("--control", f"{HOST}:0")
+        if self.options.check:
+            script = shutil.copy(SCRIPT, self.options.folder)  # the files that it names are there
+            (self.options.folder / REPORT).write_bytes(FILE)
+            (self.options.folder / ANSWER).write_bytes(FILE[::-1])
+            how = ("--script", str(script), "--json")
+        self.phone = await self._begin("A's phone", "phonecli", *who, *how, on_event=self._phone_event)
+        await self.phone.ready()
+
+    async def _start(self, name: str, module: str, *arguments: str) -> dict[str, Any]:
+        return await (await self._begin(name, module, *arguments)).ready()
+
+    async def _begin(
         self, name: str, module: str, *arguments: str, on_event: Callable[[dict[str, Any]], None] | None = None
-    ) -> dict[str, Any]:
+    ) -> Child:
         trace = ("--trace", str(self._trace(name)), "--actor", name)
         command = (sys.executable, "-m", f"gateway.lab.{module}", *trace, *arguments)
-        return await (await self.children.start(name, command, on_event)).ready()
+        return await self.children.start(name, command, on_event)
 
     def _trace(self, name: str) -> Path:
         return self.options.folder / f"{name.replace(' ', '-')}.trace.jsonl"
@@ -240,24 +258,18 @@ class Demo:
             await guest.logout()
             say("all relations have ended")
             await self._expect_end(guest)
+        expect(await self.phone.wait() == 0, f"A's script should go well: {self.phone.log_end()}")
+        say("A's script went well")
 
     async def _exchange_files(self, guest: Guest) -> None:
-        """Send a file each way, and compare what came with what went."""
+        """Send a file each way; the script compares what A gets, and we what B gets."""
         step("B and A send each other a file")
-        sent = await guest.send_file(A, "report.txt", "text/plain", FILE)
+        sent = await guest.send_file(A, REPORT, "text/plain", FILE)
         event = await guest.wait_for("file", id=sent["id"], state="displayed")
-        say(f"B: report.txt, {event['file']['octets']} octets   [{event['file']['state']}]")
-        path = self.options.folder / "answer.txt"
-        path.write_bytes(FILE[::-1])
-        async with aiohttp.ClientSession(self.phone_url) as session:
-            async with session.get("/state") as answer:
-                came = [file["sha256"] for file in (await answer.json())["files"]]
-            expect(came == [hashlib.sha256(FILE).hexdigest()], f"A's phone should have the file: {came}")
-            async with session.post("/files", json={"to": guest.account, "path": str(path)}) as answer:
-                expect(answer.status == 200, f"A's phone should send a file: {answer.status}")
-        event = await guest.wait_for("file", name="answer.txt", state="ready")
+        say(f"B: {REPORT}, {event['file']['octets']} octets   [{event['file']['state']}]")
+        event = await guest.wait_for("file", name=ANSWER, state="ready")
         expect(await guest.fetch_file(event["file"]["id"]) == FILE[::-1], "B should have the file that A sent")
-        say(f"A: answer.txt, {event['file']['octets']} octets   [{event['file']['state']}]")
+        say(f"A: {ANSWER}, {event['file']['octets']} octets   [{event['file']['state']}]")
 
     async def _expect_page(self, link: str) -> None:
         headers = {"Accept": "text/html"}
@@ -321,7 +333,7 @@ async def run_check(demo: Demo) -> list[str]:
     except (DemoFailed, ProcessFailed, InviteFailed, Refused, TimeoutError, aiohttp.ClientError) as error:
         wrong.append(f"{type(error).__name__}: {error}")
         if demo.gateway_url and not isinstance(error, ProcessFailed):
-            wrong.append(f"the gateway wrote:\n{demo.gateway.log_end()}")
+            wrong += [f"{child.name} wrote:\n{child.log_end()}" for child in (demo.gateway, demo.phone)]
     finally:
         await demo.stop()
     ladder = demo.ladder()

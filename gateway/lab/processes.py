@@ -84,6 +84,15 @@ class Child:
         except TimeoutError:
             raise ProcessFailed(f"{self.name} is not ready after {START_SECONDS:.0f} s\n{self.log_end()}") from None
 
+    async def wait(self) -> int:
+        """Return its exit code when it ends by itself. Raises ProcessFailed when it does not in time."""
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                return await self._process.wait()
+        except TimeoutError:
+            raise ProcessFailed(f"{self.name} did not end within {STOP_SECONDS:.0f} s\n{self.log_end()}") from None
+
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         with self.log.open("ab") as log:

@@ -50,6 +50,17 @@ async def test_a_process_that_is_never_ready(tmp_path: Path, monkeypatch: pytest
     assert not child.running
 
 
+async def test_a_process_that_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.lab.processes.STOP_SECONDS", 2.0)
+    async with Children(tmp_path) as children:
+        child = await children.start("phone", script("import sys; sys.exit(3)"))
+        assert await child.wait() == 3
+        monkeypatch.setattr("gateway.lab.processes.STOP_SECONDS", 0.1)
+        child = await children.start("phone", script("import time; time.sleep(60)"))
+        with pytest.raises(ProcessFailed, match="phone did not end"):
+            await child.wait()
+
+
 async def test_a_process_that_will_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.lab.processes.STOP_SECONDS", 0.3)
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + READY + "time.sleep(60)"
