@@ -159,6 +159,15 @@ def test_a_long_name_is_shortened(name: str, language: str, begin: str) -> None:
     assert sms(inviter=name, language=language).startswith(begin)
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("name", ["Alice", "张伟", "Ł" * 40])
+def test_ordinary_public_urls_leave_room_for_one_segment(language: str, name: str) -> None:
+    public_url = "https://".ljust(37 - len(".example.com"), "x") + ".example.com"
+    link = short_link(public_url, f"x#passwd={'f' * 32}")
+    text = sms_text(order(short_link=link, inviter=name, language=language, types=("im", "file")))
+    assert split(text) == [text] and text.endswith(link)
+
+
 def test_a_name_without_room_is_left_out() -> None:
     link = short_link("https://a-longer-name.example.com", f"x#passwd={'0' * 32}")
     text = sms_text(order(short_link=link, inviter="张伟" * 9))
