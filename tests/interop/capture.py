@@ -8,8 +8,10 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -113,7 +115,7 @@ async def dissect(file: Path, *, sip: Iterable[int] = (), msrp: Iterable[int] = 
     rules = [word for rule in decode for word in ("-d", rule)]
     settings = file.parent / "tshark"
     settings.mkdir(exist_ok=True)
-    (settings / "disabled_protos").write_text("\n".join(sorted(await known_protocols() - READ)))
+    (settings / "disabled_protos").write_text("\n".join(sorted(known_protocols() - READ)))
     output = await tshark("-r", str(file), "-n", "-T", "json", *rules, WIRESHARK_CONFIG_DIR=str(settings))
     dissection = Dissection()
     # Names repeat where messages share a segment, so objects become lists of pairs.
@@ -125,10 +127,12 @@ async def dissect(file: Path, *, sip: Iterable[int] = (), msrp: Iterable[int] = 
     return dissection
 
 
-async def known_protocols() -> set[str]:
+@cache
+def known_protocols() -> frozenset[str]:
     """Return the names of the protocols that can be switched off."""
-    lines = (await tshark("-G", "protocols")).decode().splitlines()
-    return {name for name in (line.split("\t")[2] for line in lines) if not name.startswith("_ws.")}
+    listing = subprocess.run(("tshark", "-G", "protocols"), capture_output=True, check=True, text=True)
+    names = (line.split("\t")[2] for line in listing.stdout.splitlines())
+    return frozenset(name for name in names if not name.startswith("_ws."))
 
 
 async def tshark(*arguments: str, **environment: str) -> bytes:
