@@ -72,6 +72,7 @@ async def interactive(folder: Path) -> AsyncIterator[str]:
     assert (process.returncode, rest[-9:]) == (0, "demo: ok\n"), rest
 
 
+@pytest.mark.full  # in each run the newcomer below ends it so
 async def test_the_interactive_demonstration_ends_by_ctrl_c(tmp_path: Path) -> None:
     async with interactive(tmp_path) as link:
         assert link.startswith("http://127.0.0.1:")
