@@ -6,7 +6,7 @@ the driver also is a :class:`ReceiptDriver`; where it tells by calling us over H
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -83,6 +83,15 @@ class ReceiptDriver(Protocol):
     on_receipt: Callable[[DeliveryReceipt], None] | None
     """Called on the event loop with each receipt; set before the first order. It returns at once and raises nothing;
     receipts may come late, twice, before ``send`` has returned, and for orders of an earlier process."""
+
+
+@runtime_checkable
+class AnsweringDriver(Protocol):
+    """A driver that answers receipts itself and can have them repeated."""
+
+    receipts_stored: Callable[[], Awaitable[None]] | None
+    """Returns when the receipts that were given to ``on_receipt`` so far are in the store: only then are they answered;
+    set together with ``on_receipt``."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -49,6 +49,9 @@ must not keep others, of other channels, from being sent."""
 RECEIVER_TEMPORARY = 0x64
 """ESME_RX_T_APPN: deliver it again later."""
 
+STORE_WAIT = 5.0
+"""Seconds within which a receipt has to be stored; servers wait 10 and more for their answer."""
+
 STABLE = 10.0
 """Seconds that a session must live for the next connection to be tried without a longer pause."""
 
@@ -72,6 +75,7 @@ class SmppDelivery:
     ) -> None:
         """``clock`` returns Unix seconds. Nothing is opened before :meth:`start`."""
         self.on_receipt: Callable[[DeliveryReceipt], None] | None = None
+        self.receipts_stored: Callable[[], Awaitable[None]] | None = None
         self._section = section
         self._clock = clock
         self._server = SmppServer(
@@ -236,8 +240,9 @@ class SmppDelivery:
             log.warning("SMPP server %s: %s; next attempt in %.1f s", where, self._why, wait)
             await asyncio.sleep(wait)
 
-    def _delivered(self, pdu: Pdu) -> int:
-        """Take what the server delivers; return the status of the answer (F-SMP-12)."""
+    async def _delivered(self, pdu: Pdu) -> int:
+        """Take what the server delivers; return the status of the answer: a receipt that is not stored in time comes
+        again (F-SMP-12)."""
         if not is_receipt(pdu):
             log.debug("a short message for us is dropped")
             return ROK
@@ -246,6 +251,12 @@ class SmppDelivery:
         receipt = read_receipt(pdu, submit_id=self._section.submit_id, receipt_id=self._section.receipt_id)
         if receipt is not None:
             self.on_receipt(receipt)
+            if self.receipts_stored is not None:
+                try:
+                    async with asyncio.timeout(STORE_WAIT):
+                        await self.receipts_stored()
+                except TimeoutError:
+                    return RECEIVER_TEMPORARY
         return ROK
 
 

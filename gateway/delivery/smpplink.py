@@ -6,11 +6,22 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gateway.delivery.smpppdu import HEADER, RINVCMDID, ROK, Pdu, PduError, body_length, read, status_name, write
+from gateway.delivery.smpppdu import (
+    HEADER,
+    RINVCMDID,
+    ROK,
+    RSYSERR,
+    Pdu,
+    PduError,
+    body_length,
+    read,
+    status_name,
+    write,
+)
 
 log = logging.getLogger("rcsgw.smpp")
 
@@ -64,9 +75,9 @@ class SmppLink:
         server: SmppServer,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        on_deliver: Callable[[Pdu], int],
+        on_deliver: Callable[[Pdu], Awaitable[int]],
     ) -> None:
-        """``on_deliver`` takes what the server delivers and returns the command_status of the answer."""
+        """``on_deliver`` takes what the server delivers and returns the command_status of the answer, in its time."""
         self.lost = asyncio.Event()
         self.reason = ""
         """Why it is lost."""
@@ -77,11 +88,12 @@ class SmppLink:
         self._bound = False
         self._sequence = 0
         self._waiting: dict[int, asyncio.Future[Pdu]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
         self._window = asyncio.Semaphore(server.window)
         self._reading = asyncio.get_running_loop().create_task(self._read())
 
     @classmethod
-    async def open(cls, server: SmppServer, on_deliver: Callable[[Pdu], int]) -> SmppLink:
+    async def open(cls, server: SmppServer, on_deliver: Callable[[Pdu], Awaitable[int]]) -> SmppLink:
         """Connect and bind. Raises :class:`SmppRefused`, :class:`SmppLost`."""
         try:
             async with asyncio.timeout(server.timeout):
@@ -133,8 +145,10 @@ class SmppLink:
             with contextlib.suppress(SmppLost, SmppRefused, TimeoutError):
                 async with asyncio.timeout(UNBIND_TIMEOUT):
                     await self.request("unbind")
-        self._reading.cancel()
-        await asyncio.gather(self._reading, return_exceptions=True)
+        tasks = (self._reading, *self._answering)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _number(self) -> int:
         self._sequence = self._sequence % LAST_SEQUENCE + 1
@@ -204,7 +218,9 @@ class SmppLink:
             return True
         match pdu.command:
             case "deliver_sm" | "data_sm":
-                self._writer.write(write(f"{pdu.command}_resp", pdu.sequence, status=self._on_deliver(pdu)))
+                task = asyncio.get_running_loop().create_task(self._deliver(pdu))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
             case "enquire_link" | "unbind":
                 self._writer.write(write(f"{pdu.command}_resp", pdu.sequence))
             case "alert_notification":
@@ -213,6 +229,16 @@ class SmppLink:
                 self._writer.write(write("generic_nack", pdu.sequence, status=RINVCMDID))
         await self._writer.drain()
         return pdu.command != "unbind"
+
+    async def _deliver(self, pdu: Pdu) -> None:
+        """Answer what was delivered; the server limits how much of it waits for its answer."""
+        try:
+            status = await self._on_deliver(pdu)
+        except Exception:
+            log.exception("SMPP server %s", self._server.host)
+            status = RSYSERR
+        if not self.lost.is_set():
+            self._writer.write(write(f"{pdu.command}_resp", pdu.sequence, status=status))
 
 
 def _words(error: Exception) -> str:

@@ -28,6 +28,7 @@ ADDITIONAL_STATUS_INFO_TEXT = 0x001D
 ROK = 0x00
 RINVCMDLEN = 0x02
 RINVCMDID = 0x03
+RSYSERR = 0x08
 
 _NAMES = {code: name.removeprefix("SMPP_") for name, code in vars(consts).items() if name.startswith("SMPP_ESME_R")}
 

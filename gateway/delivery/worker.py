@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from gateway.backoff import pause
-from gateway.delivery.base import DeliveryDriver, DeliveryOrder, ReceiptDriver, StartingDriver
+from gateway.delivery.base import AnsweringDriver, DeliveryDriver, DeliveryOrder, ReceiptDriver, StartingDriver
 from gateway.delivery.links import short_link, without_password
 from gateway.delivery.receipts import Receipts
 from gateway.delivery.words import Wording, shipped
@@ -83,6 +83,8 @@ class DeliveryWorker:
         for name, driver in self.channels.items():
             if isinstance(driver, ReceiptDriver):
                 driver.on_receipt = self.receipts.of(name)
+            if isinstance(driver, AnsweringDriver):
+                driver.receipts_stored = self.receipts.written
             if isinstance(driver, StartingDriver):
                 await driver.start()
         self._task = asyncio.get_running_loop().create_task(self._run())
