@@ -23,6 +23,7 @@ from aiohttp import web
 from gateway.lab.node import Node
 from gateway.lab.run import ready, serve_until_signal, trace_option
 from gateway.lab.subscribers import canonical
+from sipstack.errors import ParseError
 from sipstack.net.client import next_hop
 from sipstack.net.uas import CAPABILITIES
 from sipstack.sip.message import Request
@@ -195,7 +196,14 @@ class InteractionServer(Node):
     def build_app(self) -> web.Application:
         """Return the admin HTTP."""
         app = web.Application()
-        app.add_routes([web.get("/health", self._get_health), web.get("/accounts", self._get_accounts)])
+        app.add_routes(
+            [
+                web.get("/health", self._get_health),
+                web.get("/accounts", self._get_accounts),
+                web.put("/accounts/{uri}", self._put_account),
+                web.delete("/accounts/{uri}", self._delete_account),
+            ]
+        )
         return app
 
     async def _get_health(self, _: web.Request) -> web.Response:
@@ -214,6 +222,24 @@ class InteractionServer(Node):
             for uri in sorted(known)
         ]
         return web.json_response({"accounts": accounts})
+
+    async def _put_account(self, request: web.Request) -> web.Response:
+        """Serve an account that an UP Center has made: what the gateway does for its own by REGISTER."""
+        self.accounts.add(_account(request))
+        return web.Response(status=204)
+
+    async def _delete_account(self, request: web.Request) -> web.Response:
+        """Serve it no more."""
+        self.accounts.remove(_account(request))
+        return web.Response(status=204)
+
+
+def _account(request: web.Request) -> str:
+    """Return the address-of-record in the path; 400 when it is none."""
+    try:
+        return canonical([request.match_info["uri"]])[0]
+    except ParseError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
 
 
 def command(server: type[InteractionServer], port: int) -> click.Command:

@@ -2,7 +2,8 @@
 
     python -m gateway.lab.upcenter --port 8070 --subscriber a:a-secret --token t --core http://127.0.0.1:5061
 
-serves one subscriber, ``sip:a@cc.com``, and makes accounts known to the embedded core whose administration is there.
+serves one subscriber, ``sip:a@cc.com``, and makes accounts known to the embedded core whose administration is there;
+``--server`` does the same for interaction servers.
 ``PUT /admin/subscribers/a`` with ``{"state": "suspended"}`` changes one while it runs.
 
 For labs only: everything is in memory, passwords too, and the administration is open.
@@ -237,30 +238,37 @@ class UpCenter(Part):
         return web.json_response(self.subscribers[uid].view())
 
 
-class CoreAccounts:
-    """Makes accounts known to the embedded core, by its administration at ``url``."""
+class NetworkAccounts:
+    """Makes accounts known to the embedded core and the lab's interaction servers, by their administrations."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, core: str, servers: Iterable[str] = ()) -> None:
+        """URLs, that of the core may be empty."""
+        self._core = core.rstrip("/")
+        self._servers = tuple(server.rstrip("/") for server in servers)
 
     async def made(self, account: Account) -> None:
-        """Put a subscriber with one identity."""
+        """Put it everywhere."""
         body = {"password": account.password, "impus": [account.sip]}
-        await self._call("PUT", account, body)
+        for url in self._urls(account):
+            await self._call("PUT", url, body)
 
     async def gone(self, account: Account) -> None:
-        """Delete it."""
-        await self._call("DELETE", account, None)
+        """Delete it, where it was put last first."""
+        for url in reversed(self._urls(account)):
+            await self._call("DELETE", url)
 
-    async def _call(self, method: str, account: Account, body: dict[str, Any] | None) -> None:
-        url = f"{self._url}/subscribers/{quote(account.impi, safe='')}"
+    def _urls(self, account: Account) -> list[str]:
+        core = [f"{self._core}/subscribers/{quote(account.impi, safe='')}"] if self._core else []
+        return core + [f"{server}/accounts/{quote(account.sip, safe='')}" for server in self._servers]
+
+    async def _call(self, method: str, url: str, body: dict[str, Any] | None = None) -> None:
         try:
             async with aiohttp.ClientSession() as session, session.request(method, url, json=body) as response:
                 status = response.status
         except (aiohttp.ClientError, OSError) as error:
-            raise web.HTTPBadGateway(text=f"the core: {error}") from None
+            raise web.HTTPBadGateway(text=f"{url}: {error}") from None
         if status not in (200, 201, 204, 404):
-            raise web.HTTPBadGateway(text=f"the core answers {status}")
+            raise web.HTTPBadGateway(text=f"{url} answers {status}")
 
 
 def read_subscribers(path: Path) -> tuple[Subscriber, ...]:
@@ -277,8 +285,17 @@ def read_subscribers(path: Path) -> tuple[Subscriber, ...]:
 @click.option("--token", default="", help="Bearer that the gateway has to show.")
 @click.option("--accounts", default=1000, show_default=True, help="Temporary accounts at a time.")
 @click.option("--core", default="", metavar="URL", help="Administration of the embedded core, for temporary accounts.")
+@click.option("--server", "servers", multiple=True, metavar="URL", help="That of an IM or file server, likewise.")
 def main(
-    host: str, port: int, domain: str, pairs: tuple[str, ...], file: Path | None, token: str, accounts: int, core: str
+    host: str,
+    port: int,
+    domain: str,
+    pairs: tuple[str, ...],
+    file: Path | None,
+    token: str,
+    accounts: int,
+    core: str,
+    servers: tuple[str, ...],
 ) -> None:
     """Run the lab's UP Center until SIGTERM. Writes one JSON line when it is ready."""
     subscribers = [
@@ -290,9 +307,8 @@ def main(
     except (OSError, msgspec.DecodeError) as error:
         raise click.ClickException(f"{file}: {error}") from None
     options = UpCenterOptions(domain, host, port, tuple(subscribers), token, accounts)
-    if core:
-        network = CoreAccounts(core)
-        options.made, options.gone = network.made, network.gone
+    network = NetworkAccounts(core, servers)
+    options.made, options.gone = network.made, network.gone
     center = UpCenter(options)
     serve_until_signal(center, lambda: ready("up-center", url=center.url))
 

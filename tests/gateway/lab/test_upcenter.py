@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.lab.core import Core, CoreOptions
-from gateway.lab.upcenter import CoreAccounts, Subscriber, UpCenter, UpCenterOptions, main, read_subscribers
+from gateway.lab.imserver import ImServer
+from gateway.lab.interaction import InteractionOptions
+from gateway.lab.upcenter import NetworkAccounts, Subscriber, UpCenter, UpCenterOptions, main, read_subscribers
 from tests.gateway.lab.test_alone import run
 
 ALLOCATE = {"identifier": {"kind": "email", "value": "b@x"}, "inviter": {"uid": "a", "sip": "sip:a@cc.com"}}
@@ -48,23 +50,30 @@ async def test_administration() -> None:
                 assert answer.status == status
 
 
-async def test_accounts_at_the_core() -> None:
-    """An account can register as soon as it has been allocated, and no more once it is released."""
-    async with Core(CoreOptions()) as core:
-        network = CoreAccounts(core.admin.url)
+async def test_accounts_in_the_network() -> None:
+    """An account works in core and IM server as soon as it has been allocated, and no more once it is released."""
+    async with Core(CoreOptions()) as core, ImServer(InteractionOptions()) as server:
+        network = NetworkAccounts(core.admin.url, [server.admin.url])
         options = UpCenterOptions(accounts=1, made=network.made, gone=network.gone)
         async with UpCenter(options) as center, aiohttp.ClientSession(center.url) as http:
             async with http.post("/allocate", json=ALLOCATE) as answer:
                 account = (await answer.json())["account"]
             subscriber = core.subscribers.get(account["impi"])
-            assert subscriber is not None and subscriber.impus == (account["sip"],)
+            assert subscriber is not None and subscriber.impus == (account["sip"],) and server.serves(account["sip"])
             for _ in range(2):
                 async with http.post("/release", json={"sip": account["sip"]}) as answer:
                     assert answer.status == 200
-            assert core.subscribers.usernames() == []
+            assert core.subscribers.usernames() == [] and not server.serves(account["sip"])
             await core.close()
             async with http.post("/allocate", json=ALLOCATE) as answer:
                 assert answer.status == 502 and center.accounts == {}, "an account that the core has not got is none"
+
+
+async def test_an_interaction_server_takes_addresses_only() -> None:
+    async with ImServer(InteractionOptions()) as server, aiohttp.ClientSession(server.admin.url) as http:
+        async with http.put("/accounts/no%20address") as answer:
+            assert answer.status == 400
+        assert server.accounts.all() == []
 
 
 @pytest.mark.parametrize("text", ["", "{}", '[{"uid": "a"}]', '[{"uid": 1, "password": "p", "identities": []}]'])
