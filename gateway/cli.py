@@ -171,6 +171,33 @@ def check(path: Path) -> None:
     click.echo(f"{path}: ok")
 
 
+@main.group()
+def provisioning() -> None:
+    """Look at how accounts get known to the core and to interaction servers."""
+
+
+@provisioning.command("dry-run")
+@config_option
+@set_option
+@click.argument("identifier", default="guest@example.org")
+def dry_run(config_path: Path, overrides: tuple[str, ...], identifier: str) -> None:
+    """Say what an invitation of IDENTIFIER, an e-mail address or number, would do there; change nothing.
+
+    Databases are looked at, so they have to answer; nothing is written, no HTTP request or SIP message is sent that
+    could change anything, and secrets are shown as ***.
+    """
+    from gateway.drivers import DriverError
+    from gateway.dryrun import dry_run as lines_of
+    from gateway.secrets import SecretsError
+
+    try:
+        lines = asyncio.run(lines_of(configured(config_path, overrides), identifier))
+    except (DriverError, SecretsError, OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    for line in lines:
+        click.echo(line)
+
+
 @main.command()
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the gateway listens.")
 @click.option("--user", required=True, help="UID or public identity of the inviting subscriber.")

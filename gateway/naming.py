@@ -26,6 +26,21 @@ def private_identity(config: Config, uri: str) -> tuple[str, str]:
     return config.accounts.impi.format(user=user, domain=domain, realm=config.realm), config.realm
 
 
+def account_name(config: Config, identifier: Identifier, attempt: int, serial: int) -> str:
+    """Return the name of a new account as a SIP URI; one that leaves nothing to chance is tried once, then derived."""
+    accounts = config.accounts
+    fixed = "{random}" not in accounts.template if accounts.template else accounts.naming in ("identifier", "phone")
+    derive = fixed and attempt > 0 and "{serial}" not in accounts.template
+    return account_uri(
+        identifier,
+        naming="derived" if derive else accounts.naming,
+        realm=config.account_domain,
+        random=ids.token(RANDOM_BITS[attempt]),
+        serial=serial,
+        template=accounts.template if accounts.template and not derive else None,
+    )
+
+
 class Names:
     """Finds names by the configured template."""
 
@@ -45,7 +60,7 @@ class Names:
         """
         serial = await self._store.next_serial()
         for attempt in range(ATTEMPTS):
-            uri = self._uri(identifier, attempt, serial + attempt)
+            uri = account_name(self._config, identifier, attempt, serial + attempt)
             impi, realm = private_identity(self._config, uri)
             if await self._is_taken(uri, impi, realm):
                 continue
@@ -60,20 +75,6 @@ class Names:
                 instance_id=ids.instance_id(),
             )
         raise DriverError("There is no free name for this person.", temporary=True)
-
-    def _uri(self, identifier: Identifier, attempt: int, serial: int) -> str:
-        """Return a name; one that leaves nothing to chance is tried once, then it is derived."""
-        accounts = self._config.accounts
-        fixed = "{random}" not in accounts.template if accounts.template else accounts.naming in ("identifier", "phone")
-        derive = fixed and attempt > 0 and "{serial}" not in accounts.template
-        return account_uri(
-            identifier,
-            naming="derived" if derive else accounts.naming,
-            realm=self._config.account_domain,
-            random=ids.token(RANDOM_BITS[attempt]),
-            serial=serial,
-            template=accounts.template if accounts.template and not derive else None,
-        )
 
     async def _is_taken(self, uri: str, impi: str, realm: str) -> bool:
         return (

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from gateway.interaction.base import InteractionDriver
     from gateway.settings import Config
     from sipstack.net.endpoint import Endpoint
+    from sipstack.sip.uri import Uri
 
 
-def interaction_driver(config: Config, endpoint: Endpoint) -> InteractionDriver:
-    """Return a new driver; the caller closes it. Raises DriverError, ValueError or OSError when it can't be made."""
+def interaction_driver(config: Config, endpoint: Endpoint, contact: Uri | None = None) -> InteractionDriver:
+    """Return a new driver; the caller closes it. ``contact`` is for an endpoint that is not started: a dry run's.
+
+    Raises DriverError, ValueError or OSError when it can't be made.
+    """
     section = config.interaction
     match section.driver:
         case "none":
@@ -29,6 +33,7 @@ def interaction_driver(config: Config, endpoint: Endpoint) -> InteractionDriver:
                 identity=section.sip.identity or f"sip:rcsgw@{config.core.domain}",
                 expires=section.sip.expires,
                 timeout=section.sip.timeout,
+                contact=contact,
             )
         case "http":
             return HttpInteraction(http_service(config, section.http))

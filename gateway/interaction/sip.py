@@ -26,10 +26,19 @@ class SipInteraction:
     """:class:`gateway.interaction.base.InteractionDriver` by SIP."""
 
     def __init__(
-        self, endpoint: Endpoint, *, servers: Mapping[str, str], identity: str, expires: int, timeout: float = 4.0
+        self,
+        endpoint: Endpoint,
+        *,
+        servers: Mapping[str, str],
+        identity: str,
+        expires: int,
+        timeout: float = 4.0,
+        contact: Uri | None = None,
     ) -> None:
-        """``servers`` maps interaction type to the URI of its server; ``expires`` and ``timeout`` are seconds."""
+        """``servers`` maps interaction type to the URI of its server; ``expires`` and ``timeout`` are seconds;
+        ``contact`` is for a dry run, whose endpoint has no address."""
         self._endpoint = endpoint
+        self._contact = contact
         self._servers = {kind: Uri.parse(uri) for kind, uri in servers.items() if uri}
         self._identity = identity
         self._expires = expires
@@ -56,11 +65,11 @@ class SipInteraction:
 
     async def rehearse(self, uri: str, kind: str) -> list[str]:
         """Return both requests; nothing is sent."""
-        return [
-            f"SIP {line.decode('utf-8', 'replace')}"
-            for expires in (self._expires, 0)
-            for line in bytes(self._request(uri, kind, expires)).strip().split(b"\r\n")
-        ]
+        lines = []
+        for expires in (self._expires, 0):
+            first, *rest = bytes(self._request(uri, kind, expires)).decode("utf-8", "replace").strip().split("\r\n")
+            lines += [f"SIP {first}", *(f"    {line}" for line in rest)]
+        return lines
 
     def _request(self, uri: str, kind: str, expires: int) -> Request:
         server = self._servers.get(kind)
@@ -71,7 +80,7 @@ class SipInteraction:
             ("To", f"<{uri}>"),
             ("Call-ID", ids.call_id()),
             ("CSeq", "1 REGISTER"),
-            ("Contact", f"<{self._endpoint.uri()}>"),
+            ("Contact", f"<{self._contact or self._endpoint.uri()}>"),
             ("Expires", str(expires)),
         ]
         return Request("REGISTER", server, headers)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from gateway.provisioning.base import ProvisioningDriver
     from gateway.secrets import Sealer
     from gateway.settings import Config
-    from gateway.storage.store import Store
+    from gateway.storage.leasestore import LeaseStore
 
 
-def provisioning_driver(config: Config, sealer: Sealer, store: Store) -> ProvisioningDriver:
+def provisioning_driver(config: Config, sealer: Sealer, store: LeaseStore) -> ProvisioningDriver:
     """Return a new driver; the caller closes it. Raises DriverError, ValueError or OSError when it can't be made."""
     section = config.provisioning
     match section.driver:

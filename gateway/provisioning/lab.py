@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -28,13 +29,7 @@ class LabProvisioning:
 
     async def provision(self, account: CoreAccount) -> None:
         """Put the account into the subscriber table."""
-        body = {
-            "realm": account.realm,
-            "domain": account.domain,
-            "ha1": {name: account.ha1(account.impi, account.realm, name) for name in ALGORITHMS},
-            "impus": [account.uri],
-        }
-        status = await self._call("PUT", account.impi, body)
+        status = await self._call("PUT", account.impi, _body(account))
         if status == 404:
             raise DriverError("The lab core has no subscribers to administrate.", temporary=False)
 
@@ -46,6 +41,13 @@ class LabProvisioning:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+    # gateway.provisioning.base.DryRun
+
+    async def rehearse(self, account: CoreAccount) -> list[str]:
+        """Return the requests; nothing is asked."""
+        url = f"{self._url}/subscribers/{quote(account.impi, safe='')}"
+        return [f"PUT {url} {json.dumps(_body(account))}", f"DELETE {url}"]
 
     async def _call(self, method: str, impi: str, body: dict[str, Any] | None = None) -> int:
         """Return the status: 2xx or 404. Raises DriverError for any other and when there is none."""
@@ -60,3 +62,12 @@ class LabProvisioning:
         if status == 404 or 200 <= status < 300:
             return status
         raise DriverError(f"The lab core's administration answers {status}: {text}", temporary=status >= 500)
+
+
+def _body(account: CoreAccount) -> dict[str, Any]:
+    return {
+        "realm": account.realm,
+        "domain": account.domain,
+        "ha1": {name: account.ha1(account.impi, account.realm, name) for name in ALGORITHMS},
+        "impus": [account.uri],
+    }

@@ -19,8 +19,7 @@ from gateway.drivers import DriverError
 from gateway.provisioning.base import Audit, CoreAccount
 from gateway.provisioning.poolfile import PoolError, read_pool
 from gateway.services import Inviter, NoAccountLeft
-from gateway.storage.leasestore import Lease
-from gateway.storage.store import Store
+from gateway.storage.leasestore import Lease, LeaseStore
 from translators.identifiers import Identifier
 
 log = logging.getLogger("rcsgw.pool")
@@ -33,7 +32,7 @@ class PoolProvisioning:
     :class:`gateway.accountsource.AccountSource` that takes its place."""
 
     def __init__(
-        self, path: Path, store: Store, *, realm: str, quarantine: float, clock: Callable[[], float] = time.time
+        self, path: Path, store: LeaseStore, *, realm: str, quarantine: float, clock: Callable[[], float] = time.time
     ) -> None:
         """``realm`` is that of accounts whose line names none; ``quarantine`` the seconds that an account rests.
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.drivers import DriverError
+from gateway.provisioning.base import CoreAccount
 from gateway.provisioning.lab import LabProvisioning
 from gateway.provisioning.none import NoProvisioning
 from tests.gateway.provisioning.test_kamailio import account
@@ -89,3 +90,11 @@ async def test_none_does_nothing() -> None:
     await driver.provision(account())
     await driver.deprovision(account())
     await driver.close()
+
+
+async def test_a_dry_run_asks_nothing(admin: tuple[Admin, LabProvisioning, TestServer]) -> None:
+    core, driver, _ = admin
+    hidden = CoreAccount("sip:b@cc.com", "b@ims", "cc.com", lambda *_: "***", lambda: "***")
+    put, delete = await driver.rehearse(hidden)
+    assert "/subscribers/b%40ims " in put and '"ha1": {"MD5": "***", "SHA-256": "***"}' in put
+    assert delete.endswith("/subscribers/b%40ims") and core.subscribers == {}
