@@ -116,7 +116,9 @@ class LeasesOnDisk:
         if not self._path.is_file():
             return []
         query = "SELECT key, origin, identifier_kind, identifier, request, free_at FROM lease WHERE origin = ?"
-        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        # a file that nobody has open is read as it is: SQLite would make two more beside it otherwise
+        idle = not self._path.with_name(f"{self._path.name}-wal").exists()
+        uri = f"{self._path.absolute().as_uri()}?mode=ro{'&immutable=1' if idle else ''}"
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
             try:
                 rows: list[Any] = connection.execute(query, (origin,)).fetchall()
