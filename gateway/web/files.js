@@ -89,7 +89,8 @@ export class FileLine {
   word() {
     const { view } = this;
     const why = this.problem || (OVER.includes(view.state) && view.reason) || "";
-    const now = this.saving ? "saving" : this.isBroken ? "broken" : view.state;
+    const saved = this.direction === "in" && view.state === "displayed";
+    const now = this.saving ? "saving" : this.isBroken ? "broken" : saved ? "saved" : view.state;
     return (say(`file.${now}`) || now) + (why ? `: ${why}` : "");
   }
 

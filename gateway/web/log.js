@@ -18,6 +18,7 @@ let of = null; // the conversation they are of
 let follows = true; // whether the reader is at the newest line; what grows there does not push it off the screen
 const days = new Map(); // day → the list item in front of it
 const heading = new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" });
+const farHeading = new Intl.DateTimeFormat(language, { dateStyle: "long" });
 
 export const isLow = () => last === null && follows;
 
@@ -122,7 +123,9 @@ function dayNode(day, line) {
     item.className = "day";
     const today = day === new Date().toDateString();
     const yesterday = day === new Date(Date.now() - 86_400_000).toDateString();
-    item.textContent = today ? say("today") : yesterday ? say("yesterday") : heading.format(new Date(line.at));
+    const date = new Date(line.at);
+    const words = date.getFullYear() === new Date().getFullYear() ? heading : farHeading;
+    item.textContent = today ? say("today") : yesterday ? say("yesterday") : words.format(date);
     days.set(day, item);
   }
   return days.get(day);
@@ -187,13 +190,17 @@ export function beginLog(fetchPage, reading) {
   sizes.observe(area);
   sizes.observe(element("log"));
   let due = false;
+  let top = 0;
   area.addEventListener("scroll", () => {
     if (due) return;
     due = true;
     requestAnimationFrame(() => {
       due = false;
       if (!of) return;
-      follows = below() < LOW;
+      // Only who scrolls up leaves the newest line; that something grows there is no wish.
+      if (below() < LOW) follows = true;
+      else if (area.scrollTop < top) follows = false;
+      top = area.scrollTop;
       if (area.scrollTop < HIGH && area.scrollHeight > 2 * area.clientHeight) earlier(fetchPage);
       else if (last !== null && below() < HIGH) stepDown();
       if (isLow()) reading();

@@ -57,6 +57,6 @@ export function amount(octets, language) {
   let unit = 0;
   while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
   const digits = unit && value < 100 ? 1 : 0;
-  const options = { style: "unit", unit: units[unit], unitDisplay: "short", maximumFractionDigits: digits };
+  const options = { style: "unit", unit: units[unit], unitDisplay: unit ? "short" : "long", maximumFractionDigits: digits };
   return new Intl.NumberFormat(language, options).format(value);
 }

@@ -200,7 +200,7 @@ async def test_a_file_that_comes_is_saved_though_the_connection_breaks(lab: Page
     lab.wire.cut()
     await page.offline(False)
     await eventually(lambda: (tmp_path / "report.bin").exists() and (tmp_path / "report.bin").read_bytes() == content)
-    await page.shows("Opened", "#log li:last-child")
+    await page.shows("Saved", "#log li:last-child")
 
 
 # what others write

@@ -15,15 +15,18 @@ from selenium.webdriver.common.keys import Keys
 
 from gateway.services import UpstreamRefused
 from tests.gateway.browser import Browser, start_browser
-from tests.gateway.http.fakes import SECRET, Feed, House, message_view, running
+from tests.gateway.http.fakes import NOW, SECRET, Feed, House, message_view, running
 from translators.model import (
     Composing,
     Event,
+    FileState,
+    FileView,
     MessageState,
     MessageView,
     Receipt,
     SessionChange,
     SipCause,
+    SipWarning,
     StatusAnswer,
     format_time,
 )
@@ -115,6 +118,102 @@ async def test_the_event_of_an_own_message_does_not_show_it_twice(house: House, 
     publish(house, kind="message", message=said("marker", "m10"))
     await browser.shows("marker", "#log li:last-child")
     assert (await browser.text("#log")).count("only once") == 1
+
+
+async def test_an_own_message_whose_answer_is_late_is_there_once(house: House, browser: Browser) -> None:
+    """Its event has come, with an id that the page does not know yet."""
+    await signed_in(house, browser)
+    house.guest.answers_at_once.clear()
+    house.guest.message_id = "own-1"
+    await browser.type("only once" + Keys.ENTER)
+    await browser.shows("Sending", "#log li:last-child")
+    publish(house, kind="message", message=said("only once", "own-1", direction="out", state="pending"))
+    publish(house, kind="message", message=said("marker", "m10"))
+    await browser.shows("marker", "#log li:last-child")
+    assert (await browser.text("#log")).count("only once") == 1
+    house.guest.answers_at_once.set()
+    await browser.shows("✓ Sent", "#log li.out")
+    assert (await browser.text("#log")).count("only once") == 1
+
+
+async def test_no_answer_in_time_is_not_known_and_sent_again_under_the_same_key(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    house.guest.error = UpstreamRefused(504, "upstream-timeout", "No answer", "", retryable=True, message_id="x2")
+    await browser.type("hello?" + Keys.ENTER)
+    await browser.shows("Not known whether it arrived: Alice <&> did not answer.", "#log li:last-child")
+    house.guest.error, house.guest.message_id = None, "x2"
+    await asyncio.to_thread(browser.driver.refresh)  # the key outlives the page
+    await browser.shows("online", "#inviters")
+    publish(house, kind="message", message=said("hello?", "x2", direction="out", state="unknown"))
+    await browser.shows("Not known whether it arrived", "#log li:last-child")
+    await browser.click("#log li:last-child button")
+    await browser.shows("✓ Sent", "#log li:last-child")
+    assert (await browser.text("#log")).count("hello?") == 1
+    assert len(house.guest.keys) == 2 and len(set(house.guest.keys)) == 1
+
+
+async def test_what_another_tab_sends_again_is_told_here(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    publish(house, kind="message", message=said("from another tab", "o1", direction="out", state="failed"))
+    await browser.shows("✗ Not sent", "#log li:last-child")
+    for state, mark in (("pending", "Sending"), ("sent", "✓ Sent")):
+        publish(house, kind="receipt", receipt=Receipt(id="o1", state=state, uid="a"))  # type: ignore[arg-type]
+        await browser.shows(mark, "#log li:last-child")
+
+
+EVIL = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script><b>x</b>'
+
+STRANGE = "return [window.pwned ?? 0, document.querySelectorAll('#chat img, #over img, b, i, body script').length]"
+
+
+async def test_no_text_of_others_is_ever_markup(house: House, browser: Browser) -> None:
+    """Names, messages, file names, media types, reasons of errors and ends: all that a peer or a network may choose."""
+    [inviter] = house.guests.inviters
+    inviter.name, inviter.types = EVIL, ["im", "file"]
+    await browser.open(f"{house.server.url}{PATH}#{SECRET}")
+    await browser.shows(EVIL, "#inviters")
+    publish(house, kind="composing", composing=Composing(uid="a", state="active", until=format_time(time.time() + 60)))
+    await browser.shows(EVIL, "#peer")
+    publish(house, kind="message", message=said(EVIL, "m9"))
+    publish(house, kind="message", message=said(EVIL, "m10", content_type=f"x/{EVIL}"))
+    await browser.shows(f"x/{EVIL}", "#log")
+    known: dict[str, Any] = {"from_": "sip:a@cc.com", "to": "sip:b@cc.com", "uid": "a", "at": NOW, "until": NOW}
+    states: tuple[FileState, ...] = ("failed", "ready", "offered")
+    for number, state in enumerate(states):
+        view = FileView(
+            id=f"f{number}", name=EVIL, content_type=EVIL, reason=EVIL, state=state, direction="in", octets=0, **known
+        )
+        publish(house, kind="file", file=view)
+    await browser.until(lambda text: text.count(EVIL) >= 6, "#log")
+    house.guest.error = UpstreamRefused(
+        403,
+        EVIL,
+        EVIL,
+        EVIL,
+        retryable=False,
+        sip=SipCause(code=499, reason=EVIL, warning=[SipWarning(code=399, agent=EVIL, text=EVIL)]),
+        message_id=EVIL,
+    )
+    await browser.type(EVIL + Keys.ENTER)
+    await browser.shows("Not sent", "#log li:last-child")
+    publish(house, kind="status", status=StatusAnswer(sip="sip:a@cc.com", uid="a", status=EVIL, services=[], at=NOW))  # type: ignore[arg-type]
+    await browser.shows("status not known", "#inviters")
+    assert await browser.run(STRANGE) == [0, 0]
+    publish(house, kind="session", session=SessionChange(state="ended", uid="a", reason=EVIL))
+    await browser.shows("The invitation has ended.")
+    assert await browser.run(STRANGE) == [0, 0]
+
+
+async def test_names_that_turn_text_around_are_shown_straight(house: House, browser: Browser) -> None:
+    [inviter] = house.guests.inviters
+    inviter.name = "\u202eecilA\u2066"
+    await browser.open(f"{house.server.url}{PATH}#{SECRET}")
+    await browser.shows("ecilA", "#inviters")
+    assert await browser.run("return /[\\u202e\\u2066]/.test(document.documentElement.textContent)") is False
+    publish(house, kind="message", message=said("שלום abc", "m9"))
+    await browser.shows("שלום", "#log li:last-child")
+    direction = "return getComputedStyle(document.querySelector('#log li:last-child p.text')).direction"
+    assert await browser.run(direction) == "rtl", "the speaker's name does not decide it"
 
 
 async def test_refused_messages_say_why_and_can_be_sent_again(house: House, browser: Browser) -> None:

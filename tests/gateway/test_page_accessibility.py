@@ -19,13 +19,13 @@ from gateway.services import Ended, NotAuthenticated, UpstreamRefused
 from tests.gateway.browser import Browser, start_browser
 from tests.gateway.http.fakes import House, running
 from tests.gateway.test_page import PATH, publish, said
-from translators.model import Composing, FileState, FileView, SipCause
+from translators.model import Composing, FileState, FileView, InviterView, SipCause
 
 pytestmark = pytest.mark.interop
 
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 
-SIZES = {"phone": (360, 740, True), "desk": (1280, 800, False)}
+SIZES = {"phone": (360, 640, True), "desk": (1280, 800, False)}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 AT = "2026-03-01T09:30:00.000Z"
@@ -120,6 +120,29 @@ async def arrived(house: House, browser: Browser) -> None:
     await browser.until(bool, "#log")
 
 
+async def several(house: House, browser: Browser) -> None:
+    """Two inviters, one of whom has written; and somebody reads further up."""
+    carol = InviterView(uid="c", sip="sip:c@cc.com", types=["im", "file"], until=AT, name="Carol")
+    house.guests.inviters.append(carol)
+    await arrived(house, browser)
+    for number in range(30):
+        publish(house, kind="message", message=said(f"line {number}", f"l{number}"))
+    await browser.until(lambda text: "line 29" in text, "#log")
+    from_carol = said("hello", "c1", from_="sip:c@cc.com", uid="c")
+    publish(house, kind="message", message=from_carol)
+    await browser.until(bool, "#inviters .unread")
+    await browser.run("document.getElementById('scroll').scrollTop = 500")
+    await browser.until(bool, "#newest")
+
+
+async def offline(house: House, browser: Browser) -> None:
+    await arrived(house, browser)
+    await asyncio.to_thread(browser.driver.set_network_conditions, offline=True, latency=0, throughput=-1)
+    await browser.type("waits\n")
+    await browser.until(lambda text: "waits" in text, "#log")
+    await browser.until(bool, "#banner")
+
+
 STATES: dict[str, Callable[[House, Browser], Awaitable[None]]] = {
     "signing-in": signing_in,
     "wrong-link": wrong_link,
@@ -127,6 +150,8 @@ STATES: dict[str, Callable[[House, Browser], Awaitable[None]]] = {
     "talk": talk,
     "files": files,
     "options": options,
+    "several": several,
+    "offline": offline,
     "leaving": leaving,
 }
 
@@ -134,7 +159,7 @@ STATES: dict[str, Callable[[House, Browser], Awaitable[None]]] = {
 @pytest.mark.parametrize("state", STATES)
 async def test_no_violation(house: House, driver: webdriver.Chrome, axe: str, state: str) -> None:
     browser = Browser(driver)
-    await asyncio.to_thread(driver.delete_all_cookies)
+    await asyncio.to_thread(driver.set_network_conditions, offline=False, latency=0, throughput=-1)
     await STATES[state](house, browser)
     language = await browser.run("return document.documentElement.lang")
     for size, (width, height, mobile) in SIZES.items():
@@ -148,6 +173,8 @@ async def test_no_violation(house: House, driver: webdriver.Chrome, axe: str, st
             assert not violations, f"{size}, {scheme}: " + "; ".join(violations)
             wide = await browser.run("return document.documentElement.scrollWidth - window.innerWidth")
             assert wide <= 0, f"the page is {wide} pixels wider than a {size}"
+            high = await browser.run("return document.documentElement.scrollHeight - window.innerHeight")
+            assert high <= 0 or not await browser.text("#chat"), f"the page is {high} pixels higher than a {size}"
 
 
 async def keep_picture(driver: webdriver.Chrome, name: str) -> None:

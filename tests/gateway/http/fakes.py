@@ -132,6 +132,10 @@ class Guest:
         self.asked: list[Any] = []
         self.error: Exception | None = None
         self.state: Any = "sent"
+        self.keys: list[str | None] = []
+        """Of all attempts to send, refused ones too."""
+        self.answers_at_once = asyncio.Event()
+        self.answers_at_once.set()
         self.message_id = ""
         """Of what is sent; else the key is."""
         self.logged_out = 0
@@ -148,8 +152,10 @@ class Guest:
         return StatusAnswer(sip="sip:a@cc.com", uid="a", status="online", services=["im"], at=NOW)
 
     async def send(self, request: MessageRequest, key: str | None) -> MessageAnswer:
+        self.keys.append(key)
         self._fail()
         self.sent.append((request, key))
+        await self.answers_at_once.wait()
         return MessageAnswer(id=self.message_id or key or request.id or "m1", state=self.state)
 
     def composing(self, request: ComposingRequest) -> None:
@@ -173,6 +179,7 @@ class Guests:
 
     def __init__(self) -> None:
         self.guest = Guest()
+        self.inviters = [InviterView(uid="a", sip="sip:a@cc.com", types=["im"], until=NOW, name="Alice <&>")]
         self.headers: dict[str, Guest] = {}
         self.logins: list[tuple[str, str, str]] = []
         self.checks: list[tuple[str, str, str]] = []
@@ -182,8 +189,7 @@ class Guests:
     async def login(self, account: str, secret: str, address: str) -> LoginAnswer:
         self.logins.append((account, secret, address))
         self._check(account, secret)
-        inviter = InviterView(uid="a", sip="sip:a@cc.com", types=["im"], until=NOW, name="Alice <&>")
-        return LoginAnswer(account=account, expires_at=NOW, inviters=[inviter])
+        return LoginAnswer(account=account, expires_at=NOW, inviters=self.inviters)
 
     def known(self, authorization: str) -> GuestAccess | None:
         return self.headers.get(authorization)
