@@ -26,7 +26,7 @@ from gateway.naming import Names
 from gateway.numbers import read_identifier, read_number
 from gateway.policy import check_inviter, check_resend, check_state, interaction_types, validity
 from gateway.provisioning.base import ProvisioningDriver
-from gateway.refusals import deadline, refusals, service_error
+from gateway.refusals import deadline, refusals
 from gateway.relations import Relation
 from gateway.secrets import Sealer, hash_login_secret, new_login_secret
 from gateway.services import (
@@ -152,10 +152,8 @@ class Invitations:
 
     async def authenticate(self, user_id: str, password: str, address: str) -> Inviter:
         """Ask the users driver."""
-        try:
+        with refusals():
             return await self._users.authenticate(user_id, password)
-        except DriverError as error:
-            raise service_error(error) from error
 
     async def lookup(self, inviter: Inviter, identifier: str) -> LookupAnswer:
         """Ask the users driver about somebody."""

@@ -37,6 +37,7 @@ def refusals() -> Iterator[None]:
         log.error("the store: %s", error)
         raise Unavailable("The store does not work now.", retry_after=5) from error
     except DriverError as error:
+        log.warning("refused, because a driver fails: %s", error)
         raise service_error(error) from error
 
 

@@ -7,7 +7,7 @@ it took whether somebody was found, or where.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.database import Connection
@@ -37,7 +37,7 @@ class Row:
     """One row of ``subscriber``, as far as it is asked for."""
 
     key: Key
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     """``ha1`` and ``ha1b``, or the password alone."""
     impus: tuple[str, ...]
     about: Mapping[str, Any]
