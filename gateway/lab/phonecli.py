@@ -136,7 +136,12 @@ def main(
     In a terminal it has a screen (extra `tui`), or goes line by line. With --script it plays a script: exit status 0
     when all of it went well, 1 when not, 2 when it can't be read. With --control other programs drive it.
     """
-    mode = "control" if control is not None else "script" if script is not None else _terminal_mode(plain)
+    if control is not None:
+        mode = "control"
+    elif script is not None:
+        mode = "script"
+    else:
+        mode = terminal_mode(plain=plain, is_terminal=sys.stdin.isatty() and sys.stdout.isatty())
     given = {"on_invite": on_invite, "on_message": on_message, "on_file": on_file}
     changes: dict[str, Any] = {key: parse_action(value) for key, value in given.items() if value is not None}
     changes |= {} if receipts is None else {"receipts": receipts}
@@ -164,9 +169,9 @@ def main(
         raise click.ClickException(str(error)) from None
 
 
-def _terminal_mode(plain: bool) -> str:
-    """Return ``screen`` where there can be one, else ``lines``."""
-    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+def terminal_mode(*, plain: bool, is_terminal: bool) -> str:
+    """Return ``screen`` where there can be one, else ``lines``; say so where only a package is missing."""
+    if plain or not is_terminal:
         return "lines"
     if importlib.util.find_spec("textual") is None:
         click.echo("The phone's screen needs textual: pip install 'rcsgw[tui]'. Going on line by line.", err=True)

@@ -97,11 +97,9 @@ async def receive_file(terminal: Terminal, guest: Guest, folder: Path) -> None:
 # scripts
 
 
-async def play(world: World, folder: Path, script: str, *options: str) -> asyncio.subprocess.Process:
+async def play(world: World, script: Path, *options: str) -> asyncio.subprocess.Process:
     """Begin to play a script."""
-    path = folder / "test.phone"
-    path.write_text(script)
-    command = phone_of(world, "--script", str(path), *options)
+    command = phone_of(world, "--script", str(script), *options)
     pipe = asyncio.subprocess.PIPE
     environment = {**os.environ, **SECRET}
     return await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, env=environment)
@@ -119,10 +117,8 @@ async def test_a_script(start: Start, tmp_path: Path) -> None:
     world = await start(policy=FILES)
     (tmp_path / "answer.txt").write_text("what A sends")
     (tmp_path / "question.txt").write_text("what B sends")
-    process = await play(
-        world,
-        tmp_path,
-        """
+    script = tmp_path / "test.phone"
+    script.write_text("""
         timeout 20
         invite b@cc.com as bob types im,file for 3600
         wait invitation active from bob
@@ -144,8 +140,8 @@ async def test_a_script(start: Start, tmp_path: Path) -> None:
         wait closed from bob
         wait invitation ended from b@cc.com
         refused 404 revoke bob
-        """,
-    )
+        """)
+    process = await play(world, script)
     guest = await world.guest_from_mail()
     await guest.login()
     await guest.send("anybody there?")
@@ -163,9 +159,19 @@ async def test_a_script(start: Start, tmp_path: Path) -> None:
 
 
 @one_core
+async def test_the_script_of_an_invitation_that_nobody_takes(start: Start) -> None:
+    world = await start(policy=FILES)
+    script = Path(__file__).parents[2] / "config" / "phone" / "invite.phone"
+    status, output = await outcome(await play(world, script))
+    assert status == 0, output
+    assert world.core.accounts() == {"a", "c"}
+
+
+@one_core
 async def test_a_script_that_fails(world: World, tmp_path: Path) -> None:
-    script = "print begun\nwait message within 0.1\nprint never"
-    status, output = await outcome(await play(world, tmp_path, script, "--json"))
+    script = tmp_path / "test.phone"
+    script.write_text("print begun\nwait message within 0.1\nprint never")
+    status, output = await outcome(await play(world, script, "--json"))
     assert (status, "never" in output) == (1, False)
     assert [json.loads(line)["event"] for line in output.splitlines()[:3]] == ["registered", "ready", "step"]
     assert "test.phone:2: wait message within 0.1: that did not happen within 0.1 s, but: " in output

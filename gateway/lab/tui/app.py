@@ -192,7 +192,8 @@ class PhoneApp(ChatFrame):
 
     def select(self, uri: str, name: str = "") -> None:
         """Go to a person, made a contact if need be, who is kept where there is a file for that."""
-        contact = self.book.add(uri, name)
+        contact = self.book.add(uri)
+        contact.name = name or contact.name
         if self._contacts is not None:
             self._contacts.keep(contact)
         self.choose(contact.uri)

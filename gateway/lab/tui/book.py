@@ -61,10 +61,12 @@ class PhoneBook:
         """Receipts that came before what they are about."""
 
     def add(self, uri: str, name: str = "") -> Contact:
-        """Return a contact, made if there is none; a name takes the place of none. Raise ParseError."""
+        """Return a contact, made if there is none; ``name`` is for one who has none yet. Raise ParseError."""
         aor = Uri.parse(uri).aor
-        contact = self.contacts.setdefault(aor, Contact(aor, aor.removeprefix("sip:")))
-        contact.name = name or contact.name
+        nameless = aor.removeprefix("sip:")
+        contact = self.contacts.setdefault(aor, Contact(aor, nameless))
+        if name and contact.name == nameless:
+            contact.name = name
         return contact
 
     # what comes
