@@ -71,6 +71,7 @@ function showEnded(reason, wasIn = true) {
 // What to show when a call was refused; false when it is nothing that ends the session.
 function leaveBy(error) {
   if (!(error instanceof Refused)) return false;
+  if (!state.running) return true; // it has been left already: a call of before that tells so is no news
   if (error.status === 401) {
     credentials.set(null);
     showSignIn("wrongLink");
@@ -248,7 +249,7 @@ async function fetchEarlier(conversation) {
     conversation.merge(page.messages, conversation.oldest());
     return true;
   } catch (error) {
-    leaveBy(error);
+    if (conversations === state.conversations) leaveBy(error);
     return false;
   }
 }

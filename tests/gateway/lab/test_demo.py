@@ -94,7 +94,7 @@ async def test_a_newcomer_chats_in_the_browser(tmp_path: Path) -> None:
             await browser.click("#confirm button[value=leave]")
             await browser.shows("You are logged out")
             await browser.open(link)
-            await browser.shows("You are logged out")
+            await browser.shows("This link has been used up")
     finally:
         await asyncio.to_thread(driver.quit)
 
