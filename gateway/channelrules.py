@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from gateway.channelsettings import SMS_PLACEHOLDERS
+from gateway.delivery.mm7content import PictureError, read_picture
 from gateway.numbers import is_region
 from gateway.placeholders import PlaceholderError, check_templates
 from gateway.settings import Config
@@ -45,6 +47,8 @@ def _smpp(config: Config) -> Iterator[Problem]:
             yield f"delivery.smpp.{key}", "is missing"
     if smpp.bind == "transmitter" and smpp.receipts != "none":
         yield "delivery.smpp.receipts", 'must be "none": a transmitter hears of none'
+    if importlib.util.find_spec("smpplib") is None:
+        yield "delivery.sms.driver", 'needs smpplib: pip install "rcsgw[smpp]"'
     for key in ("system_id", "password", "system_type", "source", "service_type"):
         if not getattr(smpp, key).isascii():
             yield f"delivery.smpp.{key}", "is not ASCII"
@@ -77,6 +81,11 @@ def _mm7(config: Config) -> Iterator[Problem]:
         yield "delivery.mm7.url", "is missing"
     if mm7.sender and not re.fullmatch(r"\+?[0-9]+|[^@\s]+@[^@\s]+", mm7.sender):
         yield "delivery.mm7.sender", "is neither a number, a short code nor an e-mail address"
+    if mm7.picture and (picture := config.file(mm7.picture)).is_file():
+        try:
+            read_picture(picture)
+        except (PictureError, OSError) as error:
+            yield "delivery.mm7.picture", str(error)
 
 
 def _passwords(name: str, section: Any) -> Iterator[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ssl
 
 from gateway.delivery.base import DeliveryDriver
@@ -55,8 +54,6 @@ def _email(config: Config) -> EmailDelivery:
 
 
 def _smpp(config: Config) -> DeliveryDriver:
-    if importlib.util.find_spec("smpplib") is None:
-        raise DriverError('the smpp driver needs smpplib: pip install "rcsgw[smpp]"', temporary=False)
     from gateway.delivery.smpp import SmppDelivery  # only where it is used: smpplib is an extra
 
     section = config.delivery.smpp

@@ -132,7 +132,11 @@ async def test_sms_by_smpp(tmp_path: Path) -> None:
             got = await centre.next("submit")
             assert got["destination_addr"] == NUMBER.removeprefix("+") and got["esm_class"] == 0, "one short message"
             await comes_to(world, "sent", "sms")
-            await centre.tell("report", id=got["id"], state=2)
+            await world.stop_gateway()
+            await centre.next("unbind")
+            await world.start_gateway()
+            await centre.next("bind")
+            await centre.tell("report", id=got["id"], state=2)  # of an order of the process before
             await comes_to(world, "delivered", "sms")
             await talks(world, await enters(world, bytes.fromhex(got["short_message"]).decode(), account))
         await centre.next("unbind")

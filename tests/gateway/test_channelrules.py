@@ -47,3 +47,15 @@ def test_what_is_wrong(text: str, key: str, what: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         loads(BASE + text, folder=str(tmp_path))
     assert any(f"{key}: " in str(mistake) and what in str(mistake) for mistake in caught.value.mistakes), caught.value
+
+
+def test_a_picture_that_no_phone_shows(tmp_path: Path) -> None:
+    (tmp_path / "logo.bmp").write_bytes(b"BM")
+    with pytest.raises(ConfigError, match=r"delivery\.mm7\.picture: is neither PNG nor JPEG nor GIF"):
+        loads(BASE + MM7 + 'picture = "logo.bmp"\n', folder=str(tmp_path))
+
+
+def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"delivery\.sms\.driver: needs smpplib"):
+        loads(BASE + SMPP)
