@@ -17,8 +17,9 @@ def me_text(phone: Phone) -> Text:
     """Return whose phone it is, and whether it is online."""
     text = Text()
     text.append("● " if phone.agent.registered else "○ ", "green" if phone.agent.registered else "red")
-    text.append(harmless(phone.options.display_name or ""), "bold")
-    text.append(f" {phone.options.aor.removeprefix('sip:')}".strip())
+    if phone.options.display_name:
+        text.append(f"{harmless(phone.options.display_name)} ", "bold")
+    text.append(phone.options.aor.removeprefix("sip:"))
     text.append("" if phone.agent.registered else " offline", "red")
     return text
 
