@@ -10,7 +10,7 @@ from typing import Any
 from gateway.channelsettings import SMS_PLACEHOLDERS
 from gateway.delivery.mm7content import PictureError, read_picture
 from gateway.numbers import is_region
-from gateway.placeholders import PlaceholderError, check_templates
+from gateway.placeholders import PlaceholderError, check_templates, placeholders
 from gateway.settings import Config
 
 Problem = tuple[str, str]
@@ -67,6 +67,10 @@ def _sms_http(config: Config) -> Iterator[Problem]:
             check_templates(getattr(http, key), SMS_PLACEHOLDERS)
         except PlaceholderError as error:
             yield f"delivery.sms_http.{key}", str(error)
+    receipts = config.delivery.receipts
+    templates = (http.query, http.form, http.json, http.headers)
+    if "receipt_url" in placeholders(templates) and not (receipts.sms or receipts.sms_file):
+        yield "delivery.receipts.sms", "is missing: without a token {receipt_url} is empty"
     for key, groups in (("success_body", 0), ("final_body", 0), ("reference", 1)):
         try:
             if getattr(http, key) and re.compile(getattr(http, key)).groups < groups:

@@ -181,7 +181,8 @@ class SmppDelivery:
 
     async def _submit(self, **fields: Any) -> str:
         """Submit one part, more slowly when the server asks for it; return its message id."""
-        for throttled in range(THROTTLED_TRIES):
+        throttled = 0
+        while True:
             await self._pace.turn()
             link = await self._bound()
             try:
@@ -189,13 +190,13 @@ class SmppDelivery:
             except SmppRefused as error:
                 if error.status in SLOW_DOWN:
                     self._pace.hold(2.0**throttled)
-                    if throttled + 1 < THROTTLED_TRIES:
+                    throttled += 1
+                    if throttled < THROTTLED_TRIES:
                         continue
                 raise DriverError(str(error), temporary=error.status in self._temporary) from error
             except SmppLost as error:
                 raise DriverError(f"SMPP: {error}", temporary=True, certain=error.certain) from error
             return normal_id(answer.text("message_id"), self._section.submit_id)
-        raise AssertionError("the last try returns or raises")
 
     def _remember(self, digest: bytes, taken: list[str]) -> None:
         if taken:
