@@ -89,4 +89,6 @@ class Expiry:
             with contextlib.suppress(StoreError):
                 while await self._store.prune(now - limits.events_age, limits.events_count, now - limits.tombstone_age):
                     pass
+                while await self._store.forget_history(now - limits.history_age):
+                    pass
             await asyncio.sleep(PRUNE_INTERVAL)

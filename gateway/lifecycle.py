@@ -240,7 +240,7 @@ class Lifecycle:
         state: InvitationState = "failed" if reason == "failed" else "ended"
         notices = [notice(item, now, state=state, reason=detail or reason) for item in ending]
         ends = [(item.invitation.id, reason) for item in ending]
-        self._feeds.publish(await self._store.end_invitations(ends, tombstones, notices))
+        self._feeds.publish(await self._store.end_invitations(ends, tombstones, notices, detail or ""))
         for item in ending:
             log.info("%s: invitation of %s ended: %s", item.account.uri, item.invitation.uid, reason)
             if reason != "failed":
@@ -272,9 +272,9 @@ class Lifecycle:
             for item in ending:
                 await self._store.delete_relation(item.invitation.id)
             return
-        await self._deregister(account, set())
-        await self._undo(self._give_back(account), account.uri)
-        await self._store.delete_account(account.id)
+        left = await self._deregister(account, set())
+        left += await self._undo(self._give_back(account), account.uri)
+        await self._store.delete_account(account.id, self._sealer.person, "; ".join(left))
 
     async def _give_back(self, account: AccountRecord) -> None:
         """Let the core forget an account, or whoever named it have it back."""
@@ -285,22 +285,25 @@ class Lifecycle:
         else:
             raise DriverError(f"its origin, {account.origin}, is not configured any more", temporary=False)
 
-    async def _deregister(self, account: AccountRecord, needed: set[str]) -> None:
+    async def _deregister(self, account: AccountRecord, needed: set[str]) -> list[str]:
+        """Undo the second registrations but those for types that are ``needed``; return what was left behind."""
+        left = []
         for kind in await self._store.registrations(account.id):
             if kind not in needed:
-                await self._undo(self._interaction.deregister(account.uri, kind), account.uri)
+                left += await self._undo(self._interaction.deregister(account.uri, kind), account.uri)
                 await self._store.forget_registration(account.id, kind)
+        return left
 
-    async def _undo(self, step: Awaitable[None], uri: str) -> None:
-        """Run a step backwards. What refuses for good to be undone is logged, and does not stop the others."""
+    async def _undo(self, step: Awaitable[None], uri: str) -> list[str]:
+        """Run a step backwards. What refuses for good to be undone is logged and returned, and stops nothing else."""
         try:
             await step
-        except DriverError as error:
-            if error.temporary:
+        except (DriverError, SecretsError) as error:
+            if isinstance(error, DriverError) and error.temporary:
                 raise
             log.error("%s: left behind: %s", uri, error)
-        except SecretsError as error:
-            log.error("%s: left behind: %s", uri, error)
+            return [str(error)]
+        return []
 
 
 async def _sleep(wakeup: asyncio.Event, seconds: float) -> None:

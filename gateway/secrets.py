@@ -64,6 +64,7 @@ class Sealer:
         self._tombstone_key = hmac.digest(oldest, b"rcsgw tombstone", "sha256")
         self._link_key = hmac.digest(oldest, b"rcsgw link", "sha256")
         self._mark_key = hmac.digest(oldest, b"rcsgw mark", "sha256")
+        self._person_key = hmac.digest(oldest, b"rcsgw person", "sha256")
 
     @classmethod
     def from_file(cls, path: Path) -> Sealer:
@@ -108,6 +109,17 @@ class Sealer:
     def link(self, id: str) -> str:
         """Return what makes the public link to a file unguessable: 128 bits in hex, the same at any time."""
         return hmac.digest(self._link_key, id.encode(), "sha256")[:16].hex()
+
+    def person(self, name: str) -> str:
+        """Return what stands in the history for an account, a person or an inviter once they are gone: 128 bits in hex.
+
+        Whoever has the key can find a known name by it, and nobody else can find out the name.
+        """
+        return f"#{hmac.digest(self._person_key, name.encode(), 'sha256')[:16].hex()}"
+
+    def client(self, name: str) -> bytes:
+        """Return what is kept of that which tells a guest's client."""
+        return hmac.digest(self._person_key, b"client\0" + name.encode("utf-8", "surrogateescape"), "sha256")[:16]
 
     def mark(self, name: str) -> str:
         """Return what tells an account in a core, by its name there, from those that others have made: 22 characters.

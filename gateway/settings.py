@@ -180,6 +180,7 @@ class LimitsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     events_count: Size = 1000
     events_age: Positive = 86400.0
     tombstone_age: Positive = 30 * 86400.0
+    history_age: Positive = 90 * 86400.0
     chats: Size = 16
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from sqlite3 import Connection
 
+from gateway.storage import history
 from gateway.storage.entries import append_notices
 from gateway.storage.relations import invited
 from gateway.storage.store import Announce, DeliveryRecord, DeliveryResult, Invited, InviterEvent, Tried
@@ -139,4 +140,15 @@ def _write(
             delivery.invitation_id,
         ),
     )
-    return append_notices(connection, [announce(found)]) if _shown(delivery) != before else []
+    if _shown(delivery) == before:
+        return []
+    step = {"failed": "undelivered", "queued": "undelivered"}.get(delivery.state, delivery.state)
+    history.note_invitation(
+        connection, delivery.invitation_id, step, why=before[0], detail=delivery.error or _last_error(delivery)
+    )
+    return append_notices(connection, [announce(found)])
+
+
+def _last_error(delivery: DeliveryRecord) -> str:
+    """Return why the link goes by another channel now."""
+    return delivery.tried[-1].error if delivery.state == "queued" and delivery.tried else ""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from sqlite3 import Connection, IntegrityError
 from typing import Any
 
-from gateway.storage import quotas
+from gateway.storage import history, quotas
 from gateway.storage.entries import append_notices
+from gateway.storage.historystore import Hide
 from gateway.storage.store import (
     STOPPED,
     AccountRecord,
@@ -33,7 +34,7 @@ _ACCOUNT = (
 )
 _INVITATION = (
     "invitation.id, account_id, uid, sip, identities, name, types, note, language, secret_hash, "
-    "invitation.created_at, expires_at, invitation.state, reason"
+    "invitation.created_at, expires_at, invitation.state, reason, came_at, client"
 )
 _DELIVERY = (
     "invitation_id, channel, address, sealed_link, message_id, delivery.state, attempts, queued_at, next_at, error, "
@@ -44,7 +45,7 @@ _INVITED = (
     "LEFT JOIN delivery ON delivery.invitation_id = invitation.id"
 )
 _ACCOUNT_END = 14
-_INVITATION_END = 28
+_INVITATION_END = 30
 
 
 def _account(row: Sequence[Any]) -> AccountRecord:
@@ -129,6 +130,7 @@ def begin(
             json.dumps(new.channels),
         ),
     )
+    history.note(connection, account_id, "reused" if account_id is account else "allocated", "inviter", uid=new.uid)
     (result,) = invited(connection, "invitation.id = ?", cursor.lastrowid)
     quotas.count(connection, new.uid, new.created_at)
     return result, append_notices(connection, [announce(result)])
@@ -170,6 +172,7 @@ def activate(connection: Connection, invitation_id: int, now: float, notice: Not
         "UPDATE delivery SET state = 'queued', queued_at = ?, next_at = ? WHERE invitation_id = ? AND state = 'held'",
         (now, now, invitation_id),
     )
+    history.note_invitation(connection, invitation_id, "invited", "inviter")
     return append_notices(connection, [notice])
 
 
@@ -179,7 +182,10 @@ def note_failure(connection: Connection, invitation_id: int, reason: str, notice
         "UPDATE invitation SET reason = ? WHERE id = ? AND state = 'preparing' AND reason <> ?",
         (reason, invitation_id, reason),
     )
-    return append_notices(connection, [notice]) if changed.rowcount else []
+    if not changed.rowcount:
+        return []
+    history.note_invitation(connection, invitation_id, "failing", detail=reason)
+    return append_notices(connection, [notice])
 
 
 def renew_secret(
@@ -193,7 +199,8 @@ def renew_secret(
 ) -> list[InviterEvent]:
     """Replace the secret, bury the old one, start the delivery over."""
     changed = connection.execute(
-        "UPDATE invitation SET secret_hash = ? WHERE id = ? AND state = 'active'", (secret_hash, invitation_id)
+        "UPDATE invitation SET secret_hash = ?, came_at = 0, client = x'' WHERE id = ? AND state = 'active'",
+        (secret_hash, invitation_id),
     )
     if not changed.rowcount:
         return []
@@ -205,6 +212,7 @@ def renew_secret(
         (sealed_link, message_id, notice.at, notice.at, invitation_id),
     )
     connection.execute("DELETE FROM delivery_reference WHERE invitation_id = ?", (invitation_id,))
+    history.note_invitation(connection, invitation_id, "resent", "inviter")
     return append_notices(connection, [notice])
 
 
@@ -213,13 +221,16 @@ def end(
     ends: Sequence[tuple[int, str]],
     tombstones: Sequence[Tombstone],
     notices: Sequence[Notice],
+    detail: str = "",
 ) -> list[InviterEvent]:
     """Make invitations ``ending``; a link that is not out stays in, and no receipt is waited for."""
     for invitation_id, reason in ends:
-        connection.execute(
+        changed = connection.execute(
             "UPDATE invitation SET state = 'ending', reason = ? WHERE id = ? AND state <> 'ending'",
             (reason, invitation_id),
         )
+        if changed.rowcount:
+            history.note_end(connection, invitation_id, reason, detail)
         connection.execute(
             "UPDATE delivery SET state = 'failed', error = ? WHERE invitation_id = ? AND state IN ('held', 'queued')",
             (STOPPED, invitation_id),
@@ -257,8 +268,12 @@ def delete_relation(connection: Connection, invitation_id: int) -> None:
     connection.execute("DELETE FROM invitation WHERE id = ?", (invitation_id,))
 
 
-def delete_account(connection: Connection, account_id: int) -> None:
-    """Delete every row of an account."""
+def delete_account(connection: Connection, account_id: int, hide: Hide, left_behind: str) -> None:
+    """Delete every row of an account; of its history stays what names nobody."""
+    if left_behind:
+        history.note(connection, account_id, "left-behind", detail=left_behind)
+    history.note(connection, account_id, "deleted")
+    history.hide(connection, account_id, hide)
     for table in ("delivery", "delivery_reference"):
         connection.execute(
             f"DELETE FROM {table} WHERE invitation_id IN (SELECT id FROM invitation WHERE account_id = ?)",

@@ -190,7 +190,32 @@ def _leases(db: Database) -> None:
     _create(db, "lease", lease, ("origin", "key"), optional={"free_at"})
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files, _invited, _channels, _leases)
+def _history(db: Database) -> None:
+    history = {
+        "id": int,
+        "at": float,
+        "account_id": int,
+        "account": str,
+        "identifier": str,
+        "uid": str,
+        "step": str,
+        "actor": str,
+        "why": str,
+        "detail": str,
+    }
+    _create(db, "history", history, "id")
+    for column in ("account_id", "account", "identifier", "uid", "at"):
+        db.table("history").create_index([column], if_not_exists=True)
+    order = {"id": int, "kind": str, "account": str, "uid": str, "result": str}
+    _create(db, "operator_order", order, "id", optional={"result"})
+    # when somebody came by the secret for the first time (0: not yet), and a keyed hash of what tells their client
+    columns = db.table("invitation").columns_dict
+    for name, kind in (("came_at", "REAL NOT NULL DEFAULT 0"), ("client", "BLOB NOT NULL DEFAULT x''")):
+        if name not in columns:
+            db.execute(f"ALTER TABLE invitation ADD COLUMN {name} {kind}")
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files, _invited, _channels, _leases, _history)
 """Step n brings ``user_version`` n to n + 1. A step may run twice when the process dies in it."""
 
 

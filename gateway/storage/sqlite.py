@@ -6,14 +6,16 @@ import asyncio
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
-from gateway.storage import deliveries, entries, files, leases, quotas, relations
+from gateway.storage import deliveries, entries, files, history, leases, quotas, relations, steps
 from gateway.storage.filestore import FileRecord
+from gateway.storage.historystore import Happened, Hide, Order, OrderKind
 from gateway.storage.leasestore import Lease
 from gateway.storage.schema import SchemaTooNew, migrate
 from gateway.storage.store import (
@@ -31,6 +33,7 @@ from gateway.storage.store import (
     StateDone,
     StoreError,
     Tombstone,
+    nobody,
 )
 from gateway.storage.writer import Writer
 
@@ -43,6 +46,8 @@ BUSY_TIMEOUT = 2.0
 CACHED_STATEMENTS = 512
 """Prepared statements kept: one for each number of rows of the writer's two hot statements, and the others."""
 
+_NOT_COME = "invitation.state = 'active' AND came_at = 0 AND delivery.state IN ('sent', 'delivered', 'failed')"
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -50,7 +55,15 @@ T = TypeVar("T")
 class SqliteStore:
     """:class:`gateway.storage.store.Store` on one SQLite file."""
 
-    def __init__(self, path: str | Path, *, synchronous: Literal["full", "normal"] = "full") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        synchronous: Literal["full", "normal"] = "full",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``clock`` returns the Unix seconds that the history is written with."""
+        self._clock = clock
         self.path = Path(path)
         self.synchronous = synchronous
         self._pressure: Callable[[bool], None] | None = None
@@ -91,6 +104,7 @@ class SqliteStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self.synchronous}")
             migrate(connection)
+            connection.create_function(history.CLOCK, 0, self._clock)
         except BaseException:
             connection.close()
             raise
@@ -184,7 +198,31 @@ class SqliteStore:
 
     async def set_logged_in(self, account_id: int, logged_in: bool) -> None:
         """Remember whether to register this account after a restart."""
-        await self._write(relations.execute, "UPDATE account SET logged_in = ? WHERE id = ?", logged_in, account_id)
+        await self._write(steps.set_logged_in, account_id, logged_in)
+
+    async def account_by_id(self, account_id: int) -> AccountRecord | None:
+        """Return one account."""
+        return _first(await self._read(relations.accounts, "account.id = ?", account_id))
+
+    async def uninvited_accounts(self) -> list[AccountRecord]:
+        """Return the accounts that have no invitations."""
+        return await self._read(relations.accounts, "account.id NOT IN (SELECT account_id FROM invitation)")
+
+    async def come(self, invitation_id: int, client: bytes, now: float) -> bool:
+        """Note who was the first to come by a secret; tell whether it is this client."""
+        return await self._write(steps.come, invitation_id, client, now)
+
+    async def never_came(self, before: float) -> list[Invited]:
+        """Return active invitations by whose link, sent before this time, nobody has come."""
+        return await self._read(relations.invited, f"{_NOT_COME} AND queued_at <= ?", before)
+
+    async def next_never_came(self) -> float | None:
+        """Return when the oldest link was sent by which nobody has come."""
+        query = (
+            "SELECT min(queued_at) FROM invitation JOIN delivery ON delivery.invitation_id = invitation.id "
+            f"WHERE {_NOT_COME}"
+        )
+        return await self._read(relations.number, query)
 
     async def invitations(
         self,
@@ -231,7 +269,7 @@ class SqliteStore:
 
     async def mark_provisioned(self, account_id: int, provisioned: bool) -> None:
         """Note whether the core knows the account."""
-        await self._write(relations.execute, "UPDATE account SET provisioned = ? WHERE id = ?", provisioned, account_id)
+        await self._write(steps.set_provisioned, account_id, provisioned)
 
     async def registrations(self, account_id: int) -> dict[str, bool]:
         """Return type → done of the second registrations."""
@@ -239,13 +277,11 @@ class SqliteStore:
 
     async def mark_registered(self, account_id: int, kind: str, done: bool) -> None:
         """Note that a second registration begins or is done."""
-        statement = "INSERT OR REPLACE INTO registration (account_id, type, done) VALUES (?, ?, ?)"
-        await self._write(relations.execute, statement, account_id, kind, done)
+        await self._write(steps.set_registered, account_id, kind, done)
 
     async def forget_registration(self, account_id: int, kind: str) -> None:
         """Note that a second registration is undone."""
-        statement = "DELETE FROM registration WHERE account_id = ? AND type = ?"
-        await self._write(relations.execute, statement, account_id, kind)
+        await self._write(steps.forget_registration, account_id, kind)
 
     async def activate(self, invitation_id: int, now: float, notice: Notice) -> list[InviterEvent]:
         """Make a preparing invitation active and queue its delivery."""
@@ -270,18 +306,22 @@ class SqliteStore:
         )
 
     async def end_invitations(
-        self, ends: Sequence[tuple[int, str]], tombstones: Sequence[Tombstone], notices: Sequence[Notice]
+        self,
+        ends: Sequence[tuple[int, str]],
+        tombstones: Sequence[Tombstone],
+        notices: Sequence[Notice],
+        detail: str = "",
     ) -> list[InviterEvent]:
         """Make invitations ``ending``."""
-        return await self._write(relations.end, ends, tombstones, notices)
+        return await self._write(relations.end, ends, tombstones, notices, detail)
 
     async def delete_relation(self, invitation_id: int) -> None:
         """Delete an invitation and what belongs to it alone."""
         await self._write(relations.delete_relation, invitation_id)
 
-    async def delete_account(self, account_id: int) -> None:
+    async def delete_account(self, account_id: int, hide: Hide = nobody, left_behind: str = "") -> None:
         """Delete an account and what belongs to it."""
-        await self._write(relations.delete_account, account_id)
+        await self._write(relations.delete_account, account_id, hide, left_behind)
 
     async def tombstone(self, hash: bytes) -> str | None:
         """Return why the invitation of a dead secret ended."""
@@ -418,6 +458,32 @@ class SqliteStore:
     async def drop_lease(self, key: str, origin: str) -> None:
         """Forget one."""
         await self._write(leases.drop, key, origin)
+
+    # history and operators
+
+    async def history(self, names: Sequence[str] = (), limit: int = -1) -> list[Happened]:
+        """Return the newest steps about one of ``names``, oldest first."""
+        return await self._read(history.find, tuple(names), limit)
+
+    async def forget_history(self, before: float) -> int:
+        """Delete what is older; call again while it returns more than 0."""
+        return await self._write(history.forget, before)
+
+    async def place_order(self, kind: OrderKind, account: str, uid: str) -> int:
+        """Ask the running gateway for something."""
+        return await self._write(history.place, kind, account, uid)
+
+    async def orders(self) -> list[Order]:
+        """Return what was ordered and is not done."""
+        return await self._read(history.orders)
+
+    async def finish_order(self, id: int, result: str) -> None:
+        """Tell what came of an order."""
+        await self._write(relations.execute, "UPDATE operator_order SET result = ? WHERE id = ?", result, id)
+
+    async def take_result(self, id: int, *, withdraw: bool = False) -> str | None:
+        """Return what came of an order, and forget it."""
+        return await self._write(history.take_result, id, withdraw)
 
 
 def _first(records: list[AccountRecord]) -> AccountRecord | None:

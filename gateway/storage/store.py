@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from gateway.storage.filestore import FileStore
+from gateway.storage.historystore import Hide, HistoryStore
 from gateway.storage.leasestore import LeaseStore
 
 QuotaKind = Literal["open", "day", "minute"]
@@ -115,6 +116,10 @@ class InvitationRecord:
     """``preparing``, ``active``, ``ending``."""
     reason: str
     """Why it ends; with ``preparing``, what the last attempt failed with."""
+    came_at: float = 0.0
+    """When the guest came by this secret for the first time; 0: not yet."""
+    client: bytes = b""
+    """Keyed hash of what tells the client that came first."""
 
 
 STOPPED = "stopped: the invitation has ended"
@@ -253,11 +258,17 @@ class Tombstone:
 Announce = Callable[[Invited], Notice]
 """Makes the inviter's event of a change; runs in the writer's thread and must be pure."""
 
+
+def nobody(name: str) -> str:
+    """Keep nothing of a name."""
+    return ""
+
+
 Done = Callable[[Entry, Exception | None], None]
 StateDone = Callable[[Exception | None], None]
 
 
-class Store(FileStore, LeaseStore, Protocol):
+class Store(FileStore, LeaseStore, HistoryStore, Protocol):
     """Everything durable. Coroutines raise :class:`StoreError` when nothing could be kept or read."""
 
     on_pressure: Callable[[bool], None] | None
@@ -296,8 +307,23 @@ class Store(FileStore, LeaseStore, Protocol):
     async def logged_in_accounts(self) -> list[AccountRecord]:
         """Return the accounts whose guests are logged in."""
 
+    async def account_by_id(self, account_id: int) -> AccountRecord | None:
+        """Return one account."""
+
+    async def uninvited_accounts(self) -> list[AccountRecord]:
+        """Return the accounts that have no invitations."""
+
     async def set_logged_in(self, account_id: int, logged_in: bool) -> None:
         """Remember who has to be registered again after a restart."""
+
+    async def come(self, invitation_id: int, client: bytes, now: float) -> bool:
+        """Note who was the first to come by an invitation's secret; tell whether it is this ``client``."""
+
+    async def never_came(self, before: float) -> list[Invited]:
+        """Return active invitations whose link went out before this time, and by which nobody has come."""
+
+    async def next_never_came(self) -> float | None:
+        """Return when the link of the first of those went out by which nobody has come yet."""
 
     async def invitations(
         self,
@@ -361,16 +387,23 @@ class Store(FileStore, LeaseStore, Protocol):
         """Replace the login secret and queue the delivery again, from its first channel on."""
 
     async def end_invitations(
-        self, ends: Sequence[tuple[int, str]], tombstones: Sequence[Tombstone], notices: Sequence[Notice]
+        self,
+        ends: Sequence[tuple[int, str]],
+        tombstones: Sequence[Tombstone],
+        notices: Sequence[Notice],
+        detail: str = "",
     ) -> list[InviterEvent]:
         """Make invitations (id, reason) ``ending``: from here on their secrets open nothing; deliveries are stopped,
-        and their links forgotten."""
+        and their links forgotten. ``detail`` is for the history."""
 
     async def delete_relation(self, invitation_id: int) -> None:
         """Delete an invitation, its delivery and the conversation that belongs to it."""
 
-    async def delete_account(self, account_id: int) -> None:
-        """Delete an account and every row that belongs to it."""
+    async def delete_account(self, account_id: int, hide: Hide = nobody, left_behind: str = "") -> None:
+        """Delete an account and every row that belongs to it; its history names nobody any more.
+
+        ``left_behind`` tells what could not be undone elsewhere.
+        """
 
     async def tombstone(self, hash: bytes) -> str | None:
         """Return why the invitation of this dead secret ended."""
