@@ -25,6 +25,9 @@ METHODS = {"create": "PUT", "delete": "DELETE", "exists": "GET"}
 TEMPORARY = frozenset({408, 421, 423, 425, 429})
 """Statuses below 500 after which trying again may help."""
 
+PLAIN = {"Accept-Encoding": "identity"}
+"""What asks for answers that take no more room than they show."""
+
 MAX_ANSWER = 64 * 1024 * 1024
 """Octets of a list of accounts: a hundred thousand objects of a few hundred octets, and no more memory than that."""
 
@@ -59,7 +62,7 @@ class HttpService:
         what was sent.
         """
         call: HttpCallSection = getattr(self._section, name)
-        status, _ = await self._request(_method(name, call), self._address(call, values), **_body(call, values))
+        status, _ = await self._request(_method(name, call), self._address(call, values), 0, **_body(call, values))
         if status in call.success or (name == "create" and status in call.already):
             return "done"
         if name != "create" and status in call.absent:
@@ -70,7 +73,7 @@ class HttpService:
         """Return the SIP URIs of all accounts that this gateway has made there. Raises DriverError."""
         section = self._section.list
         address = self._url + section.path + _query(section.query)
-        status, body = await self._request("GET", address)
+        status, body = await self._request("GET", address, MAX_ANSWER)
         if status != 200:
             raise self._refusal("list", status)
         try:
@@ -102,14 +105,14 @@ class HttpService:
         path: str = fill(call.path, encoded)
         return self._url + path + _query(fill(call.query, values))
 
-    async def _request(self, method: str, address: str, **body: Any) -> tuple[int, bytes]:
-        """Return status and body. Raises DriverError when there is no answer."""
+    async def _request(self, method: str, address: str, limit: int, **body: Any) -> tuple[int, bytes]:
+        """Return status and body, which is not read at all with a limit of 0. Raises DriverError without an answer."""
         try:
             session = self._opened()
             # as it was quoted: left to itself, aiohttp takes back what it holds for unnecessary
             url = URL(address, encoded=True)
             async with session.request(method, url, allow_redirects=False, **body) as response:
-                return response.status, await response.content.read(MAX_ANSWER)
+                return response.status, await bounded(response, limit) if limit else b""
         except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL, ValueError) as error:
             raise DriverError(f"{self._url}: {error}", temporary=False) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -121,11 +124,23 @@ class HttpService:
             if self._ca_file is not None:
                 connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self._ca_file))
             timeout = aiohttp.ClientTimeout(total=self._section.timeout)
-            self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=timeout)
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers={**PLAIN, **self._headers}, timeout=timeout, auto_decompress=False
+            )
         return self._session
 
     def _refusal(self, name: str, status: int) -> DriverError:
         return DriverError(f"{self._url} answers {status} to {name}", temporary=status >= 500 or status in TEMPORARY)
+
+
+async def bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """Return the body of an answer. Raises DriverError when it has more octets than ``limit``."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise DriverError(f"{response.url.host} answers with more than {limit} octets.", temporary=False)
+    return bytes(body)
 
 
 def _method(name: str, call: HttpCallSection) -> str:

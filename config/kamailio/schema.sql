@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS subscriber (
     id       INTEGER PRIMARY KEY NOT NULL,
     username TEXT NOT NULL DEFAULT '',   -- private identity without its domain
     domain   TEXT NOT NULL DEFAULT '',   -- realm of the digest and domain of the account
-    password TEXT NOT NULL DEFAULT '',   -- stays empty: hashes are enough
+    password TEXT NOT NULL DEFAULT '',   -- not read: hashes are enough; the gateway marks its rows here
     ha1      TEXT NOT NULL DEFAULT '',   -- H(username:realm:password)
     ha1b     TEXT NOT NULL DEFAULT '',   -- H(username@domain:realm:password), for clients that send user@domain
     impus    TEXT NOT NULL DEFAULT '',   -- public identities, comma-separated; empty: sip:username@domain

@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 
 from gateway.drivers import DriverError
-from gateway.httpservice import TEMPORARY
+from gateway.httpservice import PLAIN, TEMPORARY, bounded
 from gateway.provisioning.base import Audit, CoreAccount
 from gateway.provisioningsettings import ProvisioningPyhssSection
 from sipstack import ids
@@ -32,6 +32,9 @@ DIGITS = 18
 
 PAGE = 200
 """Objects asked for at once when all are listed."""
+
+MAX_ANSWER = 1 << 20
+"""Octets of an answer: a page of objects of a few hundred octets has 100 KiB."""
 
 MAX_PAGES = 5000
 """Pages of a list, a million objects: a list that does not end is not followed for ever."""
@@ -213,10 +216,12 @@ class PyhssProvisioning:
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self._ca_file))
             timeout = aiohttp.ClientTimeout(total=self._section.timeout)
-            self._session = aiohttp.ClientSession(connector=connector, headers=self._headers, timeout=timeout)
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers={**PLAIN, **self._headers}, timeout=timeout, auto_decompress=False
+            )
         try:
             async with self._session.request(method, self._url + path, json=body, allow_redirects=False) as response:
-                status, text = response.status, await response.text()
+                status, text = response.status, (await bounded(response, MAX_ANSWER)).decode("utf-8", "replace")
         except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL) as error:
             raise DriverError(f"{self._url}: {error}", temporary=False) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -14,6 +14,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway import httpservice
 from gateway.config import ConfigError, loads
 from gateway.drivers import DriverError
 from gateway.httpservice import HttpService
@@ -188,7 +189,7 @@ async def test_a_certificate_is_checked(tmp_path: Path) -> None:
     assert list(service.accounts) == ["b"]
 
 
-async def test_audit_by_the_list(service: House) -> None:
+async def test_audit_by_the_list(service: House, monkeypatch: pytest.MonkeyPatch) -> None:
     operator, server = service
     driver = provisioning(server)
     for user in ("here", "orphan"):
@@ -203,6 +204,10 @@ async def test_audit_by_the_list(service: House) -> None:
         await driver.audit(wanted)
     operator.status = 403
     with pytest.raises(DriverError, match="answers 403 to list"):
+        await driver.audit(wanted)
+    operator.status = 0
+    monkeypatch.setattr(httpservice, "MAX_ANSWER", 20)
+    with pytest.raises(DriverError, match="more than 20 octets"):
         await driver.audit(wanted)
     await driver.close()
 
