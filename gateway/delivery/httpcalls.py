@@ -38,7 +38,10 @@ class HttpCalls:
     ) -> None:
         """``tls`` replaces the system's certificate authorities; ``timeout`` is in seconds, for a whole call."""
         credentials = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
-        self._headers = {"Authorization": f"Basic {credentials}"} if username else {}
+        # an answer that is packed could be of any size
+        self._headers = {"User-Agent": "rcsgw", "Accept-Encoding": "identity"}
+        if username:
+            self._headers["Authorization"] = f"Basic {credentials}"
         self._tls: ssl.SSLContext | bool = tls or True
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout / 2)
         self._session: aiohttp.ClientSession | None = None
@@ -50,7 +53,7 @@ class HttpCalls:
         Redirects are answers: a POST must not become a GET.
         """
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
+            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers, auto_decompress=False)
         try:
             async with self._session.request(
                 method, url, headers=headers, ssl=self._tls, allow_redirects=False, **content
