@@ -6,10 +6,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
@@ -21,6 +25,7 @@ from translators.model import (
     Event,
     FileState,
     FileView,
+    InviterView,
     MessageState,
     MessageView,
     Receipt,
@@ -77,6 +82,13 @@ def said(text: str, id: str, **fields: Any) -> MessageView:
     return view
 
 
+async def eventually(browser: Browser, script: str, wanted: Any) -> None:
+    """Wait until a script in the page returns what is wanted."""
+    async with asyncio.timeout(10):
+        while await browser.run(script) != wanted:
+            await asyncio.sleep(0.02)
+
+
 async def signed_in(house: House, browser: Browser) -> None:
     await browser.open(f"{house.server.url}{PATH}#{SECRET}")
     await browser.shows("online", "#inviters")
@@ -93,6 +105,89 @@ async def test_the_link_signs_in_and_leaves_no_secret_behind(house: House, brows
     await asyncio.to_thread(browser.driver.refresh)
     await browser.shows("Alice <&>", "#inviters")
     assert len(house.guests.logins) == 2
+
+
+async def test_the_secret_is_kept_for_the_tab_only(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    kept = "return [JSON.stringify(sessionStorage), JSON.stringify(localStorage) + document.cookie + location.href]"
+    tab, elsewhere = await browser.run(kept)
+    assert SECRET in tab and SECRET not in elsewhere
+    assert SECRET not in await browser.run("return document.documentElement.outerHTML")
+
+
+async def test_the_app_is_opened_by_its_own_link(house: House, browser: Browser) -> None:
+    await signed_in(house, browser)
+    await browser.run("navigation.addEventListener('navigate', (event) => { window.went = event.destination.url; })")
+    await browser.click("#options summary")
+    await browser.click("#standalone")
+    host = house.server.url.removeprefix("http://")
+    assert await browser.run("return window.went") == f"rcsgw+http://{host}{PATH}#{SECRET}"
+    await browser.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape', bubbles: true}))")
+
+
+async def test_everything_is_reached_by_the_keyboard_in_order(house: House, browser: Browser) -> None:
+    house.guests.inviters[0].types = ["im", "file"]
+    house.guests.inviters.append(InviterView(uid="c", sip="sip:c@cc.com", types=["im"], until=NOW, name="Carol"))
+    await signed_in(house, browser)
+    # back from the text field, where the focus is at first
+    order = []
+    for _ in range(7):
+        await browser.type(Keys.SHIFT + Keys.TAB, ":focus")
+        order.append(await browser.run("const e = document.activeElement; return e.id || e.innerText || e.tagName"))
+    ends = ["logout", "SUMMARY", "Carol", "Alice <&>"]
+    assert [place.splitlines()[0] for place in order] == ["attach", "Save", "earlier", *ends]
+    assert await browser.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+async def test_other_conversations_sound_unless_that_is_turned_off(house: House, browser: Browser) -> None:
+    house.guests.inviters.append(InviterView(uid="c", sip="sip:c@cc.com", types=["im"], until=NOW, name="Carol"))
+    await signed_in(house, browser)
+    await browser.run(
+        "window.tones = 0; const start = OscillatorNode.prototype.start;"
+        "OscillatorNode.prototype.start = function (...when) { window.tones += 1; return start.apply(this, when); }"
+    )
+    await browser.click("#text")
+    for number, tones in enumerate((1, 2)):
+        publish(house, kind="message", message=said("psst", f"c{number}", uid="c", from_="sip:c@cc.com"))
+        await eventually(browser, "return window.tones", tones)
+    publish(house, kind="message", message=said("in front of your eyes", "m9"))
+    await browser.shows("in front of your eyes", "#log li:last-child")
+    await browser.click("#options summary")
+    await browser.click("#sound")
+    publish(house, kind="message", message=said("psst", "c9", uid="c", from_="sip:c@cc.com"))
+    await eventually(browser, "return document.querySelector('#inviters .unread').textContent", "5")
+    assert await browser.run("return window.tones") == 2
+    await browser.click("#sound")
+
+
+async def test_too_many_windows_have_their_own_words(house: House, browser: Browser) -> None:
+    feed_of(house).max_listeners = 0
+    await browser.open(f"{house.server.url}{PATH}#{SECRET}")
+    await browser.shows("This chat is open in too many windows. Close one, then try again.", "#banner")
+    feed_of(house).max_listeners = 3
+    await browser.click("#now")
+    await browser.shows("two\nlines", "#log")
+    await browser.until(lambda text: not text, "#banner")
+
+
+async def test_a_portal_that_the_operator_names_can_embed_it(browser: Browser) -> None:
+    async def portal(request: web.BaseRequest) -> web.Response:
+        frame = f'<iframe src="{request.query["page"]}" width=600 height=500></iframe>'
+        return web.Response(text=f"<!doctype html>{frame}", content_type="text/html")
+
+    async with RawTestServer(portal) as server, AsyncExitStack() as stack:
+        own = str(server.make_url("/")).rstrip("/")
+        for ancestors, shown in ((own, True), ("'none'", False)):
+            house = await stack.enter_async_context(running(http={"frame_ancestors": ancestors}))
+            page = quote(f"{house.server.url}{PATH}#{SECRET}", safe="")
+            await browser.open(f"{own}/?page={page}")
+            frame = await asyncio.to_thread(browser.driver.find_element, "css selector", "iframe")
+            await asyncio.to_thread(browser.driver.switch_to.frame, frame)
+            if shown:
+                await browser.shows("two\nlines", "#log")
+            else:
+                assert house.guests.logins == []
+            await asyncio.to_thread(browser.driver.switch_to.default_content)
 
 
 async def test_chat_goes_both_ways(house: House, browser: Browser) -> None:
