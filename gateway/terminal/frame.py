@@ -12,7 +12,7 @@ from textual import on, work
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Input, ListItem, ListView, Static
 
 from gateway.terminal.lines import SHOWN, Lines
@@ -179,7 +179,20 @@ class ChatFrame(App[str]):
 
     async def action_help(self) -> None:
         """Say what may be typed."""
-        await self.push_screen(HelpScreen(self.help()))
+        await self.cover(HelpScreen(self.help()))
+
+    async def cover(self, screen: Screen[None]) -> None:
+        """Lay another screen over the conversation until it is dismissed."""
+        await self.push_screen(screen, lambda _: self.changed())
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether the conversation is what somebody has before them."""
+        return self.app_focus and len(self.screen_stack) == 1
+
+    def on_app_focus(self) -> None:
+        """Take that somebody looks at the terminal again."""
+        self.changed()
 
     @on(Input.Changed, "#entry")
     def _typing(self, event: Input.Changed) -> None:

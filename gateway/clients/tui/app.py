@@ -127,7 +127,7 @@ class GuestApp(ChatFrame):
         """Draw the list and the current conversation, and take what is on the screen for seen."""
         if self.book is None:
             return
-        if self.conversation is not None and self.app_focus:
+        if self.conversation is not None and self.is_looked_at:
             for message_id in self.book.seen(self.current):
                 self.run_worker(self.attempt(self.guest.seen(message_id)), group="seen")
         self.show_me(render.me_text(self.guest.account))

@@ -105,7 +105,7 @@ class PhoneApp(ChatFrame):
     async def show(self) -> None:
         """Draw contacts and conversation, and tell the other side what is looked at."""
         contact = self.contact
-        if contact is not None and self.app_focus:
+        if contact is not None and self.is_looked_at:
             contact.unread = 0
             self.phone.notices.seen(contact.uri)
             if contact.uri not in self._asked:
@@ -176,17 +176,18 @@ class PhoneApp(ChatFrame):
     def _invited(self, view: View | None) -> None:
         if view is not None:
             self.commands.invited(str(view.get("identifier")), view)
+        self.changed()
 
     async def action_invitations(self) -> None:
         """Show whom A has invited."""
         if self.invitations is None:
             self.notice("No gateway was named when this phone was started (--gateway).")
             return
-        await self.push_screen(InvitationsScreen(self.invitations))
+        await self.cover(InvitationsScreen(self.invitations))
 
     async def action_ladder(self) -> None:
         """Show what crossed the wire."""
-        await self.push_screen(LadderScreen(self._tape))
+        await self.cover(LadderScreen(self._tape))
 
     # for commands
 

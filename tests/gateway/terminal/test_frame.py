@@ -7,6 +7,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from gateway.terminal.frame import ChatFrame, HelpScreen
+from gateway.terminal.lines import Lines
 
 
 class Talk(ChatFrame):
@@ -18,8 +19,10 @@ class Talk(ChatFrame):
         self.said: list[tuple[str, str]] = []
         self.keys = 0
         self.drawn = 0
+        self.limit = 300
 
     def begin(self) -> None:
+        self.query_one(Lines).limit = self.limit
         self.changed()
 
     async def show(self) -> None:
@@ -108,12 +111,12 @@ async def test_help_scrolls_and_goes() -> None:
     app = Talk("ann")
     async with app.run_test() as pilot:
         await pilot.press("f1")
-        assert isinstance(app.screen, HelpScreen)
+        assert isinstance(app.screen, HelpScreen) and not app.is_looked_at
         await pilot.press("end")
         await pilot.pause()
         assert app.screen.query_one("#help").max_scroll_y > 100
         await pilot.press("escape")
-        assert not isinstance(app.screen, HelpScreen)
+        assert not isinstance(app.screen, HelpScreen) and app.is_looked_at
 
 
 async def test_many_changes_are_drawn_once() -> None:
@@ -129,10 +132,10 @@ async def test_many_changes_are_drawn_once() -> None:
 
 async def test_older_lines_come_when_they_are_asked_for() -> None:
     app = Talk("ann")
-    app.said = [("ann", str(number)) for number in range(700)]
+    app.said, app.limit = [("ann", str(number)) for number in range(30)], 10
     async with app.run_test() as pilot:
         await pilot.pause()
-        assert (len(app.lines), app.lines[-1]) == (300, "699")
+        assert (len(app.lines), app.lines[-1]) == (10, "29")
         app.more_lines()
         await pilot.pause()
-        assert len(app.lines) == 600
+        assert len(app.lines) == 30

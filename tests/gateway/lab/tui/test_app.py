@@ -165,6 +165,19 @@ async def test_invitations(screen: Screen) -> None:
     await screen.shows("Alice")
 
 
+async def test_what_is_covered_is_not_seen(screen: Screen, a: Phone) -> None:
+    await screen.enter("hello")
+    await screen.shows("you  hello  ✓✓")
+    await screen.press("f4")
+    await a.say("sip:b@cc.com", "look here")
+    delivered = await a.wait_for("receipt")
+    await screen.shows("MSRP SEND")
+    assert [event.text for event in a.events if event.kind == "receipt"] == ["delivered"]
+    await screen.press("escape")
+    await screen.shows("Alice  look here")
+    assert (await a.wait_for("receipt", after=delivered.serial)).text == "displayed"
+
+
 async def test_ladder(screen: Screen) -> None:
     await screen.enter("hello")
     await screen.shows("you  hello  ✓✓")
