@@ -16,7 +16,7 @@ from gateway.backoff import pause
 from gateway.channelsettings import DeliverySmppSection
 from gateway.delivery.base import DeliveryOrder, DeliveryReceipt
 from gateway.delivery.smpplink import SmppLink, SmppLost, SmppRefused, SmppServer
-from gateway.delivery.smpppdu import ROK, Pdu
+from gateway.delivery.smpppdu import ROK, RX_T_APPN, Pdu
 from gateway.delivery.smppreceipt import is_receipt, normal_id, read_receipt
 from gateway.delivery.smsparts import ShortMessages, TooLong, short_messages
 from gateway.delivery.texts import sms_text
@@ -45,9 +45,6 @@ from 0x400 on are each vendor's own: ``delivery.smpp.temporary`` adds to these."
 THROTTLED_TRIES = 3
 """Submits of one part that are answered with a word of :data:`SLOW_DOWN`, before the order goes back to the queue: it
 must not keep others, of other channels, from being sent."""
-
-RECEIVER_TEMPORARY = 0x64
-"""ESME_RX_T_APPN: deliver it again later."""
 
 STORE_WAIT = 5.0
 """Seconds within which a receipt has to be stored; servers wait 10 and more for their answer."""
@@ -248,7 +245,7 @@ class SmppDelivery:
             log.debug("a short message for us is dropped")
             return ROK
         if self.on_receipt is None:
-            return RECEIVER_TEMPORARY
+            return RX_T_APPN
         receipt = read_receipt(pdu, submit_id=self._section.submit_id, receipt_id=self._section.receipt_id)
         if receipt is not None:
             self.on_receipt(receipt)
@@ -257,7 +254,7 @@ class SmppDelivery:
                     async with asyncio.timeout(STORE_WAIT):
                         await self.receipts_stored()
                 except TimeoutError:
-                    return RECEIVER_TEMPORARY
+                    return RX_T_APPN
         return ROK
 
 

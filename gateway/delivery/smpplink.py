@@ -15,6 +15,7 @@ from gateway.delivery.smpppdu import (
     RINVCMDID,
     ROK,
     RSYSERR,
+    RX_T_APPN,
     Pdu,
     PduError,
     body_length,
@@ -30,6 +31,10 @@ LAST_SEQUENCE = 0x7FFF_FFFF
 
 UNBIND_TIMEOUT = 2.0
 """Seconds that a server gets to answer unbind; we go anyway."""
+
+
+MAX_DELIVERED = 100
+"""PDUs that the server delivers and that wait for their answer; one more is to come again later."""
 
 
 class SmppRefused(Exception):
@@ -218,9 +223,12 @@ class SmppLink:
             return True
         match pdu.command:
             case "deliver_sm" | "data_sm":
-                task = asyncio.get_running_loop().create_task(self._deliver(pdu))
-                self._answering.add(task)
-                task.add_done_callback(self._answering.discard)
+                if len(self._answering) < MAX_DELIVERED:
+                    task = asyncio.get_running_loop().create_task(self._deliver(pdu))
+                    self._answering.add(task)
+                    task.add_done_callback(self._answering.discard)
+                else:
+                    self._writer.write(write(f"{pdu.command}_resp", pdu.sequence, status=RX_T_APPN))
             case "enquire_link" | "unbind":
                 self._writer.write(write(f"{pdu.command}_resp", pdu.sequence))
             case "alert_notification":
@@ -231,7 +239,7 @@ class SmppLink:
         return pdu.command != "unbind"
 
     async def _deliver(self, pdu: Pdu) -> None:
-        """Answer what was delivered; the server limits how much of it waits for its answer."""
+        """Answer what was delivered, in its time."""
         try:
             status = await self._on_deliver(pdu)
         except Exception:

@@ -29,6 +29,7 @@ ROK = 0x00
 RINVCMDLEN = 0x02
 RINVCMDID = 0x03
 RSYSERR = 0x08
+RX_T_APPN = 0x64
 
 _NAMES = {code: name.removeprefix("SMPP_") for name, code in vars(consts).items() if name.startswith("SMPP_ESME_R")}
 

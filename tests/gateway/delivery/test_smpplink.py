@@ -13,7 +13,7 @@ from gateway.channelsettings import DeliverySmppSection
 from gateway.delivery import smpp
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.smpp import SmppDelivery
-from gateway.delivery.smpplink import SmppLink, SmppRefused, SmppServer
+from gateway.delivery.smpplink import MAX_DELIVERED, SmppLink, SmppRefused, SmppServer
 from gateway.delivery.smpppdu import HEADER, RECEIPTED_MESSAGE_ID, Pdu, body_length, read, write
 
 
@@ -99,6 +99,24 @@ async def test_pings_and_unknown_requests_are_answered(peer: tuple[Peer, int]) -
     assert (got.command, got.sequence, got.status) == ("generic_nack", 8, 3)
     there.say("query_sm", 10, message_id="x", source_addr="1")
     assert (await there.next()).status == 3, "what is for servers only"
+    await closed(link, there)
+
+
+async def test_too_much_at_once_is_to_come_again(peer: tuple[Peer, int]) -> None:
+    there, port = peer
+    busy = asyncio.Event()
+
+    async def wait(_: Pdu) -> int:
+        await busy.wait()
+        return 0
+
+    link = await opened(port, wait)
+    for number in range(MAX_DELIVERED + 1):
+        there.say("deliver_sm", 1000 + number, esm_class=4)
+    answer = await there.next()
+    assert (answer.sequence, answer.status) == (1000 + MAX_DELIVERED, 0x64)
+    busy.set()
+    assert {(await there.next()).status for _ in range(MAX_DELIVERED)} == {0}
     await closed(link, there)
 
 
