@@ -89,7 +89,7 @@ async def enters(world: World, text: str, account: str) -> Guest:
 
 
 async def talks(world: World, guest: Guest) -> None:
-    """Let the guest say something that A's phone shows."""
+    """Let the guest say something that A's phone takes, and leave."""
     await guest.say("hello")
     assert (await guest.logout()).status == 204
 
