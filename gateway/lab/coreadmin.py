@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -12,6 +13,9 @@ from sipstack.errors import ParseError
 
 if TYPE_CHECKING:
     from gateway.lab.core import Core
+
+MAX_NOTE = 256
+"""Characters that may be written beside an account."""
 
 
 def build_app(core: Core) -> web.Application:
@@ -42,8 +46,9 @@ class CoreAdmin:
         return web.json_response({"status": "ok", "online": len(self._core.registrar)})
 
     async def list_subscribers(self, _: web.Request) -> web.Response:
-        """Return all private identities."""
-        return web.json_response({"subscribers": self._core.subscribers.usernames()})
+        """Return all private identities, and the notes of those that have one."""
+        table = self._core.subscribers
+        return web.json_response({"subscribers": table.usernames(), "notes": table.notes()})
 
     async def get_subscriber(self, request: web.Request) -> web.Response:
         """Return one account without its hashes."""
@@ -83,15 +88,16 @@ def view(subscriber: Subscriber) -> dict[str, object]:
         "realm": subscriber.realm,
         "impus": list(subscriber.impus),
         "algorithms": sorted(subscriber.ha1),
+        "note": subscriber.note,
     }
 
 
 def read_subscriber(username: str, body: dict[str, Any], default_domain: str) -> Subscriber:
-    """Make an account from ``{"realm", "domain", "impus", "ha1": {"MD5": …}}`` or ``{"password": …}`` instead of ha1.
+    """Make an account from ``{"realm", "domain", "impus", "note", "ha1": {"MD5": …}}``, or from ``"password"`` without ha1.
 
     ValueError naming the key for what makes no sense.
     """
-    unknown = set(body) - {"realm", "domain", "impus", "ha1", "password"}
+    unknown = set(body) - {"realm", "domain", "impus", "note", "ha1", "password"}
     if unknown:
         raise ValueError(f"unknown key: {', '.join(sorted(unknown))}")
     domain = str(body.get("domain") or default_domain)
@@ -99,8 +105,11 @@ def read_subscriber(username: str, body: dict[str, Any], default_domain: str) ->
     impus = body.get("impus", [])
     if not isinstance(impus, list) or len(impus) > MAX_IDENTITIES:
         raise ValueError(f"impus: a list of at most {MAX_IDENTITIES} URIs")
+    note = str(body.get("note", ""))
+    if len(note) > MAX_NOTE:
+        raise ValueError(f"note: at most {MAX_NOTE} characters")
     if "password" in body:
-        return Subscriber.from_password(username, str(body["password"]), domain, impus, realm)
+        return replace(Subscriber.from_password(username, str(body["password"]), domain, impus, realm), note=note)
     hashes = body.get("ha1")
     if not isinstance(hashes, dict) or not hashes or not set(hashes) <= set(COLUMNS):
         raise ValueError(f"ha1: an object with one or more of {', '.join(COLUMNS)}")
@@ -109,4 +118,4 @@ def read_subscriber(username: str, body: dict[str, Any], default_domain: str) ->
         if len(value) != (32 if algorithm == "MD5" else 64) or not set(value) <= set("0123456789abcdef"):
             raise ValueError(f"ha1: {algorithm} is no hash in hexadecimal")
     identities = canonical(impus) or (f"sip:{username.partition('@')[0]}@{domain}",)
-    return Subscriber(username, domain, realm, ha1, identities)
+    return Subscriber(username, domain, realm, ha1, identities, note)

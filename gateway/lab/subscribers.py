@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS subscriber (
     realm          TEXT NOT NULL,
     ha1            TEXT,
     ha1_sha256     TEXT,
-    ha1_sha512_256 TEXT
+    ha1_sha512_256 TEXT,
+    note           TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS impu (
     uri      TEXT PRIMARY KEY NOT NULL,
@@ -52,6 +53,8 @@ class Subscriber:
     """Algorithm → H(username:realm:password) in lower-case hex."""
     impus: tuple[str, ...]
     """Addresses-of-record, canonical; the first is the default identity."""
+    note: str = ""
+    """What whoever made the account has written beside it."""
 
     @classmethod
     def from_password(
@@ -79,6 +82,9 @@ class SubscriberTable:
         """Open or create the file ``path``."""
         self._database = sqlite3.connect(path, isolation_level=None, cached_statements=64)
         self._database.executescript(SCHEMA)
+        columns = {row[1] for row in self._database.execute("PRAGMA table_info(subscriber)")}
+        if "note" not in columns:  # a file of an older version
+            self._database.execute("ALTER TABLE subscriber ADD COLUMN note TEXT NOT NULL DEFAULT ''")
 
     def close(self) -> None:
         """Close the file."""
@@ -99,8 +105,8 @@ class SubscriberTable:
             known = database.execute("SELECT 1 FROM subscriber WHERE username = ?", (subscriber.username,)).fetchone()
             self._delete(subscriber.username)
             hashes = [subscriber.ha1.get(name) for name in COLUMNS]
-            row = (subscriber.username, subscriber.domain, subscriber.realm, *hashes)
-            database.execute("INSERT INTO subscriber VALUES (?, ?, ?, ?, ?, ?)", row)
+            row = (subscriber.username, subscriber.domain, subscriber.realm, *hashes, subscriber.note)
+            database.execute("INSERT INTO subscriber VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             identities = [(uri, subscriber.username, place) for place, uri in enumerate(subscriber.impus)]
             database.executemany("INSERT INTO impu VALUES (?, ?, ?)", identities)
         except sqlite3.IntegrityError:
@@ -128,12 +134,17 @@ class SubscriberTable:
         row = self._database.execute("SELECT * FROM subscriber WHERE username = ?", (username,)).fetchone()
         if row is None:
             return None
-        ha1 = {name: value for name, value in zip(COLUMNS, row[3:], strict=True) if value}
-        return Subscriber(row[0], row[1], row[2], ha1, self.identities(username))
+        name, domain, realm, *hashes, note = row
+        ha1 = {algorithm: value for algorithm, value in zip(COLUMNS, hashes, strict=True) if value}
+        return Subscriber(name, domain, realm, ha1, self.identities(username), note)
 
     def usernames(self) -> list[str]:
         """Return all private identities, sorted."""
         return [row[0] for row in self._database.execute("SELECT username FROM subscriber ORDER BY username")]
+
+    def notes(self) -> dict[str, str]:
+        """Return private identity → note of all accounts that have one."""
+        return dict(self._database.execute("SELECT username, note FROM subscriber WHERE note <> '' ORDER BY username"))
 
     def identities(self, username: str) -> tuple[str, ...]:
         """Return the public identities of an account, the default one first; empty when there is no such account."""

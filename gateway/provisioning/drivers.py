@@ -31,7 +31,7 @@ def provisioning_driver(config: Config, sealer: Sealer, store: LeaseStore) -> Pr
         case "none":
             return NoProvisioning()
         case "lab":
-            return LabProvisioning(section.lab.url, timeout=section.lab.timeout)
+            return LabProvisioning(section.lab.url, mark=sealer.mark, timeout=section.lab.timeout)
         case "kamailio":
             return KamailioProvisioning(
                 kamailio_database(config), mark=sealer.mark, algorithm=section.kamailio.algorithm

@@ -300,16 +300,24 @@ async def test_an_im_server_that_is_down(im_core: Core, im_server: ImServer) -> 
 async def test_admin(core: Core) -> None:
     async with aiohttp.ClientSession(core.admin.url) as http:
         ha1 = {"MD5": "0" * 32, "SHA-256": "1" * 64}
-        body = {"realm": "cc.com", "domain": "cc.com", "ha1": ha1, "impus": ["sip:g@cc.com"]}
+        body = {"realm": "cc.com", "domain": "cc.com", "ha1": ha1, "impus": ["sip:g@cc.com"], "note": "made by a test"}
         assert (await http.put("/subscribers/g@cc.com", json=body)).status == 201
         assert (await http.put("/subscribers/g@cc.com", json=body)).status == 200
         shown = await (await http.get("/subscribers/g@cc.com")).json()
         assert shown["impus"] == ["sip:g@cc.com"]
         assert shown["algorithms"] == ["MD5", "SHA-256"]
         assert "0" * 32 not in str(shown)
-        assert (await (await http.get("/subscribers")).json()) == {"subscribers": ["a", "b", "g@cc.com"]}
+        listed = await (await http.get("/subscribers")).json()
+        assert listed == {"subscribers": ["a", "b", "g@cc.com"], "notes": {"g@cc.com": "made by a test"}}
         assert (await http.put("/subscribers/c", json={**body, "impus": ["sip:g@cc.com"]})).status == 409
-        for bad in ({}, {"ha1": {"MD5": "x"}}, {"ha1": {"FOO": "0"}}, {"password": "x", "impus": ["?"]}, {"what": 1}):
+        for bad in (
+            {},
+            {"ha1": {"MD5": "x"}},
+            {"ha1": {"FOO": "0"}},
+            {"password": "x", "impus": ["?"]},
+            {"what": 1},
+            {**body, "note": "x" * 257},
+        ):
             assert (await http.put("/subscribers/c", json=bad)).status == 400
         assert (await http.put("/subscribers/c", json={"password": "secret"})).status == 201
         c = await online(core, "c")

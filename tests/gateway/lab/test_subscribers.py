@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from gateway.lab.subscribers import IdentityTaken, Subscriber, SubscriberTable, canonical
+from gateway.lab.subscribers import SCHEMA, IdentityTaken, Subscriber, SubscriberTable, canonical
 from sipstack.errors import ParseError
 
 
@@ -76,3 +78,17 @@ def test_canonical_identities() -> None:
     assert canonical(["sip:%61@CC.com", "sip:a@cc.com;user=phone"]) == ("sip:a@cc.com",)
     with pytest.raises(ParseError):
         canonical(["a@cc.com"])
+
+
+def test_notes_and_a_file_from_before_there_were_any(tmp_path: Path) -> None:
+    path = tmp_path / "core.db"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(SCHEMA.replace(",\n    note           TEXT NOT NULL DEFAULT ''", ""))
+        old.execute("INSERT INTO subscriber VALUES ('old', 'cc.com', 'cc.com', '00', '', '')")
+        old.commit()
+    table = SubscriberTable(path)
+    table.put(Subscriber("new", "cc.com", "cc.com", {"MD5": "00"}, ("sip:new@cc.com",), "mine"))
+    assert table.notes() == {"new": "mine"}
+    old_one = table.get("old")
+    assert old_one is not None and (old_one.note, old_one.ha1) == ("", {"MD5": "00"})
+    table.close()

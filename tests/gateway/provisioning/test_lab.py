@@ -11,10 +11,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.drivers import DriverError
-from gateway.provisioning.base import CoreAccount
+from gateway.provisioning.base import Audit, CoreAccount
 from gateway.provisioning.lab import LabProvisioning
 from gateway.provisioning.none import NoProvisioning
-from tests.gateway.provisioning.test_kamailio import account
+from tests.gateway.provisioning.test_kamailio import MARK, account
 
 
 class Admin:
@@ -37,7 +37,10 @@ class Admin:
         if request.method == "DELETE":
             del self.subscribers[user]
             return web.Response(status=204)
-        return web.json_response({})
+        return web.json_response(self.subscribers[user])
+
+    async def list(self, request: web.Request) -> web.Response:
+        return web.json_response({"notes": {user: body["note"] for user, body in self.subscribers.items()}})
 
 
 @pytest_asyncio.fixture
@@ -45,22 +48,27 @@ async def admin() -> AsyncIterator[tuple[Admin, LabProvisioning, TestServer]]:
     admin = Admin()
     app = web.Application()
     app.router.add_route("*", "/subscribers/{user}", admin.handle)
+    app.router.add_get("/subscribers", admin.list)
     server = TestServer(app)
     await server.start_server()
-    driver = LabProvisioning(str(server.make_url("/")), timeout=1.0)
+    driver = LabProvisioning(str(server.make_url("/")), mark=MARK, timeout=1.0)
     yield admin, driver, server
     await driver.close()
     await server.close()
 
 
 async def test_put_and_delete(admin: tuple[Admin, LabProvisioning, TestServer]) -> None:
-    core, driver, _ = admin
+    core, driver, server = admin
     assert not await driver.taken("sip:b@cc.com", "b", "cc.com")
     await driver.provision(account(impi="b/1@cc.com"))
     await driver.provision(account(impi="b/1@cc.com"))
-    assert await driver.taken("sip:b@cc.com", "b/1@cc.com", "cc.com")
+    assert not await driver.taken("sip:b@cc.com", "b/1@cc.com", "cc.com")  # ours
+    others = LabProvisioning(str(server.make_url("/")), mark=str)
+    assert await others.taken("sip:b@cc.com", "b/1@cc.com", "cc.com")
+    await others.close()
     body = core.subscribers["b/1@cc.com"]
     assert (body["realm"], body["domain"], body["impus"]) == ("cc.com", "cc.com", ["sip:b@cc.com"])
+    assert body["note"] == MARK("b/1@cc.com")
     assert {name: len(value) for name, value in body["ha1"].items()} == {"MD5": 32, "SHA-256": 64}
     await driver.deprovision(account(impi="b/1@cc.com"))
     await driver.deprovision(account(impi="b/1@cc.com"))
@@ -98,3 +106,15 @@ async def test_a_dry_run_asks_nothing(admin: tuple[Admin, LabProvisioning, TestS
     put, delete = await driver.rehearse(hidden)
     assert "/subscribers/b%40ims " in put and '"ha1": {"MD5": "***", "SHA-256": "***"}' in put
     assert delete.endswith("/subscribers/b%40ims") and core.subscribers == {}
+
+
+async def test_audit_goes_by_the_marks(admin: tuple[Admin, LabProvisioning, TestServer]) -> None:
+    core, driver, _ = admin
+    for user in ("here", "orphan", "theirs"):
+        await driver.provision(account(user))
+    core.subscribers["theirs"]["note"] = ""
+    wanted = [account("here"), account("missing")]
+    assert await driver.audit(wanted) == Audit(("sip:missing@cc.com",), ("orphan",))
+    for name in ("orphan", "theirs", "nobody"):
+        await driver.remove(name)
+    assert sorted(core.subscribers) == ["here", "theirs"]
