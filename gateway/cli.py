@@ -206,8 +206,9 @@ def dry_run(config_path: Path, overrides: tuple[str, ...], identifier: str) -> N
 )
 @click.option("--type", "types", multiple=True, type=click.Choice(["im", "file"]), help="May be given more than once.")
 @click.option("--valid-for", type=float, metavar="SECONDS", help="How long the invitation is valid.")
-@click.option("--note", help="A line of your own for the mail.")
-@click.option("--language", type=click.Choice(["en", "zh"]), help="Language of the mail.")
+@click.option("--note", help="A line of your own.")
+@click.option("--language", help="Language of what is sent, such as en or zh.")
+@click.option("--via", type=click.Choice(["email", "sms", "mms"]), help="The only channel to use.")
 @click.argument("identifier")
 def invite(url: str, user: str, password: str, identifier: str, **options: Any) -> None:
     """Invite somebody by e-mail address or phone number."""
@@ -223,7 +224,8 @@ def invite(url: str, user: str, password: str, identifier: str, **options: Any) 
         raise click.ClickException(str(error)) from None
     click.echo(f"{view['identifier']} is {view['account']}, {view['state']}, until {view['valid_until']}")
     if delivery := view.get("delivery"):
-        click.echo(f"link by {delivery['channel']}: {delivery['state']}")
+        why = f", {delivery['error']}" if "error" in delivery else ""
+        click.echo(f"link by {delivery['channel']}: {delivery['state']}{why}")
 
 
 if __name__ == "__main__":

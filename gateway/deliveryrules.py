@@ -51,8 +51,11 @@ def _tokens(config: Config) -> Iterator[Problem]:
         if getattr(receipts, channel):
             yield key, f"and {channel} cannot both be set"
         try:
-            msgspec.convert(config.secret("", name), Token)
+            known = bool(msgspec.convert(config.secret("", name), Token))
         except (OSError, UnicodeDecodeError) as error:
             yield key, f"{config.file(name)} cannot be read: {error}"
+            continue
         except msgspec.ValidationError:
+            known = False
+        if not known:
             yield key, "holds no token: 22 to 128 letters, digits, - and _"
