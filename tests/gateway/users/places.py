@@ -30,7 +30,7 @@ from tests.gateway.users.tables import ROWS, SCHEMA, Tables, users
 PASSWORDS = {"a": "pä:ss", "s": "ps", "l": "pl", "low": "pw", "no": "pn"}
 STATES: dict[str, State] = {"s": "suspended", "l": "lost"}
 LEVELS = {"a": 3, "low": 1}
-NUMBER = "+15550100"
+NUMBER = "+12015550100"
 """A number of ``a``."""
 
 NAMES = ("local", "kamailio-sqlite", "kamailio-mariadb", "kamailio-postgresql", "http", "register")

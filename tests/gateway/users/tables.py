@@ -35,7 +35,7 @@ CREATE TABLE uri (username VARCHAR(64) NOT NULL, domain VARCHAR(64) NOT NULL, ur
 
 ROWS = f"""
 INSERT INTO subscriber VALUES
-    ('a', 'cc.com', '{PASSWORD}', '{HA1}', '{HA1B}', 'Alice@mail.example', 'Alice', 'A', 3, 1, '+15550100');
+    ('a', 'cc.com', '{PASSWORD}', '{HA1}', '{HA1B}', 'Alice@mail.example', 'Alice', 'A', 3, 1, '+12015550100');
 INSERT INTO subscriber VALUES ('s', 'cc.com', 'ps', '', '', NULL, NULL, 'S', 5, NULL, NULL);
 INSERT INTO subscriber VALUES ('l', 'cc.com', 'pl', '', '', NULL, NULL, 'lost', 5, 1, NULL);
 INSERT INTO subscriber VALUES ('low', 'cc.com', 'pw', '', '', NULL, NULL, 'active', 1, 1, NULL);
