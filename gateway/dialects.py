@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sqlite3
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -182,7 +183,9 @@ class Mysql:
         return str(error.args[-1]) if error.args else type(error).__name__
 
     def is_temporary(self, error: Exception) -> bool:
-        """Go by the error number; a broken socket has none."""
+        """Go by the error number; a broken socket has none, and a wrong certificate stays wrong."""
+        if isinstance(getattr(error, "original_exception", None), ssl.SSLCertVerificationError):
+            return False
         if isinstance(error, OSError) or not error.args or error.args[0] == 0:
             return True
         return error.args[0] in MYSQL_TEMPORARY

@@ -21,6 +21,7 @@ import pymysql
 import pytest
 
 from gateway.lab.ports import free_port
+from tests.sipstack.net.certificates import write_certificate
 
 PASSWORD = "p@ss:w/rd%"
 """Password of each database's owner: it has to be quoted in a URL and masked in texts."""
@@ -41,6 +42,7 @@ class SqlServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.certificate, self.key = write_certificate(folder, "server")
         self.port = free_port()
         self._databases = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -82,6 +84,11 @@ class SqlServer:
     def url(self, name: str, password: str = PASSWORD) -> str:
         """Return the URL of a database, for ``gateway.database``."""
         return f"{self.kind}://{name}:{quote(password, safe='')}@127.0.0.1:{self.port}/{name}"
+
+    @property
+    def socket(self) -> Path:
+        """What ``gateway.database`` takes as its local socket."""
+        raise NotImplementedError
 
     def run(self, name: str, script: str, password: str = PASSWORD) -> list[tuple[Any, ...]]:
         """Run statements that end with semicolons; return the rows of the last one if it has any."""
@@ -175,15 +182,22 @@ class MariaDb(SqlServer):
             f"--pid-file={self.folder}/pid",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
+            f"--ssl-cert={self.certificate}",
+            f"--ssl-key={self.key}",
             "--skip-name-resolve",
             "--innodb-buffer-pool-size=16M",
             "--innodb-log-file-size=8M",
             "--innodb-flush-log-at-trx-commit=0",
         ]
 
+    @property
+    def socket(self) -> Path:
+        """The socket itself."""
+        return self.folder / "socket"
+
     def connect_as_root(self) -> Any:
         """Connect by the local socket, when there is one: PyMySQL forgets to close its end otherwise."""
-        if not (self.folder / "socket").exists():
+        if not self.socket.exists():
             raise pymysql.OperationalError("not there yet")
         return pymysql.connect(unix_socket=f"{self.folder}/socket", user="root", autocommit=True)
 
@@ -222,7 +236,13 @@ class Postgresql(SqlServer):
         return [
             *(program("postgres"), "-D", f"{self.folder}/data", "-F", "-k", str(self.folder), "-p", str(self.port)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB", "-c", "full_page_writes=off"),
+            *("-c", "ssl=on", "-c", f"ssl_cert_file={self.certificate}", "-c", f"ssl_key_file={self.key}"),
         ]
+
+    @property
+    def socket(self) -> Path:
+        """The folder that it is in."""
+        return self.folder
 
     def connect_as_root(self) -> Any:
         """Connect to the database that is always there."""
@@ -269,6 +289,9 @@ def running(make: Callable[[Path], SqlServer], *programs: str, package: str) -> 
     if os.geteuid() == 0:
         shutil.chown(folder, "nobody", "nogroup")
     server = make(folder)
+    if os.geteuid() == 0:
+        shutil.chown(server.key, "nobody", "nogroup")
+    server.key.chmod(0o600)
     try:
         server.prepare()
         server.start()

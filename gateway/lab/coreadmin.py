@@ -93,7 +93,7 @@ def view(subscriber: Subscriber) -> dict[str, object]:
 
 
 def read_subscriber(username: str, body: dict[str, Any], default_domain: str) -> Subscriber:
-    """Make an account from ``{"realm", "domain", "impus", "note", "ha1": {"MD5": …}}``, or from ``"password"`` without ha1.
+    """Make an account from ``{"realm", "domain", "impus", "note", "ha1": {"MD5": …}}`` or ``{"password": …}`` for ha1.
 
     ValueError naming the key for what makes no sense.
     """

@@ -61,15 +61,7 @@ class KamailioProvisioning:
 
     async def audit(self, accounts: Sequence[CoreAccount]) -> Audit:
         """Compare by the marks in the table, and by the hashes where an older version has left none."""
-        rows = await self._database.run(_rows, reading=True)
-        ours = {name for name, (_, password) in rows.items() if password == self._mark(name)}
-        wanted = {"@".join(_row_key(account.impi, account.realm)): account for account in accounts}
-        missing = [
-            account.uri
-            for name, account in wanted.items()
-            if name not in ours and (name not in rows or rows[name][0] not in self._own_hashes(account))
-        ]
-        return Audit(tuple(missing), tuple(sorted(ours - set(wanted))))
+        return await self._database.run(lambda connection: self._audit(connection, accounts), reading=True)
 
     async def remove(self, name: str) -> None:
         """Delete a row with our mark."""
@@ -83,6 +75,17 @@ class KamailioProvisioning:
         await self._database.run(remove)
 
     # transactions
+
+    def _audit(self, connection: Connection, accounts: Sequence[CoreAccount]) -> Audit:
+        rows = connection.rows("SELECT username, domain, password FROM subscriber WHERE password LIKE 'rcsgw-%'")
+        ours = {name for user, domain, mark in rows if mark == self._mark(name := f"{user}@{domain}")}
+        wanted = {"@".join(_row_key(account.impi, account.realm)): account for account in accounts}
+        missing = []
+        for account in (wanted[name] for name in wanted.keys() - ours):
+            row = _row(connection, *_row_key(account.impi, account.realm))
+            if row is None or not self._is_ours(row, account):
+                missing.append(account.uri)
+        return Audit(tuple(sorted(missing)), tuple(sorted(ours - wanted.keys())))
 
     def _taken(self, connection: Connection, uri: str, impi: str, realm: str) -> bool:
         public_user, _, public_domain = uri.partition(":")[2].rpartition("@")
@@ -148,12 +151,6 @@ def _row(connection: Connection, user: str, domain: str) -> tuple[Any, ...] | No
     """Return ha1 and password of a row."""
     query = f"SELECT ha1, password FROM subscriber WHERE {_KEY}"
     return next(iter(connection.rows(query, username=user, domain=domain)), None)
-
-
-def _rows(connection: Connection) -> dict[str, tuple[str, str]]:
-    """Return ``username@domain`` → ha1 and password of all rows."""
-    rows = connection.rows("SELECT username, domain, ha1, password FROM subscriber")
-    return {f"{user}@{domain}": (ha1, password) for user, domain, ha1, password in rows}
 
 
 def _delete_row(connection: Connection, user: str, domain: str) -> None:

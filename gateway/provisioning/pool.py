@@ -49,6 +49,8 @@ class PoolProvisioning:
             self._accounts = read_pool(path, realm)
         except PoolError as error:
             raise DriverError(str(error), temporary=False) from error
+        if path.stat().st_mode & 0o077:
+            log.warning("%s: others may read it, though its lines are secrets; its mode should be 0600", path)
         self._leases: dict[str, Lease] | None = None
         """SIP URI → lease, out or resting; None until the store has been asked."""
         self._people: dict[tuple[str, str], str] = {}

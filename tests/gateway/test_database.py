@@ -17,6 +17,7 @@ import pytest
 from gateway.database import Connection, Database, DatabaseUrl
 from gateway.drivers import DriverError
 from tests.servers import PASSWORD, SqlServer
+from tests.sipstack.net.certificates import write_certificate
 
 TABLE = "CREATE TABLE item (name VARCHAR(64) NOT NULL PRIMARY KEY, number INTEGER NOT NULL DEFAULT 0)"
 
@@ -188,6 +189,34 @@ async def test_wrong_credentials_are_final_and_not_repeated_in_the_text(server: 
     right = Database(server.url(name, "something else"), password=PASSWORD)
     assert await right.run(lambda connection: connection.rows("SELECT 1")) == [(1,)]
     await right.close()
+
+
+ENCRYPTED = {
+    "mysql": "SELECT variable_value FROM information_schema.session_status WHERE variable_name = 'ssl_cipher'",
+    "postgresql": "SELECT cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+}
+
+
+async def test_tls_with_a_server_that_can_prove_itself(server: SqlServer, tmp_path: Path) -> None:
+    url = server.url(server.new_database())
+    database = Database(f"{url}?ca={server.certificate}")
+    [[cipher]] = await database.run(partial(Connection.rows, statement=ENCRYPTED[server.kind]))
+    assert cipher
+    await database.close()
+    other, _ = write_certificate(tmp_path, "other")
+    stranger = Database(f"{url}?ca={other}")
+    with pytest.raises(DriverError, match="certificate|SSL") as caught:
+        await stranger.run(items)
+    assert not caught.value.temporary and PASSWORD not in str(caught.value)
+    await stranger.close()
+
+
+async def test_local_sockets(server: SqlServer) -> None:
+    name = server.new_database()
+    url = server.url(name).replace("127.0.0.1", "nowhere.invalid")
+    database = Database(f"{url}?socket={server.socket}")
+    assert await database.run(lambda connection: connection.rows("SELECT 1")) == [(1,)]
+    await database.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://u:geheim@127.0.0.1:1/kam", "postgresql://u:geheim@127.0.0.1:1/kam"])
