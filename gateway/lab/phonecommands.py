@@ -98,8 +98,9 @@ class PhoneCommands(ABC):
             self.tell_trouble("there is nothing with this person")
 
     async def say(self, text: str) -> None:
-        """Send a message to :attr:`peer`."""
+        """Send a message to :attr:`peer`; who answers has seen what came."""
         if self._has_peer():
+            self.phone.notices.seen(self._aor())
             await self.phone.say(self.peer, text)
 
     def _has_peer(self) -> bool:

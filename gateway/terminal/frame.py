@@ -172,6 +172,11 @@ class ChatFrame(App[str]):
         """Go to the next conversation, and from the last to the first."""
         self._list.index = ((self._list.index or 0) + 1) % max(1, len(self._list))
 
+    @property
+    def limit(self) -> int:
+        """How many lines of a conversation are shown, the newest: a client need not make more."""
+        return self._lines.limit
+
     def more_lines(self) -> None:
         """Let the conversation show older lines."""
         self._lines.limit += SHOWN

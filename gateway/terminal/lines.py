@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from rich.text import Text
 from textual.containers import VerticalScroll
@@ -34,14 +35,13 @@ class Lines(VerticalScroll):
 
         ``texts`` are in order, each with a key of its own that stays the same.
         """
-        at_end = self._follows or self.scroll_offset.y >= self.max_scroll_y - 2
+        at_end = self._follows or key != self._key or self.scroll_offset.y >= self.max_scroll_y - 2
         self._follows = False
-        wanted = texts[-self.limit :]
-        if key != self._key or [name for name, _ in wanted][: len(self._shown)] != list(self._shown):
-            await self.remove_children()
-            self._shown, self._key, at_end = {}, key, True
+        wanted = dict(texts[-self.limit :])
+        await self._keep([] if key != self._key else [*wanted])
+        self._key = key
         fresh = []
-        for name, text in wanted:
+        for name, text in wanted.items():
             known = self._shown.get(name)
             if known is None:
                 place = Static(text)
@@ -56,3 +56,13 @@ class Lines(VerticalScroll):
             await self.mount_all(fresh)
         if at_end:
             self.scroll_end(animate=False)
+
+    async def _keep(self, names: Sequence[str]) -> None:
+        """Take away lines that are too old, and all from the first that is not the one wanted in its place."""
+        wanted = set(names)
+        old = [*takewhile(lambda name: name not in wanted, self._shown)]
+        rest = [*self._shown][len(old) :]
+        same = len([*takewhile(lambda pair: pair[0] == pair[1], zip(rest, names, strict=False))])
+        gone = [self._shown.pop(name)[0] for name in old + rest[same:]]
+        if gone:
+            await self.remove_children(gone)

@@ -133,7 +133,7 @@ class GuestApp(ChatFrame):
         self.show_me(render.me_text(self.guest.account))
         await self.show_people((key, render.entry_text(one)) for key, one in self.book.conversations.items())
         if (conversation := self.conversation) is not None:
-            await self.show_conversation(render.head_text(conversation), render.lines(conversation))
+            await self.show_conversation(render.head_text(conversation), render.lines(conversation, self.limit))
 
     def action_older(self) -> None:
         """Fetch a page of the conversation that lies before what is shown."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from rich.text import Text
 
 from gateway.clients.book import Conversation, Line
@@ -49,17 +52,18 @@ def file_line(view: FileView, number: int, name: str) -> Text:
     return file_text(view.at, name, number, view.name, how_much, words, is_own=is_own, why=why)
 
 
-def lines(conversation: Conversation) -> list[tuple[str, Text]]:
-    """Return messages and files by time, each with a key that stays the same."""
-    items: list[tuple[str, str, Text]] = [
-        (line.at, f"message {key}", line_text(line, conversation.name)) for key, line in conversation.lines.items()
+def lines(conversation: Conversation, limit: int) -> list[tuple[str, Text]]:
+    """Return the newest messages and files by time, each with a key that stays the same."""
+    name = conversation.name
+    items: list[tuple[str, str, Callable[[], Text]]] = [
+        (line.at, f"message {key}", partial(line_text, line, name)) for key, line in conversation.lines.items()
     ]
     items += [
-        (view.at, f"file {view.id}", file_line(view, number, conversation.name))
+        (view.at, f"file {view.id}", partial(file_line, view, number, name))
         for number, view in enumerate(conversation.files.values(), 1)
     ]
     items.sort(key=lambda item: item[0])
-    return [(key, text) for _, key, text in items]
+    return [(key, text()) for _, key, text in items[-limit:]]
 
 
 def entry_text(conversation: Conversation) -> Text:

@@ -114,7 +114,8 @@ class PhoneApp(ChatFrame):
         self.show_me(render.me_text(self.phone))
         await self.show_people((one.uri, render.contact_text(one, self.phone)) for one in self.book.contacts.values())
         if (contact := self.contact) is not None:
-            await self.show_conversation(render.head_text(contact, self.phone), render.lines(contact, self.phone))
+            lines = render.lines(contact, self.phone, self.limit)
+            await self.show_conversation(render.head_text(contact, self.phone), lines)
 
     async def _ask(self, contact: Contact) -> None:
         with contextlib.suppress(SipstackError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from rich.text import Text
 
 from gateway.lab.phone import Phone
 from gateway.lab.phonecommands import STATUSES
 from gateway.lab.phonefiles import PhoneFile
-from gateway.lab.tui.book import Contact
+from gateway.lab.tui.book import Contact, Line
 from gateway.terminal.text import clock, file_text, harmless, message_text, person_text, progress
 
 OFFERED = "is offered: F5 takes it, F6 declines"
@@ -60,20 +63,24 @@ def _standing(contact: Contact, phone: Phone) -> tuple[str, str, str]:
             return "○", "dim", f"{STATUSES.get(status, 'not reachable')}, no chat"
 
 
-def lines(contact: Contact, phone: Phone) -> list[tuple[str, Text]]:
-    """Return messages, notes and files by time, each with a key that stays the same."""
-    items: list[tuple[str, str, Text]] = []
-    for key, line in contact.lines.items():
-        if line.is_note:
-            text = Text(f"{clock(line.at)} {harmless(contact.name)}: {harmless(line.text)}", "dim")
-        else:
-            text = message_text(line.at, contact.name, line.text, line.state, line.why)
-        items.append((line.at, f"line {key}", text))
-    for number, (id, at) in enumerate(contact.files.items(), 1):
-        if (file := phone.files.all.get(id)) is not None:
-            items.append((at, f"file {id}", _file(file, at, contact.name, number)))
+def lines(contact: Contact, phone: Phone, limit: int) -> list[tuple[str, Text]]:
+    """Return the newest messages, notes and files by time, each with a key that stays the same."""
+    items: list[tuple[str, str, Callable[[], Text]]] = [
+        (line.at, f"line {key}", partial(_line, line, contact.name)) for key, line in contact.lines.items()
+    ]
+    items += [
+        (at, f"file {id}", partial(_file, file, at, contact.name, number))
+        for number, (id, at) in enumerate(contact.files.items(), 1)
+        if (file := phone.files.all.get(id)) is not None
+    ]
     items.sort(key=lambda item: item[0])
-    return [(key, text) for _, key, text in items]
+    return [(key, text()) for _, key, text in items[-limit:]]
+
+
+def _line(line: Line, name: str) -> Text:
+    if line.is_note:
+        return Text(f"{clock(line.at)} {harmless(name)}: {harmless(line.text)}", "dim")
+    return message_text(line.at, name, line.text, line.state, line.why)
 
 
 def _file(file: PhoneFile, at: str, name: str, number: int) -> Text:

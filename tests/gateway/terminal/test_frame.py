@@ -19,10 +19,10 @@ class Talk(ChatFrame):
         self.said: list[tuple[str, str]] = []
         self.keys = 0
         self.drawn = 0
-        self.limit = 300
+        self.most = 300
 
     def begin(self) -> None:
-        self.query_one(Lines).limit = self.limit
+        self.query_one(Lines).limit = self.most
         self.changed()
 
     async def show(self) -> None:
@@ -132,10 +132,27 @@ async def test_many_changes_are_drawn_once() -> None:
 
 async def test_older_lines_come_when_they_are_asked_for() -> None:
     app = Talk("ann")
-    app.said, app.limit = [("ann", str(number)) for number in range(30)], 10
+    app.said, app.most = [("ann", str(number)) for number in range(30)], 10
     async with app.run_test() as pilot:
         await pilot.pause()
         assert (len(app.lines), app.lines[-1]) == (10, "29")
         app.more_lines()
         await pilot.pause()
         assert len(app.lines) == 30
+
+
+async def test_only_what_changes_is_made_anew() -> None:
+    app = Talk("ann")
+    app.said, app.most = [("ann", str(number)) for number in range(30)], 10
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        before = {str(place.content): place for place in app.query_one(Lines).query(Static)}
+        app.said += [("ann", "30"), ("ann", "31")]  # two old ones fall out
+        app.said[25] = ("ann", "changed")
+        app.changed()
+        await pilot.pause()
+        after = [*app.query_one(Lines).query(Static)]
+        assert app.lines == ["22", "23", "24", "changed", "26", "27", "28", "29", "30", "31"]
+        assert after[0] is before["22"] and after[3] is before["25"] and after[7] is before["29"]
+        await app.query_one(Lines).show("ann", [("22", Text("22")), ("new", Text("in between")), ("26", Text("26"))])
+        assert (app.lines, app.query_one(Lines).query(Static).first()) == (["22", "in between", "26"], before["22"])
