@@ -12,6 +12,7 @@ from gateway.lab.admin import read_json
 from gateway.lab.phone import Phone, explain
 from gateway.lab.phonefiles import UNTYPED
 from sipstack.errors import ParseError, RequestFailed, SipstackError
+from sipstack.sip.uri import Uri
 
 MAX_WAIT = 60.0
 """Seconds that ``GET /events?wait=`` waits at most."""
@@ -29,6 +30,7 @@ def build_app(phone: Phone) -> web.Application:
             web.post("/messages", control.post_message),
             web.post("/chats", control.post_chat),
             web.delete("/chats/{peer}", control.delete_chat),
+            web.post("/chats/{peer}/seen", control.post_seen),
             web.post("/invitations/{peer}", control.post_invitation),
             web.delete("/invitations/{peer}", control.delete_invitation),
             web.post("/files", control.post_file),
@@ -89,6 +91,14 @@ class PhoneControl:
     async def delete_chat(self, request: web.Request) -> web.Response:
         """Hang up."""
         return await self._on_peer(request, self._phone.hang_up)
+
+    async def post_seen(self, request: web.Request) -> web.Response:
+        """Take that somebody has looked at what came; for the behaviour ``receipts = seen``."""
+
+        async def seen(peer: str) -> None:
+            self._phone.notices.seen(Uri.parse(peer).aor)
+
+        return await self._on_peer(request, seen)
 
     async def post_invitation(self, request: web.Request) -> web.Response:
         """Accept."""

@@ -258,6 +258,11 @@ async def test_control(lab: Lab, a: Phone, b: Phone) -> None:
         assert (await b.wait_for("message")).text == "hi"
         state = await (await http.get("/state")).json()
         assert (state["registered"], state["chats"]) == (True, ["sip:b@cc.com"])
+        a.behave(receipts="seen")
+        await b.say("sip:a@cc.com", "look")
+        after = (await b.wait_for("receipt")).serial
+        assert (await http.post("/chats/sip:b@cc.com/seen")).status == 204
+        assert (await b.wait_for("receipt", after=after)).text == "displayed"
         assert (await http.delete("/chats/sip:b@cc.com")).status == 204
         assert (await http.delete("/chats/sip:b@cc.com")).status == 404
         assert (await http.delete("/chats/what")).status == 400
