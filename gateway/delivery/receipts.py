@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.texts import one_line
@@ -29,6 +30,15 @@ STORE_PAUSE = 2.0
 """Seconds to wait when the store cannot be written."""
 
 
+class _Waiting(NamedTuple):
+    """A receipt that is to be written."""
+
+    channel: str
+    receipt: DeliveryReceipt
+    newest: int = 0
+    """Number of the newest order that it may be about; 0 before it was looked up."""
+
+
 class Receipts:
     """Owns one task while there is something to write."""
 
@@ -38,9 +48,11 @@ class Receipts:
         self._store = store
         self._feeds = feeds
         self._clock = clock
-        self._waiting: deque[tuple[str, DeliveryReceipt]] = deque()
-        self._early: dict[str, deque[DeliveryReceipt]] = {}
-        self._sending: dict[str, int] = {}
+        self._waiting: deque[_Waiting] = deque()
+        self._early: dict[str, deque[_Waiting]] = {}
+        self._begun = 0
+        self._sending: dict[str, set[int]] = {}
+        """Channel → numbers of the orders on their way."""
         self._task: asyncio.Task[None] | None = None
 
     def of(self, channel: str) -> Callable[[DeliveryReceipt], None]:
@@ -49,10 +61,13 @@ class Receipts:
 
     def take(self, channel: str, receipt: DeliveryReceipt) -> None:
         """Take a receipt; one too many is lost, and the delivery stays ``sent``."""
+        self._take(_Waiting(channel, receipt))
+
+    def _take(self, waiting: _Waiting) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            log.warning("%s: a receipt is lost, %d wait for the store", channel, MAX_WAITING)
+            log.warning("%s: a receipt is lost, %d wait for the store", waiting.channel, MAX_WAITING)
             return
-        self._waiting.append((channel, receipt))
+        self._waiting.append(waiting)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write())
 
@@ -61,16 +76,17 @@ class Receipts:
         if self._task is not None:
             await asyncio.shield(self._task)
 
-    def begin(self, channel: str) -> None:
-        """Note that an order is on its way: from now on receipts may be early."""
-        self._sending[channel] = self._sending.get(channel, 0) + 1
+    def begin(self, channel: str) -> int:
+        """Note that an order is on its way: from now on receipts may be early. Return its number."""
+        self._begun += 1
+        self._sending.setdefault(channel, set()).add(self._begun)
+        return self._begun
 
-    def end(self, channel: str) -> None:
+    def end(self, channel: str, number: int) -> None:
         """Note that what came of an order is stored: those that came too early may be in time now."""
-        self._sending[channel] -= 1
-        early = self._early.pop(channel, ())
-        for receipt in early:
-            self.take(channel, receipt)
+        self._sending[channel].discard(number)
+        for waiting in self._early.pop(channel, ()):
+            self._take(waiting)
 
     async def close(self) -> None:
         """Write what is here; stop trying when the store does not take it."""
@@ -83,21 +99,21 @@ class Receipts:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                channel, receipt = self._waiting[0]
+                waiting = self._waiting[0]
                 try:
-                    await self._note(channel, receipt)
+                    await self._note(waiting)
                 except StoreError as error:
-                    log.error("%s: a receipt is not stored: %s", channel, error)
+                    log.error("%s: a receipt is not stored: %s", waiting.channel, error)
                     await asyncio.sleep(STORE_PAUSE)
                     continue
                 except Exception:
-                    log.exception("%s: a receipt cannot be used", channel)
+                    log.exception("%s: a receipt cannot be used", waiting.channel)
                 self._waiting.popleft()
         finally:
             self._task = None
 
-    async def _note(self, channel: str, receipt: DeliveryReceipt) -> None:
-        now = self._clock()
+    async def _note(self, waiting: _Waiting) -> None:
+        channel, receipt, now = waiting.channel, waiting.receipt, self._clock()
         error = one_line(receipt.text)[:MAX_REASON] or "not delivered"
         events = await self._store.delivery_receipt(
             channel,
@@ -107,16 +123,17 @@ class Receipts:
             lambda invited: notice(invited, now),
         )
         if events is None:
-            self._keep(channel, receipt)
+            self._keep(waiting)
             return
         log.info("%s: %s %s", channel, receipt.reference, receipt.state)
         self._feeds.publish(events)
         self.on_change()
 
-    def _keep(self, channel: str, receipt: DeliveryReceipt) -> None:
-        """Keep a receipt that nothing waits for, if an order of its channel may be the one that it is about."""
-        if not self._sending.get(channel):
-            log.debug("%s: no order is known as %s", channel, receipt.reference)
+    def _keep(self, waiting: _Waiting) -> None:
+        """Keep a receipt that nothing waits for, if an order that was on its way then is so still: it may be that."""
+        newest = waiting.newest or self._begun
+        if not any(number <= newest for number in self._sending.get(waiting.channel, ())):
+            log.debug("%s: no order is known as %s", waiting.channel, waiting.receipt.reference)
             return
-        early = self._early.setdefault(channel, deque(maxlen=MAX_WAITING))
-        early.append(receipt)
+        early = self._early.setdefault(waiting.channel, deque(maxlen=MAX_WAITING))
+        early.append(waiting._replace(newest=newest))

@@ -150,7 +150,7 @@ class DeliveryWorker:
     async def _deliver(self, invited: Invited) -> None:
         delivery = invited.delivery
         assert delivery is not None
-        self.receipts.begin(delivery.channel)
+        number = self.receipts.begin(delivery.channel)
         try:
             if delivery.doubtful >= MAX_DOUBTFUL:
                 await self._note(invited, _interrupted(delivery))
@@ -160,7 +160,7 @@ class DeliveryWorker:
             log.warning("%s: the delivery waits for the store: %s", invited.account.uri, error)
             await asyncio.sleep(STORE_PAUSE)
         finally:
-            self.receipts.end(delivery.channel)
+            self.receipts.end(delivery.channel, number)
 
     async def _attempt(self, invited: Invited, delivery: DeliveryRecord) -> DeliveryResult:
         """Hand the link to its channel; return what came of it."""

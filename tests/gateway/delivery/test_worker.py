@@ -200,6 +200,42 @@ async def test_a_receipt_before_the_answer(house: Carriers, state: str) -> None:
     assert not house.invitations.receipts._early
 
 
+async def test_receipts_of_nobody_are_not_kept(house: Carriers) -> None:
+    """Not longer than those are on their way that were so when they came."""
+    house.sms.gate, house.mms.gate = asyncio.Event(), asyncio.Event()
+    await house.invite()
+    await house.until(lambda: bool(house.sms.orders))
+    receipts = house.invitations.receipts
+    for number in range(20):
+        house.sms.tell(arrived(f"of nobody {number}"))
+    house.mms.tell(arrived("of nobody"))
+    await receipts.written()
+    assert {channel: len(early) for channel, early in receipts._early.items()} == {"sms": 20}
+    await house.invitations.invite(ALICE, InviteRequest(phone="+4915112345679"))
+    await house.until(lambda: len(house.sms.orders) == 2)
+    number = receipts.begin("sms")  # there is always one on its way
+    house.sms.gate.set()
+    await house.settled()
+    assert not receipts._early and receipts._sending["sms"] == {number}
+
+
+async def test_a_quick_order_does_not_make_a_slow_one_lose_its_receipt(house: Carriers) -> None:
+    slow = asyncio.Event()
+    house.sms.gate, house.sms.answers = slow, [("1",), ("2",)]
+    house.sms.early = [arrived("1")]
+    await house.invite()
+    await house.until(lambda: bool(house.sms.orders))
+    await house.invitations.receipts.written()
+    house.sms.gate, house.sms.early = None, []
+    await house.invitations.invite(ALICE, InviteRequest(phone="+4915112345679"))
+    await house.until(lambda: len(house.sms.orders) == 2 and len(house.invitations._worker._running) == 1)
+    slow.set()
+    await house.settled()
+    first, second = await house.invitations.list(ALICE)
+    assert first.delivery is not None and second.delivery is not None
+    assert (first.delivery.state, second.delivery.state) == ("delivered", "sent")
+
+
 async def test_a_receipt_for_what_was_resent_or_ended_counts_for_nothing(house: Carriers) -> None:
     house.sms.answers = [("1",), ("2",)]
     account = await house.invite()
