@@ -21,8 +21,8 @@ class Admission:
 class Lifecycle(Protocol):
     """What flow 2 asks of flow 1 (``gateway.invitations``)."""
 
-    async def check_secret(self, account: str, secret: str) -> Admission:
-        """Return what the secret opens; raises NotAuthenticated or Ended, at the same cost for every account."""
+    async def check_secret(self, account: str, secret: str, client: str) -> Admission:
+        """Return what the secret opens for a client; raises NotAuthenticated or Ended, at the same cost for all."""
 
     async def admission(self, account: str) -> Admission | None:
         """Return the same for an account that was logged in when the last process ended."""

@@ -31,6 +31,7 @@ from gateway.settings import Config, split_host_port
 from gateway.sourcing import account_source
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import AccountRecord, StoreError
+from gateway.storelock import StoreLock
 from gateway.users.chosen import users_driver
 from sipstack import ids
 from sipstack.errors import SipstackError
@@ -54,8 +55,10 @@ CORE_TIMEOUT = 1.0
 class Gateway:
     """One gateway process. ``async with Gateway(config)`` runs it; :func:`serve` does until a signal comes."""
 
-    def __init__(self, config: Config, *, trace: Trace | None = None) -> None:
+    def __init__(self, config: Config, *, trace: Trace | None = None, serving: bool = True) -> None:
+        """Not ``serving``: everything that takes accounts down is there, and nobody is served or told anything."""
         self.config = config
+        self._serving = serving
         self.trace = trace
         self.store = SqliteStore(config.database, synchronous=config.storage.synchronous)
         self.endpoint = Endpoint(endpoint_config(config), trace=trace)
@@ -83,6 +86,9 @@ class Gateway:
         """Start from the bottom up; what has been started is stopped in reverse order."""
         config = self.config
         self._sealer = Sealer.from_file(config.key_file)
+        lock = StoreLock(config.database)
+        lock.acquire()
+        self._running.callback(lock.release)
         await self.store.open()
         self._running.push_async_callback(self.store.close)
         await self.endpoint.start()
@@ -114,6 +120,10 @@ class Gateway:
             source=account_source(config, users, provisioning),
         )
         self.guests.lifecycle = self.invitations
+        if not self._serving:
+            self._running.push_async_callback(self.guests.close, config.gateway.drain_timeout)
+            self._running.push_async_callback(self.invitations.close)
+            return
         await self.invitations.start()
         self._running.push_async_callback(self.invitations.close)
         await self.guests.start()
@@ -292,6 +302,7 @@ def guest_settings(config: Config) -> Settings:
         chat_idle=config.chat.idle,
         chat_answer=config.chat.answer,
         require_online=config.policy.require_online == "gateway",
+        single_use=config.policy.single_use,
         max_message_size=config.msrp.max_message_size,
         max_streams=config.http.max_streams + config.http.max_polls,
         max_chats=config.limits.chats,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.lifecycle import Lifecycle
 from gateway.settings import LimitsSection
-from gateway.storage.store import Store, StoreError
+from gateway.storage.store import Invited, Store, StoreError
 
 log = logging.getLogger("rcsgw.invitations")
 
@@ -26,10 +26,20 @@ STORE_PAUSE = 2.0
 class Expiry:
     """One timer for all invitations, and one task that prunes."""
 
-    def __init__(self, store: Store, lifecycle: Lifecycle, limits: LimitsSection, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lifecycle: Lifecycle,
+        limits: LimitsSection,
+        clock: Callable[[], float],
+        *,
+        never_came: float = 0.0,
+    ) -> None:
+        """``never_came``: seconds after its link was sent that an invitation ends by which nobody has come; 0: none."""
         self._store = store
         self._lifecycle = lifecycle
         self._limits = limits
+        self._never_came = never_came
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -68,12 +78,11 @@ class Expiry:
     async def _expire_due(self) -> None:
         upcoming: float | None = self._clock() + STORE_PAUSE
         try:
-            due = await self._store.expired(self._clock())
-            if due:
-                await self._lifecycle.end(due, "expired")
-            for item in due:
-                self._lifecycle.wake(item.account.id)
+            await self._end(await self._store.expired(self._clock()), "expired")
             upcoming = await self._store.next_expiry()
+            if self._never_came:
+                await self._end(await self._store.never_came(self._clock() - self._never_came), "never-came")
+                upcoming = _earlier(upcoming, await self._next_never_came())
         except StoreError as error:
             log.warning("expiry: %s", error)
         except Exception:
@@ -81,6 +90,16 @@ class Expiry:
         self._expiring = None
         if upcoming is not None:
             self.arm(upcoming)
+
+    async def _end(self, due: Sequence[Invited], reason: str) -> None:
+        if due:
+            await self._lifecycle.end(due, reason)
+        for item in due:
+            self._lifecycle.wake(item.account.id)
+
+    async def _next_never_came(self) -> float | None:
+        sent_at = await self._store.next_never_came()
+        return None if sent_at is None else sent_at + self._never_came
 
     async def _prune(self) -> None:
         limits = self._limits
@@ -92,3 +111,8 @@ class Expiry:
                 while await self._store.forget_history(now - limits.history_age):
                     pass
             await asyncio.sleep(PRUNE_INTERVAL)
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    """Return the earlier of two times that there may be."""
+    return other if one is None else one if other is None else min(one, other)

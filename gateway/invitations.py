@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,28 +12,30 @@ from functools import partial
 from gateway.accountsource import AccountSource, needs_registration
 from gateway.admission import Admission
 from gateway.allocation import Allocation
+from gateway.audit import Auditor
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.links import secret_of
 from gateway.delivery.receipts import Receipts
 from gateway.delivery.words import load as load_wording
 from gateway.delivery.worker import DeliveryWorker
 from gateway.drivers import DriverError
+from gateway.entrance import Entrance, canonical, relation_of
 from gateway.expiry import Expiry
 from gateway.interaction.base import InteractionDriver
 from gateway.inviterfeed import InviterFeed, InviterFeeds, invitation_view, notice
 from gateway.lifecycle import GuestControl, Lifecycle
 from gateway.naming import Names
 from gateway.numbers import read_identifier, read_number
+from gateway.orders import Orders
 from gateway.policy import check_inviter, check_resend, check_state, interaction_types, validity
 from gateway.provisioning.base import ProvisioningDriver
+from gateway.reconciling import Reconciling
 from gateway.refusals import deadline, refusals
-from gateway.relations import Relation
 from gateway.secrets import Sealer, hash_login_secret, new_login_secret
 from gateway.services import (
     Conflict,
     Ended,
     Inviter,
-    NotAuthenticated,
     NotFound,
     Unprocessable,
 )
@@ -43,7 +45,6 @@ from gateway.standing import Standing
 from gateway.storage.store import Invited, Store, Tombstone
 from gateway.users.base import StateUsers, UsersDriver
 from translators.from_http import invitee
-from translators.identifiers import identity, parse_identifier
 from translators.model import InvitationView, InviteRequest, LookupAnswer
 
 log = logging.getLogger("rcsgw.invitations")
@@ -97,12 +98,19 @@ class Invitations:
             wording=load_wording(templates, typed_password=typed),
             typed_password=typed,
         )
-        self._expiry = Expiry(store, self._lifecycle, config.limits, clock)
+        self._expiry = Expiry(store, self._lifecycle, config.limits, clock, never_came=config.policy.never_came)
         self._standing = self._watch_inviters(users)
         names = self._sourcing or Names(store, config, users, provisioning, sealer)
         self._allocation = Allocation(
             store, config, users, names, self._lifecycle, delivery.keys(), sealer, self._feeds, clock
         )
+        self._entrance = Entrance(store, sealer, clock, single_use=config.policy.single_use)
+        origin = "pool" if config.provisioning.driver == "pool" else "gateway"
+        self.auditor = Auditor(
+            store, provisioning, interaction, self._lifecycle.core_account, config.policy.types, origin
+        )
+        self._reconciling = Reconciling(store, self._lifecycle, self.auditor, config.provisioning.reconcile)
+        self._orders = Orders(store, self)
         self._registering: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     # life
@@ -110,17 +118,19 @@ class Invitations:
     async def start(self) -> None:
         """Go on where the last process stopped: finish or undo, deliver, expire."""
         await self._feeds.start()
-        for invited in await self._store.invitations(states=("preparing", "ending")):
-            self._lifecycle.wake(invited.account.id)
         if self._sourcing is not None:
             self._recovering = asyncio.get_running_loop().create_task(self._sourcing.run(self._lifecycle.lock))
         await self._worker.start()
         self._expiry.start()
+        self._reconciling.start()
+        self._orders.start()
         if self._standing is not None:
             self._standing.start()
 
     async def close(self) -> None:
         """Stop; what is half done is finished by the next start."""
+        await self._orders.close()
+        await self._reconciling.close()
         await self._expiry.close()
         if self._standing is not None:
             await self._standing.close()
@@ -146,7 +156,8 @@ class Invitations:
     def _active(self, invited: Invited) -> None:
         self._worker.wake()
         self._guests.relation_changed(invited.account.uri, relation_of(invited))
-        self._expiry.arm(invited.invitation.expires_at)
+        idle_end = self._clock() + (self._config.policy.never_came or math.inf)
+        self._expiry.arm(min(invited.invitation.expires_at, idle_end))
 
     # gateway.services.InviterService
 
@@ -253,43 +264,13 @@ class Invitations:
 
     # what gateway.sessions asks for
 
-    async def check_secret(self, account: str, secret: str) -> Admission:
-        """Return what a login secret opens.
-
-        Unknown accounts and wrong secrets look the same and cost the same: one look at the invitations, one at the
-        tombstones. Raises NotAuthenticated; Ended to the holder of a secret that was right once.
-        """
-        uri = _canonical(account)
-        presented = hash_login_secret(secret)
-        with refusals():
-            known = await self._store.invitations(account_uri=uri)
-            found = None
-            for item in known:
-                if hmac.compare_digest(item.invitation.secret_hash, presented):
-                    found = item
-            if found is not None and found.invitation.state == "active":
-                if found.invitation.expires_at > self._clock():
-                    return self._admission(known, found.invitation.id)
-                raise Ended("The invitation has ended: expired.")
-            reason = await self._store.tombstone(self._sealer.tombstone(uri, presented))
-        if reason is not None:
-            raise Ended(f"The invitation has ended: {reason}.")
-        raise NotAuthenticated("The account or the secret is wrong.")
+    async def check_secret(self, account: str, secret: str, client: str = "") -> Admission:
+        """Return what a login secret opens; see :meth:`gateway.entrance.Entrance.check_secret`."""
+        return await self._entrance.check_secret(account, secret, client)
 
     async def admission(self, account: str) -> Admission | None:
         """Return what an account may do that was logged in before a restart; None when nothing is left of it."""
-        known = await self._store.invitations(account_uri=_canonical(account))
-        admission = self._admission(known, 0) if known else None
-        return admission if admission is not None and admission.relations else None
-
-    def _admission(self, known: Sequence[Invited], invitation_id: int) -> Admission:
-        now = self._clock()
-        relations = tuple(
-            relation_of(item)
-            for item in known
-            if item.invitation.state == "active" and item.invitation.expires_at > now
-        )
-        return Admission(known[0].account, invitation_id, relations)
+        return await self._entrance.admission(account)
 
     async def ensure_registered(self, account: str, kind: str) -> None:
         """Do the second registration if it is due at the first message; raises the refusal when it fails."""
@@ -325,8 +306,27 @@ class Invitations:
     async def end_account(self, account: str, reason: str) -> None:
         """End all relations of an account; returns when it is done, or goes on being done."""
         with refusals():
-            known = await self._store.invitations(account_uri=_canonical(account), states=("preparing", "active"))
+            known = await self._store.invitations(account_uri=canonical(account), states=("preparing", "active"))
             await self._end(known, reason)
+
+    # operators
+
+    async def revoke_for_operator(self, account: str, uid: str) -> str:
+        """End an account's invitations, or only that of one inviter; return in a sentence what came of it."""
+        known = await self._store.invitations(account_uri=canonical(account), uid=uid or None)
+        await self._end(known, "operator")
+        if not known:
+            return "There is no such invitation."
+        left = await self._store.invitations(account_uri=canonical(account), uid=uid or None)
+        return "It has ended." if not left else "It is over; taking it down goes on: the network does not answer."
+
+    async def purge_for_operator(self, account: str) -> str:
+        """Delete an account whatever the network says; return in a sentence what came of it."""
+        record = await self._store.account_by_uri(canonical(account))
+        if record is None:
+            return "There is no such account."
+        await self._lifecycle.purge(record)
+        return "It is deleted."
 
     # steps
 
@@ -354,7 +354,7 @@ class Invitations:
     # ends
 
     async def _find(self, inviter: Inviter, account: str) -> Invited:
-        for item in await self._store.invitations(account_uri=_canonical(account), uid=inviter.uid):
+        for item in await self._store.invitations(account_uri=canonical(account), uid=inviter.uid):
             return item
         raise NotFound("You have no invitation of this account.")
 
@@ -366,24 +366,3 @@ class Invitations:
         tasks = {self._lifecycle.settle(item.account.id) for item in ending}
         if tasks:
             await asyncio.wait(tasks, timeout=ANSWER_WITHIN)
-
-
-def relation_of(invited: Invited) -> Relation:
-    """Return an invitation as the conversation sees it."""
-    invitation = invited.invitation
-    return Relation(
-        invitation.id,
-        invitation.uid,
-        invitation.sip,
-        invitation.name or None,
-        invitation.identities,
-        invitation.types,
-        invitation.expires_at,
-    )
-
-
-def _canonical(account: str) -> str:
-    """Return the SIP URI that an account is known by, however it is written."""
-    name = identity(account)
-    parsed = parse_identifier(name) if ":" in name else None
-    return parsed.value if parsed is not None else name

@@ -81,6 +81,8 @@ class Lifecycle:
         self._outcomes: dict[int, asyncio.Future[None]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._wakeups: dict[int, asyncio.Event] = {}
+        self._purged: set[int] = set()
+        """Accounts that are taken down whatever the network says."""
         self._slots = asyncio.Semaphore(STEPS_AT_ONCE)
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -118,6 +120,11 @@ class Lifecycle:
     def wake(self, account_id: int) -> None:
         """Do what an account needs, beside the caller."""
         _ = self.settle(account_id)
+
+    def go_on(self, account_id: int) -> None:
+        """Do what an account needs unless that is being done, or waits for its next attempt."""
+        if account_id not in self._tasks:
+            self.wake(account_id)
 
     def settle(self, account_id: int) -> asyncio.Task[None]:
         """Do what an account needs, now; return the task that is done when there is nothing left to do."""
@@ -169,6 +176,8 @@ class Lifecycle:
             if item.invitation.state == "preparing":
                 await self._prepare(item)
                 return True
+        if not known:
+            await self._end_uninvited(account_id)
         return False
 
     # forwards
@@ -257,6 +266,34 @@ class Lifecycle:
             elif ending:
                 await self._end_all(account, ending)
 
+    async def purge(self, account: AccountRecord) -> None:
+        """End an account whoever invites it, now, and delete it even where the network cannot be told of that.
+
+        Returns when it is gone. What is left behind elsewhere is in the log and in the history.
+        """
+        self._purged.add(account.id)
+        try:
+            known = await self._store.invitations(account_id=account.id, states=("preparing", "active"))
+            if known:
+                await self.end(known, "purged")
+            await asyncio.shield(self.settle(account.id))
+        finally:
+            self._purged.discard(account.id)
+
+    async def _end_uninvited(self, account_id: int) -> None:
+        """Take down an account that nobody invites, unless policy keeps it for the next inviter."""
+        account = await self._store.account_by_id(account_id)
+        if account is None or self._keeps(account):
+            return
+        async with self.lock(account.identifier_kind, account.identifier):
+            if not await self._store.invitations(account_id=account_id):
+                await self._end_all(account, [])
+
+    def _keeps(self, account: AccountRecord) -> bool:
+        """Tell whether an account stays when nobody invites it any more."""
+        kept = self._config.policy.on_end == "relation" and account.provisioned
+        return kept and account.id not in self._purged
+
     async def _end_some(self, account: AccountRecord, ending: list[Invited], staying: list[Invited]) -> None:
         for item in ending:
             await self._guests.relation_ended(account.uri, item.invitation.uid, item.invitation.reason)
@@ -266,14 +303,15 @@ class Lifecycle:
             await self._store.delete_relation(item.invitation.id)
 
     async def _end_all(self, account: AccountRecord, ending: list[Invited]) -> None:
-        await self._guests.account_ended(account.uri, ending[-1].invitation.reason)
-        if self._config.policy.on_end == "relation" and account.provisioned:
+        reason = ending[-1].invitation.reason if ending else "ended"
+        await self._guests.account_ended(account.uri, reason)
+        if self._keeps(account):
             await self._store.set_logged_in(account.id, False)
             for item in ending:
                 await self._store.delete_relation(item.invitation.id)
             return
         left = await self._deregister(account, set())
-        left += await self._undo(self._give_back(account), account.uri)
+        left += await self._undo(self._give_back(account), account)
         await self._store.delete_account(account.id, self._sealer.person, "; ".join(left))
 
     async def _give_back(self, account: AccountRecord) -> None:
@@ -290,18 +328,18 @@ class Lifecycle:
         left = []
         for kind in await self._store.registrations(account.id):
             if kind not in needed:
-                left += await self._undo(self._interaction.deregister(account.uri, kind), account.uri)
+                left += await self._undo(self._interaction.deregister(account.uri, kind), account)
                 await self._store.forget_registration(account.id, kind)
         return left
 
-    async def _undo(self, step: Awaitable[None], uri: str) -> list[str]:
+    async def _undo(self, step: Awaitable[None], account: AccountRecord) -> list[str]:
         """Run a step backwards. What refuses for good to be undone is logged and returned, and stops nothing else."""
         try:
             await step
         except (DriverError, SecretsError) as error:
-            if isinstance(error, DriverError) and error.temporary:
+            if isinstance(error, DriverError) and error.temporary and account.id not in self._purged:
                 raise
-            log.error("%s: left behind: %s", uri, error)
+            log.error("%s: left behind: %s", account.uri, error)
             return [str(error)]
         return []
 

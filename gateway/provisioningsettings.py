@@ -88,6 +88,7 @@ class ProvisioningSection(Section, frozen=True, kw_only=True, forbid_unknown_fie
     """First registration: how an account gets known to the core."""
 
     driver: Driver = "none"
+    reconcile: Duration = 3600.0
     lab: ProvisioningLabSection = field(default_factory=ProvisioningLabSection)
     kamailio: ProvisioningKamailioSection = field(default_factory=ProvisioningKamailioSection)
     pyhss: ProvisioningPyhssSection = field(default_factory=ProvisioningPyhssSection)

@@ -254,13 +254,20 @@ class GuestAccess(Protocol):
 class GuestService(Protocol):
     """Log-in and look-up of guests."""
 
-    async def login(self, account: str, secret: str, address: str) -> LoginAnswer:
-        """Check the secret, register at the core; raises NotAuthenticated, Ended, TooManyRequests, UpstreamRefused."""
+    @property
+    def single_use(self) -> bool:
+        """Tell whether a secret is good for one client only: then what :meth:`known` is asked names the client, too."""
+
+    async def login(self, account: str, secret: str, client: str) -> LoginAnswer:
+        """Check the secret for a client (any text that tells it from others), register at the core.
+
+        Raises NotAuthenticated, Ended, TooManyRequests, UpstreamRefused.
+        """
 
     def known(self, authorization: str) -> GuestAccess | None:
         """Return the guest whom this Authorization header has proven before: one dictionary look-up."""
 
-    async def authenticate(self, authorization: str, account: str, secret: str, address: str) -> GuestAccess:
+    async def authenticate(self, authorization: str, account: str, secret: str, client: str) -> GuestAccess:
         """Check credentials that are not known yet and remember the header; logs in again after a restart."""
 
 

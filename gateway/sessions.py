@@ -51,6 +51,7 @@ class Settings:
     """0: chats stay open until somebody ends them."""
     chat_answer: ChatAnswer = "at-once"
     require_online: bool = False
+    single_use: bool = False
     max_message_size: int = 1 << 20
     max_streams: int = 8
     max_chats: int = 16
@@ -155,13 +156,18 @@ class Guests:
         """Return the guest whom this header has proven before."""
         return self._by_authorization.get(authorization)
 
-    async def login(self, account: str, secret: str, address: str) -> LoginAnswer:
-        """Check the secret and register at the core."""
-        return self._login_answer(await self._enter(account, secret))
+    @property
+    def single_use(self) -> bool:
+        """Tell whether a secret is good for one client only."""
+        return self.settings.single_use
 
-    async def authenticate(self, authorization: str, account: str, secret: str, address: str) -> GuestSession:
+    async def login(self, account: str, secret: str, client: str) -> LoginAnswer:
+        """Check the secret and register at the core."""
+        return self._login_answer(await self._enter(account, secret, client))
+
+    async def authenticate(self, authorization: str, account: str, secret: str, client: str) -> GuestSession:
         """Check credentials seen for the first time; whoever holds them is logged in by that."""
-        guest, invitation_id = await self._enter(account, secret)
+        guest, invitation_id = await self._enter(account, secret, client)
         guest.authorizations[authorization] = invitation_id
         self._by_authorization[authorization] = guest
         if len(guest.authorizations) > AUTHORIZATIONS:
@@ -169,11 +175,11 @@ class Guests:
             del guest.authorizations[oldest], self._by_authorization[oldest]
         return guest
 
-    async def _enter(self, account: str, secret: str) -> tuple[GuestSession, int]:
+    async def _enter(self, account: str, secret: str, client: str) -> tuple[GuestSession, int]:
         """Check a secret and log in; once more if secrets have died meanwhile, for this may be one of them."""
         while True:
             forgotten = self._forgotten
-            admission = await self.lifecycle.check_secret(account, secret)
+            admission = await self.lifecycle.check_secret(account, secret, client)
             guest = await self._log_in(admission)
             if self._by_account.get(guest.account) is not guest:
                 raise Ended("The session has just ended.")

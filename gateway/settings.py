@@ -151,6 +151,8 @@ class PolicySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     require_online: Literal["no", "gateway", "client"] = "no"
     guest_idle: Duration = 600.0
     on_end: Literal["account", "relation"] = "account"
+    single_use: bool = False
+    never_came: Duration = 0.0
     message_wait: Annotated[float, Meta(ge=0, le=2.5, extra={"kind": "duration"})] = 2.0
     types: Annotated[tuple[Type, ...], Meta(min_length=1)] = ("im",)
 

@@ -32,6 +32,10 @@ DEFAULT_PAGE = 50
 """Messages of a page when the client does not say."""
 
 
+CLIENT = "Rcsgw-Client"
+"""Header by which a client tells itself from others: a random text that it keeps."""
+
+
 class GuestCalls:
     """Turns the requests of guests into calls of :class:`gateway.services.GuestService`."""
 
@@ -39,6 +43,7 @@ class GuestCalls:
         self._face = face
         self._guests = guests
         self._known = guests.known
+        self._single_use = guests.single_use
         self._pages = pages
         self._decode_message = msgspec.json.Decoder(MessageRequest).decode
 
@@ -146,7 +151,7 @@ class GuestCalls:
         account = identity(name("account", account))
         address = self._face.origins.address(request)
         with self._face.throttle.attempt(account, address):
-            return format.answer(await self._guests.login(account, passwd, address))
+            return format.answer(await self._guests.login(account, passwd, self._client(request)))
 
     async def logout(self, request: web.BaseRequest, account: str) -> web.StreamResponse:
         """Log out; answered when everything is ended."""
@@ -166,7 +171,7 @@ class GuestCalls:
         """Send a message: the call that must be quick."""
         headers = request.headers
         format = wanted(headers.get("Accept"))
-        guest = self._known(headers.get("Authorization", "")) or await self.guest(request)
+        guest = self._known(self._proof(request)) or await self.guest(request)
         sent = sent_in(headers.get("Content-Type"))
         data = await self._face.read(request)
         body = self._decode_message(data) if sent is JSON else sent.decode(data, MessageRequest)
@@ -209,13 +214,21 @@ class GuestCalls:
 
     async def guest(self, request: web.BaseRequest) -> GuestAccess:
         """Return who asks: by one look-up of the header, or by checking the credentials in it."""
-        authorization = request.headers.get("Authorization")
-        if authorization is not None:
-            known = self._known(authorization)
-            if known is not None:
-                return known
-        account, passwd = parse_basic(authorization)
+        proof = self._proof(request)
+        known = self._known(proof)
+        if known is not None:
+            return known
+        account, passwd = parse_basic(request.headers.get("Authorization"))
         name("Authorization", account)
         address = self._face.origins.address(request)
         with self._face.throttle.attempt(account, address):
-            return await self._guests.authenticate(authorization or "", account, passwd, address)
+            return await self._guests.authenticate(proof, account, passwd, self._client(request))
+
+    def _proof(self, request: web.BaseRequest) -> str:
+        """Return what is remembered of credentials: the header, and whose it is where that makes a difference."""
+        authorization = request.headers.get("Authorization", "")
+        return f"{authorization}\n{self._client(request)}" if self._single_use else authorization
+
+    def _client(self, request: web.BaseRequest) -> str:
+        """Return what tells this client from others: the name that it gives itself, or else its address."""
+        return request.headers.get(CLIENT) or self._face.origins.address(request)

@@ -275,6 +275,10 @@ class SqliteStore:
         """Return type → done of the second registrations."""
         return await self._read(relations.registrations, account_id)
 
+    async def registered(self, kind: str) -> dict[str, bool]:
+        """Return SIP URI → done of the second registrations of a type."""
+        return await self._read(steps.registered, kind)
+
     async def mark_registered(self, account_id: int, kind: str, done: bool) -> None:
         """Note that a second registration begins or is done."""
         await self._write(steps.set_registered, account_id, kind, done)

@@ -25,6 +25,12 @@ def set_registered(connection: Connection, account_id: int, kind: str, done: boo
         history.note(connection, account_id, "registered", why=kind)
 
 
+def registered(connection: Connection, kind: str) -> dict[str, bool]:
+    """Return SIP URI → done of the second registrations of a type."""
+    query = "SELECT uri, done FROM registration JOIN account ON account.id = account_id WHERE type = ?"
+    return {uri: bool(done) for uri, done in connection.execute(query, (kind,))}
+
+
 def forget_registration(connection: Connection, account_id: int, kind: str) -> None:
     """Note that a second registration is undone."""
     gone = connection.execute("DELETE FROM registration WHERE account_id = ? AND type = ?", (account_id, kind))

@@ -363,6 +363,9 @@ class Store(FileStore, LeaseStore, HistoryStore, Protocol):
     async def registrations(self, account_id: int) -> dict[str, bool]:
         """Return interaction type → done, for every second registration begun."""
 
+    async def registered(self, kind: str) -> dict[str, bool]:
+        """Return SIP URI → done, for every second registration of an interaction type that has begun."""
+
     async def mark_registered(self, account_id: int, kind: str, done: bool) -> None:
         """Note that a second registration begins (``done`` False, so that it will be undone) or has succeeded."""
 

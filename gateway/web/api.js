@@ -15,8 +15,9 @@ const PATIENCE = 30_000; // ms that an answer may take; the gateway's own waits 
 const SILENCE = 60_000; // ms without a byte on the stream, keep-alive comments included, that mean it is dead
 
 export class Gateway {
-  // base: path of the gateway's API, "/rcsgw". account: SIP URI as the link has it.
-  constructor(base, account, secret) {
+  // base: path of the gateway's API, "/rcsgw". account: SIP URI as the link has it. client: what this client is told by.
+  constructor(base, account, secret, client) {
+    this.client = client;
     this.base = base;
     this.account = account;
     const userId = account.replace(/^(sips?|tel):/i, "");
@@ -36,6 +37,7 @@ export class Gateway {
       headers: {
         Accept: "application/json",
         Authorization: this.authorization,
+        "Rcsgw-Client": this.client,
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
         ...headers,
       },

@@ -6,7 +6,7 @@ import { Conversation } from "./conversation.js";
 import { beginLive, drop, listen, refresh, wake } from "./live.js";
 import { beginLog } from "./log.js";
 import { beginOutgoing, resend, retryNow, send, takeUpUnsent } from "./outgoing.js";
-import { base, chosenLanguage, chosenSound, credentials, drafts, element, forget, lastOpen, linkAccount, offers, state } from "./state.js";
+import { base, chosenLanguage, chosenSound, clientName, credentials, drafts, element, forget, lastOpen, linkAccount, offers, state } from "./state.js";
 import { banner, beginView, changed, grow, open, show, showOver } from "./view.js";
 import { language, languages, say } from "./words.js";
 
@@ -95,7 +95,7 @@ function stop() {
 async function signIn({ account, secret }, pause = AGAIN_FIRST) {
   stop();
   const attempt = (state.running = new AbortController());
-  state.gateway = new Gateway(base, account, secret);
+  state.gateway = new Gateway(base, account, secret, clientName());
   if (pause === AGAIN_FIRST) show("loading");
   let answer;
   try {

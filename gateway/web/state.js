@@ -49,6 +49,14 @@ export const lastOpen = shelf("sessionStorage", `rcsgw open ${linkAccount}`);
 export const chosenLanguage = shelf("localStorage", "rcsgw language");
 export const chosenSound = shelf("localStorage", "rcsgw sound");
 
+// The name by which the gateway tells this browser from others, where a link is good for one client only.
+export function clientName() {
+  const kept = shelf("localStorage", "rcsgw client");
+  const name = kept.get() || Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16)).join("");
+  kept.set(name);
+  return name;
+}
+
 // All that this tab kept of a guest; what they chose stays.
 export function forget() {
   for (const one of [credentials, unsent, triedKeys, drafts, lastOpen]) one.set(null);

@@ -335,7 +335,7 @@ class FakeLifecycle:
         self.failure: Exception | None = None
         self.secret = SECRET
 
-    async def check_secret(self, uri: str, secret: str) -> Admission:
+    async def check_secret(self, uri: str, secret: str, client: str) -> Admission:
         if secret != self.secret:
             raise NotAuthenticated("wrong")
         return Admission(account(self.cursor), 1, self.relations)

@@ -54,7 +54,7 @@ class Lifecycle(FakeLifecycle):
         super().__init__(*relations)
         self.record = record
 
-    async def check_secret(self, uri: str, secret: str) -> Admission:
+    async def check_secret(self, uri: str, secret: str, client: str) -> Admission:
         return Admission(self.record, 1, self.relations)
 
     async def admission(self, uri: str) -> Admission | None:

@@ -184,18 +184,19 @@ class Guests:
         self.logins: list[tuple[str, str, str]] = []
         self.checks: list[tuple[str, str, str]] = []
         self.ended = False
+        self.single_use = False
         self.error: Exception | None = None
 
-    async def login(self, account: str, secret: str, address: str) -> LoginAnswer:
-        self.logins.append((account, secret, address))
+    async def login(self, account: str, secret: str, client: str) -> LoginAnswer:
+        self.logins.append((account, secret, client))
         self._check(account, secret)
         return LoginAnswer(account=account, expires_at=NOW, inviters=self.inviters)
 
     def known(self, authorization: str) -> GuestAccess | None:
         return self.headers.get(authorization)
 
-    async def authenticate(self, authorization: str, account: str, secret: str, address: str) -> GuestAccess:
-        self.checks.append((account, secret, address))
+    async def authenticate(self, authorization: str, account: str, secret: str, client: str) -> GuestAccess:
+        self.checks.append((account, secret, client))
         self._check(account, secret)
         self.headers[authorization] = self.guest
         return self.guest
@@ -313,9 +314,11 @@ async def running(
     content: ContentService | None = None,
     links: LinkService | None = MEMORY_LINKS,
     reports: ReportService | None = MEMORY_REPORTS,
+    single_use: bool = False,
 ) -> AsyncIterator[House]:
     """Run the HTTP face on a free port of the loopback."""
     guests, inviters, health = Guests(), Inviters(), Health()
+    guests.single_use = single_use
     server = HttpServer(
         Services(inviters, guests, health, content or MemoryContents(), links, reports),
         HttpSection(**{"listen": "127.0.0.1:0", **(http or {})}),

@@ -317,3 +317,20 @@ async def test_typing_and_receipts(house: House, path: str, body: dict[str, str]
         assert answer.status in (400, 422)
     async with house.client.post(url, json=body) as answer:
         assert answer.status == 401
+
+
+async def test_clients_are_told_by_their_name_or_else_by_their_address(house: House) -> None:
+    async with house.client.post(SESSION, headers=GUEST | {"Rcsgw-Client": "laptop"}):
+        pass
+    async with house.client.post(SESSION, headers=GUEST):
+        pass
+    assert [client for _, _, client in house.guests.logins] == ["laptop", "127.0.0.1"]
+
+
+async def test_where_secrets_are_for_single_use_each_client_has_to_prove_itself() -> None:
+    async with running(single_use=True) as house:
+        for client in ("laptop", "laptop", "phone", ""):
+            named = {"Rcsgw-Client": client} if client else {}
+            async with house.client.get("/rcsgw/invitee/messages", headers=GUEST | named) as answer:
+                assert answer.status == 200
+    assert [client for _, _, client in house.guests.checks] == ["laptop", "phone", "127.0.0.1"]
