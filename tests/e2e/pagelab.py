@@ -23,6 +23,7 @@ from gateway.lab.cutter import Cutter
 from gateway.lab.phone import Phone
 from gateway.lab.ports import free_port
 from gateway.lab.processes import Child
+from sipstack.msrp.message import MessageState
 from tests.e2e.process import LISTEN, is_ready
 from tests.e2e.world import DOMAIN, WORLDS, Guest, World
 from tests.gateway.browser import PATIENCE, Browser
@@ -114,6 +115,11 @@ class PageLab:
         await page.open(guest.link)
         await page.shows("online", "#inviters")
         return page
+
+    async def say(self, guest: Guest, text: str, uid: str = "a") -> None:
+        """Let an inviter say something; the gateway has taken it then."""
+        message = await self.world.phones[uid].say(guest.account, text)
+        assert message.state is MessageState.SENT, f"{text!r} is {message.state}"
 
     def heard(self, account: str, phone: Phone | None = None) -> list[str]:
         """Return what a guest has said to a phone: what a device shows, which knows repeats by their id."""

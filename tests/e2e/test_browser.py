@@ -79,9 +79,9 @@ async def test_item_1_from_the_mail_to_the_log_out(
     await page.type("I am typ")
     await eventually(lambda: [e for e in lab.phone.events if e.kind == "composing" and e.peer == guest.account])
     await page.type("ing\n")
-    await lab.phone.say(guest.account, "look: https://example.com/a?b=1.")
-    await lab.phone.say(guest.account, "שלום! אבג 123")
-    await lab.phone.say(guest.account, "w" * 200)
+    await lab.say(guest, "look: https://example.com/a?b=1.")
+    await lab.say(guest, "שלום! אבג 123")
+    await lab.say(guest, "w" * 200)
     await lab.phone.type(guest.account)
     await page.shows(typing, "#peer")
     links = await page.run("return [...document.querySelectorAll('#log a')].map((a) => [a.href, a.target, a.rel])")
@@ -343,7 +343,7 @@ async def test_a_page_with_5000_messages_is_as_quick_as_one_with_ten(lab: PageLa
         assert numbers == list(range(numbers[0], numbers[-1] + 1)), "each once, in order, none missing"
         seen |= set(shown)
     assert len(seen) > 500
-    await lab.phone.say(guest.account, "far below")
+    await lab.say(guest, "far below")
     await page.shows("1 new", "#newest")
     await page.click("#newest")
     await page.shows("far below", "#log li:last-child")

@@ -35,7 +35,7 @@ async def talk(lab: PageLab, guest: Guest, page: Page, about: str) -> list[str]:
     """Let both sides say something; return what the page shows of it, in order."""
     await page.say(f"B {about}")
     await page.shows("Read", "#log li:last-child")
-    await lab.phone.say(guest.account, f"A {about}")
+    await lab.say(guest, f"A {about}")
     await page.shows(f"A {about}", "#log li:last-child")
     return [f"B {about}", f"A {about}"]
 
@@ -52,7 +52,7 @@ async def test_item_4_reload(lab: PageLab) -> None:
     said = await talk(lab, guest, page, "before")
     await page.type("not sent yet")
     await asyncio.to_thread(page.driver.get, "about:blank")
-    await lab.phone.say(guest.account, "meanwhile")
+    await lab.say(guest, "meanwhile")
     await asyncio.to_thread(page.driver.back)
     await page.has(*said, "meanwhile")
     assert await page.run("return text.value") == "not sent yet"
@@ -76,7 +76,7 @@ async def test_item_4_second_tab(lab: PageLab) -> None:
         await other.has(*said)
         await other.say("from the second tab")
         await other.shows("Read", "#log li:last-child")
-        await lab.phone.say(guest.account, "to both tabs")
+        await lab.say(guest, "to both tabs")
         said += ["from the second tab", "to both tabs"]
         await other.has(*said)
         await asyncio.to_thread(page.driver.close)
@@ -100,7 +100,7 @@ async def test_item_4_device_offline(lab: PageLab) -> None:
     await page.shows("Your device is offline. What you write is sent when it is online again.", "#banner")
     for number in range(SOME):
         await page.say(f"offline {number}")
-        await lab.phone.say(guest.account, f"missed {number}")
+        await lab.say(guest, f"missed {number}")
     await page.shows("Waiting for the connection", "#log")
     await page.picture("e2e-offline")
     assert not [text for text in lab.heard(guest.account) if "offline" in text]
@@ -123,7 +123,7 @@ async def test_item_4_connections_cut(lab: PageLab) -> None:
         lab.wire.cut()
         await page.say(f"through {number}")
         lab.wire.cut()
-        await lab.phone.say(guest.account, f"back {number}")
+        await lab.say(guest, f"back {number}")
     mine, theirs = [f"through {n}" for n in range(SOME)], [f"back {n}" for n in range(SOME)]
     await page.holds({*said, *mine, *theirs})
     await heard(lab, guest, "B on a good line", *mine)
@@ -151,7 +151,7 @@ async def test_item_4_gateway_killed_and_started_again(lab: PageLab) -> None:
     await lab.start_gateway()
     await page.click("#now") if await page.text("#now") else None
     await page.until(lambda text: not text, "#banner")
-    await lab.phone.say(guest.account, "welcome back")
+    await lab.say(guest, "welcome back")
     await page.holds({*said, *mine, "welcome back"})
     await eventually(lambda: len(lab.heard(guest.account)) == 1 + SOME)
     assert sorted(lab.heard(guest.account)) == sorted(["B before", *mine])
