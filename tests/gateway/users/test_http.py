@@ -204,7 +204,7 @@ async def test_answers_that_are_none(
 
 async def test_an_answer_in_time(center: UpCenter) -> None:
     async def slow(_: web.Request) -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(1)
 
     async def trickling(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
