@@ -75,3 +75,12 @@ class Invitations:
                 if view := event.get("invitation"):
                     self.take(view)
             cursor = page["cursor"]
+
+
+def link_words(view: View) -> str:
+    """Return how far the link of an invitation has come: ``sms sent, after email failed: 550 no such user``."""
+    delivery = view.get("delivery") or {}
+    steps = [(delivery.get("channel", ""), delivery.get("state", ""), delivery.get("error"))] if delivery else []
+    steps += [(tried.get("channel", ""), "failed", tried.get("error")) for tried in delivery.get("tried") or ()]
+    words = [f"{channel} {state}" + (f": {error}" if error else "") for channel, state, error in steps]
+    return ", after ".join(words)

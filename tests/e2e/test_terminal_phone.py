@@ -37,7 +37,7 @@ async def test_the_screen(start: Start, tmp_path: Path) -> None:
         await terminal.shows("Invite by e-mail address or phone number")
         terminal.press("b@cc.com", "enter")
         guest = await world.guest_from_mail()
-        await terminal.shows("The invitation of b@cc.com is active, its link by email: sent")
+        await terminal.shows("The invitation of b@cc.com is active; its link: email sent")
         terminal.press("f3")
         await terminal.shows(guest.account, "email sent", "Send the link again")
         terminal.press("f3")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from rich.text import Text
 from textual.binding import BindingType
 
-from gateway.lab.invitations import Invitations, View
+from gateway.lab.invitations import Invitations, View, link_words
 from gateway.lab.inviter import Inviter
 from gateway.lab.phone import Phone, PhoneEvent
 from gateway.lab.phonecommands import FAILURES, PhoneCommands, in_words
@@ -268,7 +268,5 @@ def _news(view: View) -> str:
     words = f"The invitation of {view.get('identifier', '')} is {view['state']}"
     if view.get("reason"):
         words += f" ({view['reason']})"
-    delivery = view.get("delivery") or {}
-    if delivery:
-        words += f", its link by {delivery.get('channel', '')}: {delivery.get('state', '')}"
-    return f"{words}: {delivery['error']}" if delivery.get("error") else words
+    link = link_words(view)
+    return f"{words}; its link: {link}" if link else words

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Checkbox, DataTable, Footer, Input, Static
 
-from gateway.lab.invitations import OVER, Invitations, View
+from gateway.lab.invitations import OVER, Invitations, View, link_words
 from gateway.lab.phonecommands import FAILURES, in_words
 from gateway.terminal.text import day, harmless
 
@@ -170,10 +170,13 @@ class InvitationsScreen(Screen[None]):
 
 
 def _cells(view: View) -> tuple[str, ...]:
-    delivery = view.get("delivery") or {}
-    link = f"{delivery.get('channel', '')} {delivery.get('state', '')}".strip()
-    if delivery.get("error"):
-        link += f": {delivery['error']}"
     state = f"{view['state']} ({view['reason']})" if view.get("reason") else view["state"]
     until = "" if view["state"] in OVER else day(view.get("valid_until", ""))
-    return str(view.get("identifier", "")), view["account"], state, link, until, ", ".join(view.get("types", ()))
+    return (
+        str(view.get("identifier", "")),
+        view["account"],
+        state,
+        link_words(view),
+        until,
+        ", ".join(view.get("types", ())),
+    )

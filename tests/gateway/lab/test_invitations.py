@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.lab.invitations import Invitations
+from gateway.lab.invitations import Invitations, link_words
 from gateway.lab.inviter import InviteFailed, Inviter
 
 
@@ -80,3 +80,12 @@ def test_an_answer_takes_nothing_back() -> None:
     invitations.take(view("ended"))
     invitations.add(view("preparing"))
     assert invitations.all["sip:b@cc.com"]["state"] == "preparing"
+
+
+def test_the_way_of_a_link_in_words() -> None:
+    tried = [{"channel": "email", "attempts": 1, "error": "550 no such user"}]
+    delivery = {"channel": "sms", "state": "sent", "tried": tried}
+    assert link_words({**view("active"), "delivery": delivery}) == "sms sent, after email failed: 550 no such user"
+    delivery = {"channel": "email", "state": "queued", "error": "421 later"}
+    assert link_words({**view("active"), "delivery": delivery}) == "email queued: 421 later"
+    assert link_words(view("preparing")) == ""

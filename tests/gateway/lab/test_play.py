@@ -12,7 +12,7 @@ import pytest_asyncio
 from gateway.lab.lab import Lab
 from gateway.lab.phone import Phone
 from gateway.lab.play import Player, ScriptFailed
-from gateway.lab.script import parse
+from gateway.lab.script import STEPS, parse
 from tests.gateway.lab.conftest import B
 
 
@@ -131,6 +131,10 @@ async def test_the_phone_goes_and_comes(b: Phone) -> None:
 )
 async def test_failures_name_line_step_and_reason(b: Phone, text: str, why: str) -> None:
     assert why in await failure(b, text)
+
+
+async def test_every_step_of_the_grammar_is_played(b: Phone) -> None:
+    assert set(Player(parse(""), b)._steps) == set(STEPS)
 
 
 async def test_a_step_takes_its_time_only(a: Phone, b: Phone) -> None:

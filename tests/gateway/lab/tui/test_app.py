@@ -150,7 +150,7 @@ async def test_invitations(screen: Screen) -> None:
     await screen.press(*["backspace"] * len("bob@cc.com"))
     await screen.type("dora@example.com")
     await screen.press("enter")
-    await screen.shows("dora@example.com  sip:g1@cc.com", "dora@example.com is active, its link by email: sent")
+    await screen.shows("dora@example.com  sip:g1@cc.com", "dora@example.com is active; its link: email sent")
     await screen.press("f3")
     await screen.shows("sip:g1@cc.com", "active", "email sent", "im, file")
     await screen.press("r")
