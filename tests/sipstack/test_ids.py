@@ -15,6 +15,7 @@ MAKERS = [
     ids.call_id,
     ids.cnonce,
     ids.contact_token,
+    ids.contribution_id,
     ids.instance_id,
     ids.msrp_session_id,
     ids.msrp_transaction_id,
