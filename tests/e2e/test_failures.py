@@ -266,8 +266,9 @@ async def test_a_hangs_up_in_the_middle(start: Start) -> None:
     await guest.say("one more")
 
 
-async def test_connection_cut_in_the_middle_of_a_message(world: World) -> None:
+async def test_connection_cut_in_the_middle_of_a_message(start: Start) -> None:
     """The retry with the same key goes over a new connection, and A gets the message once."""
+    world = await start("[policy]\nmessage_wait = 2.5\n")
     phone = await phone_behind_cutter(world, on_message="accept", cut_after=100_000)
     guest = await world.guest("a")
     key = {"Idempotency-Key": "k"}
