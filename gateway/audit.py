@@ -97,6 +97,8 @@ class Auditor:
             return None
         ours = {account.uri: account for account in accounts if account.origin == self._origin}
         audit = await self._provisioning.audit([self._core_account(account) for account in ours.values()])
+        if audit is None:
+            return None
         # an account that is not marked yet is being made: the core may know it, and need not
         missing = [Finding(CORE, "missing", uri) for uri in audit.missing if uri in ours and ours[uri].provisioned]
         return missing + [Finding(CORE, "orphan", name) for name in audit.orphans or ()]

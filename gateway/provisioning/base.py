@@ -75,8 +75,10 @@ class Audit:
 class Auditable(Protocol):
     """What a provisioning driver has besides that can be compared with the store."""
 
-    async def audit(self, accounts: Sequence[CoreAccount]) -> Audit:
-        """Compare the core with all accounts that this gateway has made known to it. Raises DriverError.
+    async def audit(self, accounts: Sequence[CoreAccount]) -> Audit | None:
+        """Compare the core with all accounts that this gateway has made known to it; None where it tells nothing.
+
+        Raises DriverError.
 
         An account counts as made by this gateway only where that is certain, by a mark that depends on the gateway's
         key: names that merely look like ours may be somebody's.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gateway.drivers import DriverError
 from gateway.httpservice import HttpService
 from gateway.provisioning.base import Audit, CoreAccount
 
@@ -51,14 +50,14 @@ class HttpProvisioning:
 
     # gateway.provisioning.base.Auditable
 
-    async def audit(self, accounts: Sequence[CoreAccount]) -> Audit:
-        """Compare with the list of the service; without one, ask for each account."""
+    async def audit(self, accounts: Sequence[CoreAccount]) -> Audit | None:
+        """Compare with the list of the service; without one, ask for each account, if there is a call for that."""
         if self._service.has("list"):
             there = set(await self._service.list())
             wanted = {account.uri for account in accounts}
             return Audit(tuple(sorted(wanted - there)), tuple(sorted(there - wanted)))
         if not self._service.has("exists"):
-            raise DriverError("Neither list nor exists is configured: the service cannot be asked.", temporary=False)
+            return None
         missing = [
             account.uri for account in accounts if not await self.taken(account.uri, account.impi, account.realm)
         ]
