@@ -53,6 +53,10 @@ class Receipts:
         self._begun = 0
         self._sending: dict[str, set[int]] = {}
         """Channel → numbers of the orders on their way."""
+        self._taken = 0
+        self._written = 0
+        self._asked: deque[tuple[int, asyncio.Future[None]]] = deque()
+        """How many receipts have to be written for somebody who waits, in the order of asking."""
         self._task: asyncio.Task[None] | None = None
 
     def of(self, channel: str) -> Callable[[DeliveryReceipt], None]:
@@ -68,13 +72,16 @@ class Receipts:
             log.warning("%s: a receipt is lost, %d wait for the store", waiting.channel, MAX_WAITING)
             return
         self._waiting.append(waiting)
+        self._taken += 1
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write())
 
     async def written(self) -> None:
-        """Return when the receipts taken so far are in the store, or can be tried no longer."""
-        if self._task is not None:
-            await asyncio.shield(self._task)
+        """Return when the receipts taken so far are in the store; those that come meanwhile are not waited for."""
+        if self._written < self._taken:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._asked.append((self._taken, future))
+            await future
 
     def begin(self, channel: str) -> int:
         """Note that an order is on its way: from now on receipts may be early. Return its number."""
@@ -95,6 +102,8 @@ class Receipts:
             await asyncio.wait({task}, timeout=STORE_PAUSE)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        for _, future in self._asked:
+            future.cancel()
 
     async def _write(self) -> None:
         try:
@@ -109,8 +118,16 @@ class Receipts:
                 except Exception:
                     log.exception("%s: a receipt cannot be used", waiting.channel)
                 self._waiting.popleft()
+                self._written += 1
+                self._tell_those_who_asked()
         finally:
             self._task = None
+
+    def _tell_those_who_asked(self) -> None:
+        while self._asked and self._asked[0][0] <= self._written:
+            _, future = self._asked.popleft()
+            if not future.done():
+                future.set_result(None)
 
     async def _note(self, waiting: _Waiting) -> None:
         channel, receipt, now = waiting.channel, waiting.receipt, self._clock()

@@ -283,6 +283,40 @@ async def test_receipts_wait_for_the_store(house: Carriers, monkeypatch: pytest.
     await house.reaches("sms", "delivered")
 
 
+async def test_nobody_waits_for_receipts_that_come_later(house: Carriers, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = house.store.delivery_receipt
+
+    async def endless(channel: str, reference: str, *rest: object) -> object:
+        if int(reference) < 100:
+            house.sms.tell(arrived(str(int(reference) + 1)))
+        return await real(channel, reference, *rest)  # type: ignore[arg-type]  # handed on
+
+    monkeypatch.setattr(house.store, "delivery_receipt", endless)
+    receipts = house.invitations.receipts
+    house.sms.tell(arrived("0"))
+    await receipts.written()
+    assert receipts._written < 10
+    await house.settled()
+    while receipts._waiting:
+        await receipts.written()
+    assert receipts._written == 101
+
+
+async def test_closing_leaves_nobody_waiting(house: Carriers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.delivery.receipts.STORE_PAUSE", 0.02)
+
+    async def failing(*_: object) -> None:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(house.store, "delivery_receipt", failing)
+    house.sms.tell(arrived("1"))
+    waiting = asyncio.create_task(house.invitations.receipts.written())
+    await asyncio.sleep(0)
+    await house.invitations.receipts.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_too_many_receipts(house: Carriers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.delivery.receipts.MAX_WAITING", 5)
     for number in range(50):
