@@ -48,6 +48,8 @@ function end(title, text, button, action) {
 
 // What the gateway gives as the reason of an end → the page's word for it; longer ones first.
 const ENDS = [
+  ["client: used", "elsewhere"],
+  ["never-came", "expired"],
   ["inviter-logout", "closed"],
   ["expired", "expired"],
   ["revoked", "revoked"],
@@ -63,7 +65,8 @@ function endWord(reason) {
 function showEnded(reason, wasIn = true) {
   forget();
   const word = endWord(reason);
-  if (word !== "left") end("endedTitle", word);
+  if (word === "elsewhere") end("elsewhereTitle", word);
+  else if (word !== "left") end("endedTitle", word);
   else if (wasIn) end("leftTitle", "left");
   else end("usedTitle", "used");
 }

@@ -247,9 +247,11 @@ async def test_nothing_of_what_others_write_is_ever_markup(lab: PageLab) -> None
 # what the operator wants
 
 
-async def test_the_input_waits_until_the_inviter_is_online(driver: webdriver.Chrome, tmp_path: Path) -> None:
+async def test_the_input_waits_until_the_inviter_is_online_and_the_link_is_for_one_client(
+    driver: webdriver.Chrome, tmp_path: Path
+) -> None:
     settings = {
-        "policy": 'types = ["im", "file"]\nrequire_online = "client"',
+        "policy": 'types = ["im", "file"]\nrequire_online = "client"\nsingle_use = true',
         "client": 'features = ["status"]',
         "sip": 'bind = "127.0.0.1:0"\ntrusted = ["127.0.0.0/8"]\nprobe_interval = 0.5',
     }
@@ -274,6 +276,12 @@ async def test_the_input_waits_until_the_inviter_is_online(driver: webdriver.Chr
         # functions that the operator does not offer are not there
         hidden = "return ['attach', 'standalone'].map((id) => document.getElementById(id).hidden)"
         assert await page.run(hidden) == [True, True]
+        # a link for one client: this browser comes back, another one is told
+        await page.open(guest.link)
+        await page.shows("Alice", "#inviters")
+        await page.settle()
+        await page.open(guest.link)
+        await page.shows("This link was opened elsewhere")
 
 
 async def test_the_password_is_typed_where_the_link_does_not_carry_it(driver: webdriver.Chrome, tmp_path: Path) -> None:
