@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.arrivals import Arrival
@@ -38,11 +39,7 @@ class Intake:
             guest.take_attachment(self._conversation, message, conversation_id) or self._take_status(message)
         ):
             return
-        if self._seen is not None and message.message_id in self._seen:
-            message.accept()
-            return
-        if self._storing is not None and message.message_id in self._storing:
-            self._storing[message.message_id].append(message)  # the same over a new session, before our answer
+        if self._is_repeat(message):
             return
         refused = guest.refuse_incoming(relation, message.content_type, len(message.body))
         if refused is not None:
@@ -53,24 +50,35 @@ class Intake:
         self._storing[message.message_id] = [message]
         asked = Asked.in_(message.cpim, conversation_id)
         self._conversation.content_received()
-
-        def stored(entry: Entry, error: Exception | None) -> None:
-            assert self._storing is not None
-            answered = self._storing.pop(message.message_id)
-            self._storing = self._storing or None
-            for repeated in answered:
-                if error is None:
-                    repeated.accept()
-                else:
-                    repeated.reject(408, "Not stored")
-            if error is None:
-                self.remember(message.message_id)
-                guest.feed.publish(entry)
-                if asked is not None:
-                    self._conversation.receipts.stored(entry, asked)
-
         wanted = asked.text() if asked is not None else ""
+        stored = partial(self._stored, message.message_id, asked)
         guest.store_incoming(relation, message.message_id, message.content_type, message.body, wanted, stored)
+
+    def _is_repeat(self, message: Arrival) -> bool:
+        """Tell whether a message is known: then it is answered as the first of its kind was, or when that is."""
+        if self._seen is not None and message.message_id in self._seen:
+            message.accept()
+            return True
+        if self._storing is not None and message.message_id in self._storing:
+            self._storing[message.message_id].append(message)  # the same over a new session, before our answer
+            return True
+        return False
+
+    def _stored(self, message_id: str, asked: Asked | None, entry: Entry, error: Exception | None) -> None:
+        """Answer a message, as often as it has come, when it is committed or cannot be."""
+        assert self._storing is not None
+        answered = self._storing.pop(message_id)
+        self._storing = self._storing or None
+        for message in answered:
+            if error is None:
+                message.accept()
+            else:
+                message.reject(408, "Not stored")
+        if error is None:
+            self.remember(message_id)
+            self._conversation.guest.feed.publish(entry)
+            if asked is not None:
+                self._conversation.receipts.stored(entry, asked)
 
     def _take_status(self, message: Arrival) -> bool:
         """Take what is no message of the conversation but tells of one; return False where it is none of these."""

@@ -191,7 +191,7 @@ def _record(files: GuestTransfers, conversation: Conversation, message: Arrival)
     room.check(record.content_type, record.size)
     if record.until <= now:
         raise Conflict("The file is not kept any more.")
-    if record.size > files.room.limits.guest_bytes:
+    if record.size > room.limits.guest_bytes:
         raise TooLarge("The file is too large.")
     return record
 
