@@ -143,7 +143,7 @@ async def test_chats_stay_open_where_nobody_closes_them(monkeypatch: pytest.Monk
 
 async def test_of_two_chats_that_crossed_one_survives(monkeypatch: pytest.MonkeyPatch) -> None:
     """B-CHT-12: all are accepted, the newest is written by, and the one that nobody uses is closed."""
-    monkeypatch.setattr(idle, "SPARE_IDLE", 0.05)
+    monkeypatch.setattr(idle, "SPARE_IDLE", 0.5)
     house = House(chat_idle=5.0)
     guest = await house.login()
     house.agent.gate.clear()
