@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from gateway.accountscli import accounts
 from gateway.clients.cli import main as guest
 from gateway.config import Config, ConfigError, load
 from gateway.lab.phonecli import main as phone
@@ -155,6 +156,7 @@ def lab(
 
 phone.short_help = "Be A's phone in the terminal: receive and answer chats, invite people."
 main.add_command(phone, "phone")
+main.add_command(accounts, "accounts")
 main.add_command(guest, "guest")
 
 

@@ -110,7 +110,7 @@ class Invitations:
             store, provisioning, interaction, self._lifecycle.core_account, config.policy.types, origin
         )
         self._reconciling = Reconciling(store, self._lifecycle, self.auditor, config.provisioning.reconcile)
-        self._orders = Orders(store, self)
+        self.orders = Orders(store, self)
         self._registering: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     # life
@@ -123,13 +123,13 @@ class Invitations:
         await self._worker.start()
         self._expiry.start()
         self._reconciling.start()
-        self._orders.start()
+        self.orders.start()
         if self._standing is not None:
             self._standing.start()
 
     async def close(self) -> None:
         """Stop; what is half done is finished by the next start."""
-        await self._orders.close()
+        await self.orders.close()
         await self._reconciling.close()
         await self._expiry.close()
         if self._standing is not None:

@@ -184,14 +184,7 @@ class Lifecycle:
 
     def core_account(self, account: AccountRecord) -> CoreAccount:
         """Return an account as drivers see it."""
-
-        def ha1(username: str, realm: str, algorithm: str) -> str:
-            return self._sealer.ha1(account.sealed_secret, account.uri, username, realm, algorithm)
-
-        def secret() -> str:
-            return self._sealer.secret(account.sealed_secret, account.uri)
-
-        return CoreAccount(account.uri, account.impi, account.realm, ha1, secret)
+        return core_account(self._sealer, account)
 
     async def _prepare(self, invited: Invited) -> None:
         account, invitation = invited.account, invited.invitation
@@ -351,3 +344,15 @@ async def _sleep(wakeup: asyncio.Event, seconds: float) -> None:
             await wakeup.wait()
     except TimeoutError:
         pass
+
+
+def core_account(sealer: Sealer, account: AccountRecord) -> CoreAccount:
+    """Return an account as drivers see it."""
+
+    def ha1(username: str, realm: str, algorithm: str) -> str:
+        return sealer.ha1(account.sealed_secret, account.uri, username, realm, algorithm)
+
+    def secret() -> str:
+        return sealer.secret(account.sealed_secret, account.uri)
+
+    return CoreAccount(account.uri, account.impi, account.realm, ha1, secret)
