@@ -19,15 +19,16 @@ REMEMBERED = 1024
 _IDENT = rb"([A-Za-z0-9][A-Za-z0-9.+%=-]{3,31}+)"
 _NUMBER = rb"([0-9]{1,18}+)"
 _NUMBER_OR_STAR = rb"([0-9]{1,18}+|\*)"
-# Longer ones, say over three relays and more, go the general way; so little memory is needed for what is remembered.
+# Longer values, say paths over three relays and more, go the general way.
 _VALUE = rb"([!-~](?:[ -~]{0,500}[!-~])?)"
 _ROUTE = re.compile(rb"To-Path: " + _VALUE + rb"\r\nFrom-Path: " + _VALUE + rb"\r\n")
 _CONTENT = re.compile(
     rb"(?:Success-Report: (yes|no)\r\n)?(?:Failure-Report: (yes|no|partial)\r\n)?Content-Type: " + _VALUE + rb"\r\n"
 )
-# Lines that the expressions above are to look at.
-_ROUTE_LINES = rb"(To-Path: [^\r]++\r\nFrom-Path: [^\r]++\r\n)"
-_CONTENT_LINES = rb"((?:[^\r]++\r\n){1,3}+)"
+# Lines that the expressions above are to look at, and that are remembered whether they were plain or not. So their
+# length is limited here already: strangers may send anything, and it must not stay in memory.
+_ROUTE_LINES = rb"(To-Path: [^\r]{1,502}+\r\nFrom-Path: [^\r]{1,502}+\r\n)"
+_CONTENT_LINES = rb"((?:[^\r]{1,520}+\r\n){1,3}+)"
 
 PLAIN_RESPONSE = re.compile(
     rb"MSRP " + _IDENT + rb" ([0-9]{3})(?: ([ -~]{0,208}+))?\r\n" + _ROUTE_LINES + rb"-------\1\$\r\n"

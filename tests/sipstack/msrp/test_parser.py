@@ -13,6 +13,7 @@ from sipstack.errors import ParseError
 from sipstack.msrp.chunk import BadRequest, Chunk, Frame, MsrpResponse, OtherRequest, Report
 from sipstack.msrp.head import MAX_HEADERS, parse_byte_range
 from sipstack.msrp.parser import MAX_HEAD, MAX_SKIPPED, ChunkParser
+from sipstack.msrp.plain import PLAIN_RESPONSE, PLAIN_SEND
 from tests.sipstack.msrp.helpers import OURS, THEIRS, answer, frame, frames_of, report, send
 from tests.utils import every_chunking
 
@@ -369,3 +370,13 @@ def test_paths_that_are_not_plain(path: str) -> None:
     (response,) = frames_of(answer("abcd1234").replace(THEIRS.encode(), path.encode()))
     assert isinstance(chunk, Chunk) and isinstance(response, MsrpResponse)
     assert chunk.from_path == response.from_path == path.strip()
+
+
+@pytest.mark.parametrize(("length", "is_quick"), [(500, True), (50_000, False)])
+def test_what_is_remembered_is_short(length: int, is_quick: bool) -> None:
+    """C-FRM-12: strangers cannot fill the memory with paths and types that are kept although they make no sense."""
+    junk = "x" * length
+    response = answer("abcd1234").replace(THEIRS.encode(), junk.encode())
+    assert (PLAIN_RESPONSE.match(response) is not None) is is_quick
+    assert (PLAIN_SEND.match(send(by=junk)) is not None) is is_quick
+    assert (PLAIN_SEND.match(send(content_type=junk)) is not None) is is_quick
