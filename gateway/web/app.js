@@ -6,7 +6,7 @@ import { Conversation } from "./conversation.js";
 import { beginLive, drop, listen, refresh, wake } from "./live.js";
 import { beginLog } from "./log.js";
 import { beginOutgoing, resend, retryNow, send, takeUpUnsent } from "./outgoing.js";
-import { base, chosenLanguage, chosenSound, clientName, credentials, drafts, element, forget, lastOpen, linkAccount, offers, state } from "./state.js";
+import { base, chosenLanguage, chosenSound, clientName, credentials, decoded, drafts, element, forget, lastOpen, linkAccount, offers, state } from "./state.js";
 import { banner, beginView, changed, grow, open, show, showOver } from "./view.js";
 import { language, languages, say } from "./words.js";
 
@@ -24,7 +24,7 @@ function takeSecret() {
   const secret =
     new URLSearchParams(location.search).get("passwd") ||
     new URLSearchParams(fragment).get("passwd") ||
-    (fragment.includes("=") ? "" : decodeURIComponent(fragment));
+    (fragment.includes("=") ? "" : decoded(fragment));
   if (location.search || location.hash) history.replaceState(null, "", location.pathname);
   if (secret) credentials.set({ account: linkAccount, secret });
   return secret;
@@ -105,6 +105,10 @@ async function signIn({ account, secret }, pause = AGAIN_FIRST) {
     answer = await state.gateway.login();
   } catch (error) {
     if (attempt.signal.aborted || leaveBy(error)) return;
+    if (error instanceof Refused && error.status < 500 && error.status !== 429) {
+      showSignIn("wrongLink"); // no account can be named so
+      return;
+    }
     const word = !(error instanceof Refused) ? "down" : error.status === 429 ? "throttled" : "downCore";
     const again = (next) => () => signIn({ account, secret }, next);
     end("downTitle", word, "tryAgain", again(AGAIN_FIRST));

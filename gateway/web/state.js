@@ -4,7 +4,16 @@ const marker = "/invitee/session/";
 const at = location.pathname.lastIndexOf(marker);
 
 export const base = location.pathname.slice(0, at); // path of the gateway's API, "/rcsgw"
-export const linkAccount = decodeURIComponent(location.pathname.slice(at + marker.length));
+export const linkAccount = decoded(location.pathname.slice(at + marker.length));
+
+// What stands in a link, as far as it can be read: a broken one shall say so, not stop the page.
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 export const state = {
   gateway: null,

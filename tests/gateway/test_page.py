@@ -399,6 +399,12 @@ async def test_wrong_links_and_typing_by_hand(house: House, browser: Browser) ->
     await browser.shows("online", "#inviters")
 
 
+@pytest.mark.parametrize("link", [f"{PATH}#%zz", f"{PATH}%zz#{SECRET}", f"{PATH}%00#{SECRET}", f"{PATH}#passwd=%"])
+async def test_broken_links_have_words_too(house: House, browser: Browser, link: str) -> None:
+    await browser.open(f"{house.server.url}{link}")
+    await browser.shows("This link does not open anything.")
+
+
 async def test_without_a_secret_it_asks_for_one(house: House, browser: Browser) -> None:
     await browser.open(f"{house.server.url}{PATH}")
     await browser.shows("Open the link of your invitation")
