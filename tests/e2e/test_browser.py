@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from selenium import webdriver
 
+from gateway.lab.kamailio import is_available
 from tests.e2e.files import octets
 from tests.e2e.pagelab import PNG, Page, PageLab, page_lab
 from tests.e2e.world import NAMES, eventually, subscribers
@@ -57,6 +58,19 @@ COMBINATIONS = [
 async def test_item_1_from_the_mail_to_the_log_out(
     lab: PageLab, tmp_path: Path, size: str, scheme: str, language: str
 ) -> None:
+    await whole_flow(lab, tmp_path, size, scheme, language)
+
+
+@pytest.mark.full
+async def test_item_1_over_kamailio(driver: webdriver.Chrome, tmp_path: Path) -> None:
+    if not is_available():
+        pytest.skip("kamailio and kamailio-sqlite-modules are not installed")
+    async with page_lab(tmp_path, driver, "kamailio") as lab:
+        await whole_flow(lab, tmp_path, "phone", "light", "zh-CN")
+
+
+async def whole_flow(lab: PageLab, tmp_path: Path, size: str, scheme: str, language: str) -> None:
+    """Come by a mail's link, talk, exchange files, log out; keep a picture of each step."""
     online, invited, read, typing, left = WORDS[language]
     guest = await lab.invite(types=["im", "file"], note="see you", language=language[:2])
     page = Page(lab, guest.account)
