@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
@@ -69,6 +70,8 @@ async def test_one_of_two_inviters_goes_and_the_other_conversation_goes_on(lab: 
     await page.shows("Alice", "#inviters .inviter:nth-child(1)")
     await page.shows("Carol", "#inviters .inviter:nth-child(2)")
     await lab.say(guest, "from Carol", "c")
+    await page.shows("1", "#inviters .inviter:nth-child(2) .unread")
+    await asyncio.to_thread(page.driver.refresh)  # what nobody has read stays unread
     await page.shows("1", "#inviters .inviter:nth-child(2) .unread")
     assert (await page.run("return document.title")).startswith("(1) ")
     await page.type("half a sen")

@@ -175,6 +175,10 @@ async def test_no_violation(house: House, driver: webdriver.Chrome, axe: str, st
             assert wide <= 0, f"the page is {wide} pixels wider than a {size}"
             high = await browser.run("return document.documentElement.scrollHeight - window.innerHeight")
             assert high <= 0 or not await browser.text("#chat"), f"the page is {high} pixels higher than a {size}"
+    narrow = {"width": 320, "height": 512, "deviceScaleFactor": 1, "mobile": True}  # WCAG 1.4.10
+    await asyncio.to_thread(driver.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", narrow)
+    wide = await browser.run("return document.documentElement.scrollWidth - 320")
+    assert wide <= 0, f"the page is {wide} pixels wider than 320"
 
 
 async def keep_picture(driver: webdriver.Chrome, name: str) -> None:
