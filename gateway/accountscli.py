@@ -28,6 +28,9 @@ T = TypeVar("T")
 DIFFERENCES = 1
 """Exit status of an audit that leaves differences."""
 
+PIPE_WIDTH = 400
+"""Columns of a table that goes into a pipe or a file: nothing of it is broken or cut there."""
+
 NOT_COMPARED = 3
 """Exit status of an audit that could not look."""
 
@@ -234,9 +237,10 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*columns, show_header=any(columns), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*map(escape, row))
-    console = Console(soft_wrap=True)
-    # where nobody looks at it (a pipe, a file) lines are not broken at the width of a terminal
-    console.print(table, width=None if console.is_terminal else 400)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    console.print(table)
 
 
 def _print_steps(steps: Sequence[Happened]) -> None:
