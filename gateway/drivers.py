@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 
 class DriverError(Exception):
@@ -15,6 +16,23 @@ class DriverError(Exception):
         super().__init__(text)
         self.temporary = temporary
         self.certain = certain
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a driver has found when it tried its server."""
+
+    found: str
+    date: str = ""
+    """The server's clock, as its ``Date`` header has it; empty where it does not tell."""
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A driver that can try for real whether its server is there and lets us in, without leaving anything behind."""
+
+    async def check(self) -> Checked:
+        """Try it, on a driver that need not have been started. Raises DriverError that says what is wrong."""
 
 
 def load_driver(path: str, options: Mapping[str, Any]) -> Any:

@@ -16,7 +16,7 @@ import aiosmtplib
 
 from gateway.delivery.base import DeliveryOrder
 from gateway.delivery.texts import invitation_texts, one_line, words_of
-from gateway.drivers import DriverError
+from gateway.drivers import Checked, DriverError
 
 PERMANENT = range(500, 600)
 
@@ -66,6 +66,25 @@ class EmailDelivery:
         finally:
             await _leave(client)
         return ()
+
+    async def check(self, recipient: str = "") -> Checked:
+        """Connect and log in as for a mail; with a ``recipient`` ask whether one would be taken, and send none
+        (:class:`gateway.drivers.Checkable`)."""
+        client = self._client()
+        try:
+            await client.connect()
+            if recipient:
+                await client.mail(self._sender)
+                await client.rcpt(recipient)
+                await client.rset()
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            raise _driver_error(error, handing_over=False) from error
+        finally:
+            await _leave(client)
+        security = {"none": "without TLS", "starttls": "STARTTLS", "tls": "TLS"}[self._security]
+        login = f"logged in as {self._login[0]}" if self._login else "no login"
+        taken = f", would take a mail to {recipient}" if recipient else ""
+        return Checked(f"{self._host}:{self._port} answers, {security}, {login}{taken}")
 
     async def close(self) -> None:
         """Hold nothing: each mail has a connection of its own."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from gateway.drivers import DriverError
+from gateway.drivers import Checked, DriverError
 
 MAX_ANSWER = 64 * 1024
 """Octets of an answer that are read: it says taken or not, and why."""
@@ -23,6 +23,8 @@ class HttpAnswer:
     status: int
     content_type: str
     body: bytes
+    date: str = ""
+    """The server's ``Date``."""
 
     @property
     def text(self) -> str:
@@ -61,11 +63,22 @@ class HttpCalls:
                 body = await response.content.read(MAX_ANSWER)
                 while not response.content.at_eof() and len(body) < MAX_ANSWER:
                     body += await response.content.read(MAX_ANSWER - len(body))
-                return HttpAnswer(response.status, response.content_type, body)
+                date = response.headers.get("Date", "")
+                return HttpAnswer(response.status, response.content_type, body, date)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             # without a connection nothing was sent; later it may all have been done
             certain = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
             raise DriverError(f"HTTP: {_words(error)}", temporary=True, certain=certain) from error
+
+    async def check(self, url: str) -> Checked:
+        """Ask what can be done there, which does nothing; any answer but 401 and 403 shows that all is well.
+
+        Raises DriverError.
+        """
+        answer = await self.call("OPTIONS", url, headers={})
+        if answer.status in (401, 403):
+            raise DriverError(f"it answers {answer.status}: the login is refused", temporary=False)
+        return Checked(f"answers (HTTP {answer.status})", answer.date)
 
     async def close(self) -> None:
         """Close the connections."""

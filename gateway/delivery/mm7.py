@@ -23,7 +23,7 @@ from gateway.delivery.mm7soap import (
     submit_envelope,
 )
 from gateway.delivery.texts import mms_text, one_line
-from gateway.drivers import DriverError
+from gateway.drivers import Checked, DriverError
 from sipstack import ids
 from sipstack.errors import SipstackError
 
@@ -101,6 +101,10 @@ class Mm7Delivery:
         )
         told = _judge(answer)
         return (told.message_id,) if self._receipts and told.message_id else ()
+
+    async def check(self) -> Checked:
+        """Ask whether somebody is there, and submit nothing (:class:`gateway.drivers.Checkable`)."""
+        return await self._calls.check(self._section.url)
 
     async def close(self) -> None:
         """Close the connections."""

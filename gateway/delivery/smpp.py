@@ -20,7 +20,7 @@ from gateway.delivery.smpppdu import ROK, RX_T_APPN, Pdu
 from gateway.delivery.smppreceipt import is_receipt, normal_id, read_receipt
 from gateway.delivery.smsparts import ShortMessages, TooLong, short_messages
 from gateway.delivery.texts import sms_text
-from gateway.drivers import DriverError
+from gateway.drivers import Checked, DriverError
 from gateway.settingtypes import RetrySection
 
 log = logging.getLogger("rcsgw.smpp")
@@ -41,6 +41,9 @@ TEMPORARY = SLOW_DOWN | {
 }
 """Answers after which the same message may go through later; all others are about the message itself and final. Numbers
 from 0x400 on are each vendor's own: ``delivery.smpp.temporary`` adds to these."""
+
+ALREADY_BOUND = 0x05
+"""ESME_RALYBND: the login is right, and its only session is taken."""
 
 THROTTLED_TRIES = 3
 """Submits of one part that are answered with a word of :data:`SLOW_DOWN`, before the order goes back to the queue: it
@@ -126,6 +129,20 @@ class SmppDelivery:
             self._remember(digest, taken)
             raise
         return tuple(filter(None, taken)) if self._section.receipts != "none" else ()
+
+    async def check(self) -> Checked:
+        """Bind a session of its own and unbind it (:class:`gateway.drivers.Checkable`)."""
+        who = f"{self._server.host}:{self._server.port}, {self._server.bind} {self._server.system_id}"
+        try:
+            link = await SmppLink.open(self._server, self._delivered)
+        except SmppRefused as error:
+            if error.status == ALREADY_BOUND:
+                return Checked(f"{who}: a session of ours is bound already")
+            raise DriverError(f"{who}: {error}", temporary=error.status in self._temporary) from error
+        except SmppLost as error:
+            raise DriverError(f"{who}: {error}", temporary=True) from error
+        await link.close()
+        return Checked(f"{who}: bound and unbound")
 
     # what is submitted
 

@@ -16,7 +16,7 @@ from gateway.delivery import gsm
 from gateway.delivery.base import DeliveryOrder, DeliveryReceipt, ReceiptState
 from gateway.delivery.httpcalls import HttpAnswer, HttpCalls
 from gateway.delivery.texts import one_line, sms_text
-from gateway.drivers import DriverError
+from gateway.drivers import Checked, DriverError
 from gateway.placeholders import fill
 
 LONGEST_REASON = 200
@@ -53,6 +53,10 @@ class HttpSmsDelivery:
         answer = await self._calls.call(section.method, section.url, headers=headers, **content)
         self._judge(answer, order)
         return self._references(answer, values["id"])
+
+    async def check(self) -> Checked:
+        """Ask whether somebody is there, and submit nothing (:class:`gateway.drivers.Checkable`)."""
+        return await self._calls.check(self._section.url)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.database import Connection, Database
-from gateway.drivers import DriverError
+from gateway.drivers import Checked, DriverError
 from gateway.provisioning.base import Audit, CoreAccount
 
 ALGORITHMS = ("MD5", "SHA-256")
 """What ``auth_db`` can have in ha1; a table holds the hashes of one of them."""
+
+COLUMNS = frozenset({"username", "domain", "ha1", "password"})
+"""What a subscriber table must have for :class:`KamailioProvisioning`; ``ha1b`` and ``impus`` may be there."""
 
 IMPU_COLUMNS = {"uri", "impi", "domain"}
 _KEY = "username = :username AND domain = :domain"
@@ -47,6 +50,16 @@ class KamailioProvisioning:
     async def close(self) -> None:
         """Close the database."""
         await self._database.close()
+
+    async def check(self) -> Checked:
+        """Look whether the subscriber table is there and has our columns (:class:`gateway.drivers.Checkable`)."""
+        columns = await self._database.run(lambda connection: connection.columns("subscriber"), reading=True)
+        if not columns:
+            raise DriverError(f"{self._database.url} has no table subscriber.", temporary=False)
+        if missing := sorted(COLUMNS - columns):
+            text = f"{self._database.url}: table subscriber has no column {', '.join(missing)}."
+            raise DriverError(text, temporary=False)
+        return Checked(f"{self._database.url} has a subscriber table")
 
     # gateway.provisioning.base.DryRun
 
