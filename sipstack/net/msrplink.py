@@ -136,8 +136,7 @@ class MsrpLink(asyncio.Protocol):
             self._flush()
             data = b""
         self._hand_on()
-        if self._timer is None:
-            self.arm()
+        self.arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.fail(self._refusal or (None if exc is None else ConnectionClosed(f"the MSRP connection broke: {exc}")))
@@ -261,7 +260,7 @@ class MsrpLink(asyncio.Protocol):
         self._hand_on()
         if is_done and self.connection.is_closing:
             transport.close()
-        elif self._timer is None:
+        else:
             self.arm()
 
     def _hand_on(self) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
+from sipstack.msrp.connection import OWN_RELAY_LINGER
 from sipstack.msrp.events import SessionEvent
 from sipstack.msrp.message import IncomingMessage
+from sipstack.msrp.outbox import RESPONSE_TIMEOUT
 from sipstack.msrp.session import MsrpSession
 from sipstack.msrp.table import SessionTable
 from sipstack.msrp.uri import MsrpUri
-from sipstack.net.msrplink import FRAMES_PER_WRITE, MsrpLink
+from sipstack.net.msrplink import FRAMES_PER_WRITE, Cancellable, MsrpLink, Schedule
 from sipstack.trace import Trace
 from tests.sipstack.msrp.helpers import OURS, THEIRS, send
 
@@ -81,3 +83,33 @@ async def test_answers_leave_before_a_whole_read_is_handled(connection: socket.s
     await asyncio.sleep(0)
     assert log[-1] == 3
     link.fail(None)
+
+
+async def test_a_timer_that_is_far_off_hides_no_near_one(connection: socket.socket) -> None:
+    """C-RSP-01: on a connection to a relay, which stays for an hour, an answer is missed after 30 s nevertheless."""
+    log: list[Any] = []
+    session, sessions = MsrpSession(MsrpUri.parse(OURS), max_size=1000), SessionTable()
+    sessions.add(session)
+    loop = asyncio.get_running_loop()
+    link = MsrpLink(Owner(log), loop, due_at(log), sessions, OURS)
+    link.hold()
+    link.connection_made(Wire(connection, []))
+    session.open([MsrpUri.parse(THEIRS)])
+    link.connection.attach(session)
+    now = loop.time()
+    session.send(b"hello", "text/plain")
+    await asyncio.sleep(0)
+    hour, answer = log
+    assert hour - now == pytest.approx(OWN_RELAY_LINGER, abs=5)
+    assert answer - now == pytest.approx(RESPONSE_TIMEOUT, abs=5)
+    link.fail(None)
+
+
+def due_at(log: list[Any]) -> Schedule:
+    """Return a schedule that notes when timers are due, and never lets them go off."""
+
+    def schedule(due: float, callback: Callable[[], None]) -> Cancellable:
+        log.append(due)
+        return asyncio.get_running_loop().call_later(3600, callback)
+
+    return schedule
