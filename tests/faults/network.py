@@ -113,7 +113,13 @@ class Network:
         async def unregister(agent: UserAgent, timeout: float = 0, *, left_behind: bool = False) -> None:
             self.do("DELETE FROM binding WHERE uri = ?", str(agent.identity.aor))
 
-        for name, replacement in (("register", register), ("unregister", unregister), ("close", unregister)):
+        end = UserAgent.close
+
+        async def close(agent: UserAgent, timeout: float = 0) -> None:
+            await unregister(agent)
+            await end(agent, timeout)
+
+        for name, replacement in (("register", register), ("unregister", unregister), ("close", close)):
             setattr(UserAgent, name, replacement)
 
     def _commit(self, step: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

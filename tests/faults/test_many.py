@@ -95,10 +95,10 @@ class Core:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         number = self._chance.randrange(20)
-        if number != 0:
+        if number > 0:
             answer = await self._do(request)
-        if number > 1:
-            return answer
+            if number > 1:
+                return answer
         self.dropped += 1
         assert request.transport is not None
         request.transport.abort()
