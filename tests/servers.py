@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -104,6 +105,9 @@ class SqlServer:
         """Let it answer nothing, not even that it is there."""
         for pid in self._pids():
             os.kill(pid, signal.SIGSTOP)
+            # Until then a thread on another processor may still answer.
+            while any(state not in "TZX" for state in thread_states(pid)):
+                time.sleep(0.005)
 
     def go_on(self) -> None:
         """End a pause."""
@@ -266,6 +270,15 @@ def program(name: str) -> str:
     """Return the path of a server's program; Debian keeps some out of the way. Empty: not installed."""
     folders = [os.environ.get("PATH", ""), "/usr/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
     return shutil.which(name, path=os.pathsep.join(folders)) or ""
+
+
+def thread_states(pid: int) -> list[str]:
+    """Return the state of each thread of a process, as one letter: T for stopped, Z and X for over (proc(5))."""
+    states = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it has ended in the meantime
+            states.append(thread.read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 def unprivileged() -> dict[str, Any]:
