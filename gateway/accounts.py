@@ -22,9 +22,11 @@ from gateway.orders import LOOK_INTERVAL
 from gateway.provisioning.drivers import provisioning_driver
 from gateway.secrets import Sealer
 from gateway.settings import Config
+from gateway.storage.accountstore import AccountRecord
+from gateway.storage.errors import StoreError
 from gateway.storage.historystore import Happened, Order, OrderKind
+from gateway.storage.invitationstore import Invited
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import AccountRecord, Invited, StoreError
 from gateway.storelock import StoreInUse
 from sipstack.net.endpoint import Endpoint
 from sipstack.sip.uri import Uri

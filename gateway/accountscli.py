@@ -19,8 +19,9 @@ from gateway.audit import Comparison, Finding
 from gateway.config import Config, ConfigError, load
 from gateway.drivers import DriverError
 from gateway.secrets import SecretsError
+from gateway.storage.errors import StoreError
 from gateway.storage.historystore import Happened
-from gateway.storage.store import Invited, StoreError
+from gateway.storage.invitationstore import Invited
 from sipstack.errors import SipstackError
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.relations import Relation
-from gateway.storage.store import AccountRecord
+from gateway.storage.accountstore import AccountRecord
 
 
 @dataclass(frozen=True, slots=True)

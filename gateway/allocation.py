@@ -15,7 +15,10 @@ from gateway.secrets import Sealer, hash_login_secret, new_login_secret
 from gateway.services import AlreadySubscriber, Conflict, Forbidden, Inviter, NoChannel, ServiceError
 from gateway.settings import Config
 from gateway.sourcing import Sourcing
-from gateway.storage.store import Invited, NameTaken, NewAccount, NewInvitation, OverQuota, Store, StoreError
+from gateway.storage.accountstore import NewAccount
+from gateway.storage.errors import NameTaken, OverQuota, StoreError
+from gateway.storage.invitationstore import Invited, NewInvitation
+from gateway.storage.store import Store
 from gateway.users.base import UserAnswer, UsersDriver
 from sipstack import ids
 from translators.identifiers import Identifier, Kind

@@ -29,8 +29,9 @@ from gateway.services import Services
 from gateway.sessions import Guests, Settings
 from gateway.settings import Config, split_host_port
 from gateway.sourcing import account_source
+from gateway.storage.accountstore import AccountRecord
+from gateway.storage.errors import StoreError
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import AccountRecord, StoreError
 from gateway.storelock import StoreLock
 from gateway.users.chosen import users_driver
 from sipstack import ids

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gateway.storage.store import Entry
+from gateway.storage.entrystore import Entry
 from sipstack.im.cpim import CpimMessage
 from sipstack.im.imdn import ImdnRequest
 

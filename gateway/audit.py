@@ -16,7 +16,8 @@ from gateway.interaction.base import Auditable as AuditableInteraction
 from gateway.interaction.base import InteractionDriver
 from gateway.provisioning.base import Auditable, CoreAccount, ProvisioningDriver
 from gateway.secrets import SecretsError
-from gateway.storage.store import AccountRecord, Store
+from gateway.storage.accountstore import AccountRecord
+from gateway.storage.store import Store
 
 log = logging.getLogger("rcsgw.accounts")
 

@@ -93,7 +93,7 @@ def _run_gateway(config: Config, trace: Trace | None, loop: str) -> None:
     from gateway.app import serve as serve_gateway
     from gateway.drivers import DriverError
     from gateway.secrets import SecretsError
-    from gateway.storage.store import StoreError
+    from gateway.storage.errors import StoreError
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:

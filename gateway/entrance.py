@@ -10,7 +10,8 @@ from gateway.refusals import refusals
 from gateway.relations import Relation
 from gateway.secrets import Sealer, hash_login_secret
 from gateway.services import Ended, NotAuthenticated
-from gateway.storage.store import Invited, Store
+from gateway.storage.invitationstore import Invited
+from gateway.storage.store import Store
 from translators.identifiers import identity, parse_identifier
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 
 from gateway.lifecycle import Lifecycle
 from gateway.settings import LimitsSection
-from gateway.storage.store import Invited, Store, StoreError
+from gateway.storage.errors import StoreError
+from gateway.storage.invitationstore import Invited
+from gateway.storage.store import Store
 
 log = logging.getLogger("rcsgw.invitations")
 

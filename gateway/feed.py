@@ -10,7 +10,8 @@ from gateway.outgoing import FOLLOWING
 from gateway.refusals import refusals
 from gateway.relations import Relations
 from gateway.services import TooManyRequests
-from gateway.storage.store import Entry, Store
+from gateway.storage.entrystore import Entry
+from gateway.storage.store import Store
 from gateway.views import event_of
 from translators.model import Event
 

@@ -15,7 +15,7 @@ from gateway.outbox import GuestOutbox
 from gateway.refusals import refusals
 from gateway.relations import Relation, Relations
 from gateway.services import Ended, Forbidden, NotFound, PeerOffline, Unavailable
-from gateway.storage.store import Entry
+from gateway.storage.entrystore import Entry
 from gateway.upstream import from_exception
 from gateway.views import message_view, receipt_body, session_body, session_state, status_body
 from sipstack.errors import RemoteProtocolError, SipstackError

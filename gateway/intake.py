@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.arrivals import Arrival
 from gateway.asked import Asked
-from gateway.storage.store import Entry
+from gateway.storage.entrystore import Entry
 from sipstack.errors import RemoteProtocolError
 from sipstack.im.imdn import Imdn, is_notification_type
 from sipstack.im.iscomposing import IsComposing, is_composing_type

@@ -42,7 +42,8 @@ from gateway.services import (
 from gateway.settings import Config
 from gateway.sourcing import Sourcing
 from gateway.standing import Standing
-from gateway.storage.store import Invited, Store, Tombstone
+from gateway.storage.invitationstore import Invited, Tombstone
+from gateway.storage.store import Store
 from gateway.users.base import StateUsers, UsersDriver
 from translators.from_http import invitee
 from translators.model import InvitationView, InviteRequest, LookupAnswer

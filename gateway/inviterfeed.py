@@ -9,7 +9,10 @@ import msgspec
 
 from gateway.refusals import refusals
 from gateway.services import TooManyRequests
-from gateway.storage.store import STOPPED, DeliveryRecord, Invited, InviterEvent, Notice, Store
+from gateway.storage.deliverystore import STOPPED
+from gateway.storage.entrystore import InviterEvent, Notice
+from gateway.storage.invitationstore import DeliveryRecord, Invited
+from gateway.storage.store import Store
 from translators.model import (
     DeliveryState,
     DeliveryView,

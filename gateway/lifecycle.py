@@ -23,7 +23,10 @@ from gateway.provisioning.base import CoreAccount, ProvisioningDriver
 from gateway.secrets import Sealer, SecretsError
 from gateway.settings import Config
 from gateway.sourcing import Sourcing
-from gateway.storage.store import AccountRecord, Invited, Store, StoreError, Tombstone
+from gateway.storage.accountstore import AccountRecord
+from gateway.storage.errors import StoreError
+from gateway.storage.invitationstore import Invited, Tombstone
+from gateway.storage.store import Store
 from translators.model import InvitationState
 
 if TYPE_CHECKING:

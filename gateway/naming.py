@@ -8,7 +8,8 @@ from gateway.drivers import DriverError
 from gateway.provisioning.base import ProvisioningDriver
 from gateway.secrets import Sealer
 from gateway.settings import Config
-from gateway.storage.store import NewAccount, Store
+from gateway.storage.accountstore import NewAccount
+from gateway.storage.store import Store
 from gateway.users.base import UsersDriver
 from sipstack import ids
 from translators.identifiers import Identifier, account_uri

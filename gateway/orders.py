@@ -8,8 +8,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from gateway.services import ServiceError
+from gateway.storage.errors import StoreError
 from gateway.storage.historystore import Order
-from gateway.storage.store import Store, StoreError
+from gateway.storage.store import Store
 
 if TYPE_CHECKING:
     from gateway.invitations import Invitations

@@ -12,7 +12,8 @@ from gateway.outgoing import Outgoing
 from gateway.refusals import refusals
 from gateway.relations import Relation
 from gateway.services import Unavailable, Unprocessable
-from gateway.storage.store import Entry, StoreError
+from gateway.storage.entrystore import Entry
+from gateway.storage.errors import StoreError
 from gateway.views import receipt_body
 from sipstack import ids
 from translators.model import MessageAnswer, MessageState

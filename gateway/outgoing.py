@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.services import Conflict, ServiceError, Unavailable
-from gateway.storage.store import Entry
+from gateway.storage.entrystore import Entry
 from gateway.upstream import from_msrp_status
 from sipstack.msrp.message import MessageState, OutgoingMessage
 

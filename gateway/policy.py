@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from gateway.services import Conflict, Forbidden, Inviter, ServiceError, TooManyRequests
 from gateway.settings import PolicySection
-from gateway.storage.store import OverQuota, Quota
+from gateway.storage.errors import OverQuota
+from gateway.storage.invitationstore import Quota
 from translators.from_http import FieldError
 
 

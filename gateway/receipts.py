@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gateway.asked import Asked
 from gateway.outgoing import states_before
-from gateway.storage.store import Entry, StoreError
+from gateway.storage.entrystore import Entry
+from gateway.storage.errors import StoreError
 from gateway.views import receipt_body
 from sipstack.errors import ParseError, SipstackError
 from sipstack.im.cpim import CpimAddress, CpimTemplate

@@ -9,7 +9,8 @@ import logging
 from gateway.audit import Auditor
 from gateway.drivers import DriverError
 from gateway.lifecycle import Lifecycle
-from gateway.storage.store import Store, StoreError
+from gateway.storage.errors import StoreError
+from gateway.storage.store import Store
 
 log = logging.getLogger("rcsgw.accounts")
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from gateway.drivers import DriverError
 from gateway.services import ServiceError, Unavailable, UpstreamRefused
-from gateway.storage.store import StoreError
+from gateway.storage.errors import StoreError
 from gateway.upstream import from_exception
 from sipstack.errors import SipstackError
 from translators import status

@@ -19,7 +19,9 @@ from gateway.refusals import refusals
 from gateway.relations import Relation
 from gateway.ringing import ChatAnswer
 from gateway.services import Ended, ServiceError
-from gateway.storage.store import AccountRecord, Store, StoreError
+from gateway.storage.accountstore import AccountRecord
+from gateway.storage.errors import StoreError
+from gateway.storage.store import Store
 from sipstack.net.useragent import AgentHandler, SilentAgent, UserAgent
 from translators.model import InviterView, LoginAnswer, format_time
 

@@ -19,8 +19,10 @@ from gateway.provisioning.base import ProvisioningDriver
 from gateway.secrets import Sealer
 from gateway.services import Inviter, ServiceError
 from gateway.settings import Config
+from gateway.storage.accountstore import NewAccount
+from gateway.storage.errors import StoreError
 from gateway.storage.leasestore import Lease
-from gateway.storage.store import NewAccount, Store, StoreError
+from gateway.storage.store import Store
 from gateway.users.base import UsersDriver
 from sipstack import ids
 from sipstack.errors import ParseError

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from gateway.drivers import DriverError
 from gateway.lifecycle import Lifecycle
-from gateway.storage.store import Store, StoreError
+from gateway.storage.errors import StoreError
+from gateway.storage.store import Store
 from gateway.users.base import STATES_AT_ONCE, StateUsers
 
 log = logging.getLogger("rcsgw.invitations")

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from gateway.storage.store import StoreError
+from gateway.storage.errors import StoreError
 
 
 class StoreInUse(StoreError):

@@ -6,7 +6,7 @@ from typing import cast
 
 import msgspec
 
-from gateway.storage.store import Entry
+from gateway.storage.entrystore import Entry
 from translators.model import (
     PLAIN_TEXT,
     Composing,

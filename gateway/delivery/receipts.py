@@ -16,7 +16,8 @@ from typing import NamedTuple
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.texts import one_line
 from gateway.inviterfeed import InviterFeeds, notice
-from gateway.storage.store import Store, StoreError
+from gateway.storage.errors import StoreError
+from gateway.storage.store import Store
 
 log = logging.getLogger("rcsgw.delivery")
 

@@ -21,7 +21,10 @@ from gateway.drivers import DriverError
 from gateway.driversettings import DeliverySection
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.secrets import Sealer, SecretsError
-from gateway.storage.store import DeliveryRecord, DeliveryResult, Invited, Store, StoreError
+from gateway.storage.deliverystore import DeliveryResult
+from gateway.storage.errors import StoreError
+from gateway.storage.invitationstore import DeliveryRecord, Invited
+from gateway.storage.store import Store
 
 log = logging.getLogger("rcsgw.delivery")
 

@@ -13,8 +13,9 @@ from gateway.files.guestfile import GuestFile
 from gateway.files.sending import Broken, Over
 from gateway.outgoing import Outgoing
 from gateway.services import Conflict, ServiceError, TooLarge
+from gateway.storage.entrystore import Entry
+from gateway.storage.errors import StoreError
 from gateway.storage.filestore import FileRecord
-from gateway.storage.store import Entry, StoreError
 from sipstack import ids
 from sipstack.errors import ParseError
 from sipstack.im.fthttp import CONTENT_TYPE, FtHttp

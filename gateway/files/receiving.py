@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.files.guestfile import GuestFile
 from gateway.files.spool import is_full
 from gateway.files.writing import SpoolWriter
-from gateway.storage.store import StoreError
+from gateway.storage.errors import StoreError
 from sipstack.errors import SipstackError
 from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.filereceiver import FileReceiver

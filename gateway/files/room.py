@@ -17,8 +17,8 @@ from gateway.fileservices import FileTooLarge, FileTypeRefused
 from gateway.peers import reachable_servers
 from gateway.services import Unavailable
 from gateway.settings import FilesSection
+from gateway.storage.errors import StoreError
 from gateway.storage.filestore import NOBODY, FileRecord, FileStore
-from gateway.storage.store import StoreError
 from translators.files import is_listed
 
 if TYPE_CHECKING:

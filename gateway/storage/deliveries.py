@@ -10,9 +10,11 @@ import json
 from sqlite3 import Connection
 
 from gateway.storage import history
+from gateway.storage.deliverystore import DeliveryResult
 from gateway.storage.entries import append_notices
+from gateway.storage.entrystore import InviterEvent
+from gateway.storage.invitationstore import Announce, DeliveryRecord, Invited, Tried
 from gateway.storage.relations import invited
-from gateway.storage.store import Announce, DeliveryRecord, DeliveryResult, Invited, InviterEvent, Tried
 
 
 def due_channels(connection: Connection, now: float) -> list[str]:

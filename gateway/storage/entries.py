@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from sqlite3 import Connection
 from typing import Any
 
+from gateway.storage.entrystore import Entry, InviterEvent, Notice
 from gateway.storage.schema import ENTRY_COLUMNS
-from gateway.storage.store import Entry, InviterEvent, Notice
 
 _ENTRY = f"SELECT {', '.join(ENTRY_COLUMNS)} FROM entry WHERE account_id = ?"
 

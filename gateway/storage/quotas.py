@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from sqlite3 import Connection
 
-from gateway.storage.store import OverQuota, Quota
+from gateway.storage.errors import OverQuota
+from gateway.storage.invitationstore import Quota
 
 MINUTE = 60.0
 DAY = 86400.0

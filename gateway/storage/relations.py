@@ -8,20 +8,18 @@ from sqlite3 import Connection, IntegrityError
 from typing import Any
 
 from gateway.storage import history, quotas
+from gateway.storage.accountstore import AccountRecord, NewAccount
+from gateway.storage.deliverystore import STOPPED
 from gateway.storage.entries import append_notices
+from gateway.storage.entrystore import InviterEvent, Notice
+from gateway.storage.errors import NameTaken
 from gateway.storage.historystore import Hide
-from gateway.storage.store import (
-    STOPPED,
-    AccountRecord,
+from gateway.storage.invitationstore import (
     Announce,
     DeliveryRecord,
     InvitationRecord,
     Invited,
-    InviterEvent,
-    NameTaken,
-    NewAccount,
     NewInvitation,
-    Notice,
     Quota,
     Tombstone,
     Tried,

@@ -15,8 +15,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from gateway.storage.entrystore import Done, Entry, StateDone
+from gateway.storage.errors import StoreError
 from gateway.storage.schema import ENTRY_COLUMNS
-from gateway.storage.store import Done, Entry, StateDone, StoreError
 
 ROWS_PER_STATEMENT = 128
 """Rows of one INSERT; each number of rows up to this has a prepared statement of its own."""

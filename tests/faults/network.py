@@ -22,8 +22,8 @@ from gateway.delivery.base import DeliveryOrder
 from gateway.drivers import DriverError
 from gateway.provisioning.base import Audit, CoreAccount
 from gateway.provisioning.kamailio import KamailioProvisioning
+from gateway.storage.errors import StoreError
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import StoreError
 from sipstack.errors import TransactionTimeout
 from sipstack.net.useragent import UserAgent
 from sipstack.sip.registration_events import Registered

@@ -15,7 +15,10 @@ from gateway.presence import Presence
 from gateway.relations import Relation
 from gateway.services import NotAuthenticated
 from gateway.sessions import Guests, Settings
-from gateway.storage.store import AccountRecord, Done, Entry, StateDone, Store, StoreError
+from gateway.storage.accountstore import AccountRecord
+from gateway.storage.entrystore import Done, Entry, StateDone
+from gateway.storage.errors import StoreError
+from gateway.storage.store import Store
 from sipstack.errors import LocalProtocolError, RequestFailed, SipstackError
 from sipstack.msrp.message import IncomingMessage, MessageState
 from sipstack.net.chat import ChatHandler, ChatSession

@@ -29,8 +29,8 @@ from gateway.services import (
     Unavailable,
     Unprocessable,
 )
+from gateway.storage.errors import StoreError
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import StoreError
 from tests.gateway.invitation_helpers import ALICE, CAROL, House
 from translators.from_http import FieldError
 from translators.model import Event, InviteRequest

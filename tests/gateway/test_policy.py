@@ -9,7 +9,8 @@ import pytest
 from gateway.policy import check_inviter, check_resend, check_state, interaction_types, over_quota, quota, validity
 from gateway.services import Forbidden, Inviter, ServiceError
 from gateway.settings import PolicySection
-from gateway.storage.store import OverQuota, Quota, QuotaKind
+from gateway.storage.errors import OverQuota, QuotaKind
+from gateway.storage.invitationstore import Quota
 from translators.from_http import FieldError
 
 

@@ -20,7 +20,7 @@ from gateway.provisioning.pool import PoolProvisioning
 from gateway.secrets import Sealer
 from gateway.services import Inviter, NoAccountLeft, ServiceError, Unavailable, UpstreamRefused
 from gateway.sourcing import account_source
-from gateway.storage.store import StoreError
+from gateway.storage.errors import StoreError
 from gateway.users.http import HttpUsers
 from tests.gateway.invitation_helpers import ALICE, CAROL, CONFIG, House
 from translators.identifiers import Identifier

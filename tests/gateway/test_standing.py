@@ -13,7 +13,7 @@ import pytest_asyncio
 from gateway.drivers import DriverError
 from gateway.services import Ended
 from gateway.standing import Standing
-from gateway.storage.store import StoreError
+from gateway.storage.errors import StoreError
 from gateway.users.base import STATES_AT_ONCE
 from tests.gateway.invitation_helpers import ALICE, CAROL, House
 from translators.model import InviteRequest

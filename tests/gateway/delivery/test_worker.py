@@ -12,7 +12,8 @@ import pytest_asyncio
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.reports import Reports, receipt_tokens, receipt_url
 from gateway.services import NoChannel, NotFound, Unavailable
-from gateway.storage.store import STOPPED, StoreError
+from gateway.storage.deliverystore import STOPPED
+from gateway.storage.errors import StoreError
 from tests.gateway.delivery.carriers import (
     PHONE,
     SLOW,

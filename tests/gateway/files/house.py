@@ -21,8 +21,9 @@ from gateway.relations import Relation
 from gateway.sessions import Guests, Settings
 from gateway.settings import FilesSection
 from gateway.settingtypes import RetrySection
+from gateway.storage.accountstore import AccountRecord
+from gateway.storage.invitationstore import Invited
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import AccountRecord, Invited
 from sipstack.net import notices
 from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, joined
 from sipstack.net.useragent import AgentHandler, UserAgent

@@ -15,8 +15,8 @@ from gateway.provisioning.base import Audit, CoreAccount
 from gateway.provisioning.pool import PoolProvisioning
 from gateway.provisioning.poolfile import PoolError, read_pool
 from gateway.services import NoAccountLeft
+from gateway.storage.errors import StoreError
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import StoreError
 from tests.gateway.invitation_helpers import ALICE
 from translators.identifiers import Identifier, Kind
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from gateway.storage.accountstore import NewAccount
+from gateway.storage.entrystore import Entry, Notice
+from gateway.storage.invitationstore import Invited, NewInvitation
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import Entry, Invited, NewAccount, NewInvitation, Notice
 
 
 def new_account(user: str = "b", **changes: Any) -> NewAccount:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.storage.deliverystore import STOPPED, DeliveryResult
+from gateway.storage.invitationstore import DeliveryRecord, Tombstone, Tried
 from gateway.storage.schema import MIGRATIONS, migrate
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import STOPPED, DeliveryRecord, DeliveryResult, Tombstone, Tried
 from tests.gateway.storage.helpers import announce, begin, notice
 
 ID = "<1@example.com>"

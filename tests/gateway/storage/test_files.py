@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.storage.errors import StoreError
 from gateway.storage.filestore import FileRecord
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import StoreError
 from tests.gateway.storage.helpers import begin
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.storage.deliverystore import DeliveryResult
+from gateway.storage.errors import StoreError
+from gateway.storage.invitationstore import Tombstone
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import DeliveryResult, StoreError, Tombstone
 from tests.gateway.storage.helpers import announce, begin, notice
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.storage.errors import OverQuota
+from gateway.storage.invitationstore import Quota
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import OverQuota, Quota
 from tests.gateway.storage.helpers import announce, new_account, new_invitation, notice
 
 DAY = 86400.0

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.storage.deliverystore import DeliveryResult
+from gateway.storage.errors import NameTaken, StoreError
+from gateway.storage.invitationstore import Tombstone
 from gateway.storage.sqlite import SqliteStore
-from gateway.storage.store import DeliveryResult, NameTaken, Store, StoreError, Tombstone
+from gateway.storage.store import Store
 from tests.gateway.storage.helpers import announce, append, begin, entry, new_account, new_invitation, notice
 
 if TYPE_CHECKING:
