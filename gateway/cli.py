@@ -173,6 +173,40 @@ def check(path: Path) -> None:
     click.echo(f"{path}: ok")
 
 
+@main.command(short_help="Try everything that the gateway needs, and say what is wrong.")
+@config_option
+@set_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--only", multiple=True, metavar="SEAM", help="Only this seam (core) or check (core.tcp), and its needs.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Patience for each check.")
+@click.option("--mail-to", default="", metavar="ADDRESS", help="Ask the mail server whether it takes mails to ADDRESS.")
+def doctor(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    only: tuple[str, ...],
+    timeout: float | None,
+    mail_to: str,
+) -> None:
+    """Try every seam for real: store, names, certificates, public address, core, MSRP, users, servers that send links.
+
+    A throw-away account is made known to the core, registered and taken away again; no message is sent to anybody.
+    Works while the gateway runs, and before its first start. Exit status: 0 nothing failed, 1 something failed, 2 the
+    configuration cannot be read.
+    """
+    from gateway.doctor import command
+
+    try:
+        config = configured(config_path, overrides)
+    except click.UsageError:
+        raise
+    except click.ClickException as error:
+        command.tell([command.unreadable(config_path, error.message)], json=as_json)
+        raise SystemExit(command.UNREADABLE) from None
+    verdict = command.examine_and_tell(config, only=only, timeout=timeout, mail_to=mail_to, json=as_json)
+    raise SystemExit(command.SOMETHING_FAILED if verdict == "failed" else 0)
+
+
 @main.group()
 def provisioning() -> None:
     """Look at how accounts get known to the core and to interaction servers."""
