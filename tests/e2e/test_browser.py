@@ -17,7 +17,7 @@ from selenium import webdriver
 from gateway.lab.kamailio import is_available
 from tests.e2e.files import octets
 from tests.e2e.pagelab import PNG, Page, PageLab, page_lab
-from tests.e2e.world import NAMES, eventually, subscribers
+from tests.e2e.world import NAMES, Guest, eventually, subscribers
 from tests.gateway.browser import start_browser
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
@@ -261,57 +261,68 @@ async def test_nothing_of_what_others_write_is_ever_markup(lab: PageLab) -> None
 # what the operator wants
 
 
-async def test_the_input_waits_until_the_inviter_is_online_and_the_link_is_for_one_client(
-    driver: webdriver.Chrome, tmp_path: Path
-) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def strict(driver: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PageLab]:
+    """A network whose operator wants passwords typed, links for one client, and A to be there."""
     settings = {
         "policy": 'types = ["im", "file"]\nrequire_online = "client"\nsingle_use = true',
-        "client": 'features = ["status"]',
+        "client": 'features = ["status"]\nlink = "account"',
         "sip": 'bind = "127.0.0.1:0"\ntrusted = ["127.0.0.0/8"]\nprobe_interval = 0.5',
     }
-    async with page_lab(tmp_path, driver, **settings) as lab:
-        await lab.phone.go_offline()
-        guest = await lab.invite()
-        page = Page(lab, guest.account)
-        await page.settle()
-        await page.open(guest.link)
-        await page.shows("Alice is not online now. You can write as soon as they are.", "#peer")
-        assert (
-            await page.run("return [text.disabled, document.querySelector('#composer .primary').disabled]")
-            == [True] * 2
-        )
-        await page.picture("e2e-waits-for-online")
-        await lab.phone.go_online()
-        await page.shows("online", "#inviters")
-        await page.say("now")
-        await page.shows("Read", "#log")
-        await lab.phone.go_offline()
-        await page.shows("You can write as soon as they are.", "#peer")
-        # functions that the operator does not offer are not there
-        hidden = "return ['attach', 'standalone'].map((id) => document.getElementById(id).hidden)"
-        assert await page.run(hidden) == [True, True]
-        # a link for one client: this browser comes back, another one is told
-        await page.open(guest.link)
-        await page.shows("Alice", "#inviters")
-        await page.settle()
-        await page.open(guest.link)
-        await page.shows("This link was opened elsewhere")
+    async with page_lab(tmp_path_factory.mktemp("strict"), driver, **settings) as lab:
+        yield lab
 
 
-async def test_the_password_is_typed_where_the_link_does_not_carry_it(driver: webdriver.Chrome, tmp_path: Path) -> None:
-    async with page_lab(tmp_path, driver, client='link = "account"') as lab:
-        guest = await lab.invite()
-        assert guest.secret == "" and guest.link.endswith(guest.account)
-        password = re.search(r"asks for this password: (\w+)", lab.world.mailbox.mails[-1].part("plain"))
-        assert password is not None
-        page = Page(lab, guest.account)
-        await page.settle()
-        await page.open(guest.link)
-        await page.shows("type what stands in it")
-        await page.type("wrong\n", "#secret")
-        await page.shows("does not open anything")
-        await page.type(f"{password[1]}\n", "#secret")
-        await page.shows("online", "#inviters")
+def password_in(lab: PageLab) -> str:
+    """Return the password that stands in the newest mail."""
+    found = re.search(r"asks for this password: (\w+)", lab.world.mailbox.mails[-1].part("plain"))
+    assert found is not None
+    return found[1]
+
+
+async def by_hand(lab: PageLab, guest: Guest) -> Page:
+    """Open a link and type the password of the mail."""
+    page = Page(lab, guest.account)
+    await page.settle()
+    await page.open(guest.link)
+    await page.shows("type what stands in it")
+    await page.type("wrong\n", "#secret")
+    await page.shows("does not open anything")
+    await page.type(f"{password_in(lab)}\n", "#secret")
+    await page.shows("Alice", "#inviters")
+    return page
+
+
+async def test_the_password_is_typed_where_the_link_does_not_carry_it_and_good_for_one_client(strict: PageLab) -> None:
+    guest = await strict.invite()
+    assert guest.secret == "" and guest.link.endswith(guest.account)
+    page = await by_hand(strict, guest)
+    # functions that the operator does not offer are not there
+    hidden = "return ['attach', 'standalone'].map((id) => document.getElementById(id).hidden)"
+    assert await page.run(hidden) == [True, True]
+    # this browser comes back, another one is told
+    await asyncio.to_thread(page.driver.refresh)
+    await page.shows("online", "#inviters")
+    await page.settle()
+    await page.open(guest.link)
+    await page.type(f"{password_in(strict)}\n", "#secret")
+    await page.shows("This link was opened elsewhere")
+
+
+async def test_the_input_waits_until_the_inviter_is_online(strict: PageLab) -> None:
+    await strict.phone.go_offline()
+    page = await by_hand(strict, await strict.invite())
+    await page.shows("Alice is not online now. You can write as soon as they are.", "#peer")
+    closed = "return [text.disabled, document.querySelector('#composer .primary').disabled]"
+    assert await page.run(closed) == [True, True]
+    await page.picture("e2e-waits-for-online")
+    await strict.phone.go_online()
+    await page.shows("online", "#inviters .status")
+    await page.eventually(lambda: page.run(closed), lambda now: now == [False, False])
+    await page.say("now")
+    await page.shows("Read", "#log")
+    await strict.phone.go_offline()
+    await page.shows("You can write as soon as they are.", "#peer")
 
 
 async def test_the_language_can_be_changed_and_the_sound_turned_off(lab: PageLab) -> None:
