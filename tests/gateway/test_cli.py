@@ -52,7 +52,7 @@ def test_port_that_is_taken(tmp_path: Path) -> None:
 
 
 def test_every_subcommand_has_help() -> None:
-    for name in ("serve", "lab", "phone", "invite", "config", "provisioning"):
+    for name in ("serve", "lab", "phone", "invite", "config", "provisioning", "accounts"):
         result = CliRunner().invoke(main, [name, "--help"])
         assert result.exit_code == 0 and "Options:" in result.output
 
