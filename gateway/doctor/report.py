@@ -24,7 +24,7 @@ SHORTEST_SECRET = 4
 
 COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red", Verdict.SKIPPED: "dim"}
 
-_SECRET_WORDS = ("password", "token", "secret")
+_SECRET_WORDS = ("password", "token")
 _SECRET_TABLES = frozenset({"headers", "receipts", "options"})
 
 

@@ -41,10 +41,10 @@ def store_checks(config: Config) -> list[Check]:
 
 def _folder(config: Config) -> Outcome:
     """Write and delete a file in each; of a folder that the gateway would make, in what it would be made in."""
-    names = {config.data_dir: "gateway.data_dir", config.database.parent: "storage.path"}
+    folders = [(config.data_dir, "gateway.data_dir"), (config.database.parent, "storage.path")]
     if "file" in config.policy.types:
-        names[config.spool] = "files.folder"
-    for folder, key in names.items():
+        folders.append((config.spool, "files.folder"))
+    for folder, key in folders:
         there = existing(folder)
         try:
             with tempfile.TemporaryFile(dir=there):
