@@ -158,6 +158,7 @@ class MsrpConnection:
         for message in self._outbox.expired(now):
             # A 408 from a relay and our own timeout are the same thing (:rfc:`4975#section-10.4`).
             self._fail_message(message, 408)
+        self._outbox.go_on(now)
         for reception, message_id in self.partials.expired(now):
             reception.expire(message_id, self)
         if self._idle_deadline is not None and self._idle_deadline <= now:
@@ -251,12 +252,24 @@ class MsrpConnection:
             f"To-Path: {to_path}\r\nFrom-Path: {local}\r\n-------{transaction_id}$\r\n".encode()
         )
 
-    def send_report(self, session: MsrpSession, to_path: str, message_id: str, size: int, status: int = 200) -> None:
-        """Send one REPORT about a whole message of ``size`` octets to all hops it came by (C-RSP-03)."""
+    def send_report(
+        self,
+        session: MsrpSession,
+        to_path: str,
+        message_id: str,
+        size: int,
+        status: int = 200,
+        *,
+        total: int | None = None,
+    ) -> None:
+        """Send one REPORT about the first ``size`` octets of a message to all hops it came by (C-RSP-03).
+
+        ``total``: octets of the whole message, if these are not all.
+        """
         if self.is_closing or session.connection is not self:
             return
-        transaction_id, comment = ids.msrp_transaction_id(), REASONS.get(status, "")
-        report = Report(transaction_id, to_path, session.local, message_id, 1, size, size, "000", status, comment)
+        transaction_id, comment, total = ids.msrp_transaction_id(), REASONS.get(status, ""), total or size
+        report = Report(transaction_id, to_path, session.local, message_id, 1, size, total, "000", status, comment)
         self._outbox.add_frame(bytes(report))
 
     # Frames
@@ -354,7 +367,11 @@ class MsrpConnection:
             if report.status not in _REFUSALS:
                 self._fail_session(session, _refused(report.status, report.comment))
             return
-        if message.reported or not message.confirm(report.start, report.end):
+        if message.reported:
+            return
+        if not message.confirm(report.start, report.end):
+            if session.relayed:
+                self._outbox.reported(message)
             return
         message.reported = True
         if message.outstanding and message.state is PENDING:

@@ -39,6 +39,7 @@ class OutgoingMessage:
     """A message on its way out. Made by :meth:`MsrpSession.send` and :meth:`MsrpSession.send_stream`."""
 
     __slots__ = (
+        "ahead",
         "body",
         "content_type",
         "error",
@@ -116,6 +117,10 @@ class OutgoingMessage:
         self.is_stalled = False
         """The source has nothing now."""
         self.ranges: Ranges | None = None
+        """Octets that the peer has reported on."""
+        self.ahead: int | None = None
+        """How many octets may be written beyond those that are reported on; None while the peer has not shown that it
+        reports before the end."""
 
     def __repr__(self) -> str:
         return f"<OutgoingMessage {self.message_id} {self.state.value} {self.written}/{self.size}>"
@@ -124,6 +129,13 @@ class OutgoingMessage:
     def confirmed(self) -> int:
         """Octets, from the first on, that were answered for: where to go on after a lost connection (C-SET-05)."""
         return next(iter(self.unanswered.values())) if self.unanswered else self.written
+
+    @property
+    def reach(self) -> int:
+        """Octets, from the first on, that may be written now."""
+        if self.ahead is None or self.ranges is None:
+            return self.size
+        return min(self.size, self.ranges.prefix + self.ahead)
 
     def confirm(self, start: int | None, end: int | None) -> bool:
         """Take a success report about octets from ``start`` to ``end``, counted from 1; None: the first and the last.

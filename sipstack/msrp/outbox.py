@@ -26,6 +26,13 @@ MAX_WRITE = 131_072
 """Octets after which a call of :meth:`Outbox.data_to_send` ends, so that the transport can push back."""
 WINDOW = 32
 """Chunks of a session that may wait for their answers (C-RSP-08)."""
+UNREPORTED = 524_288
+"""Octets of a message that may be on their way to a peer behind relays, once it has reported on its beginning. A relay
+has to keep what the peer is too slow for, and closes the connection when that is too much: Kamailio after 1 MiB in our
+lab (``tcp_conn_wq_max``)."""
+REPORT_PATIENCE = 30.0
+"""Seconds that such a message waits for the next report before twice as many octets may be on their way: who reports
+less often than we like must get everything too."""
 MARK_SIZE = 7 + 32
 """Octets of a chunk that are remembered in case an end-line begins in them: dashes and the longest transaction id."""
 RESPONSE_TIMEOUT = 30.0
@@ -55,6 +62,8 @@ class Outbox:
         # Transactions by their ids, with their deadlines. All wait equally long: they are in order of those. The last
         # one has none yet while its chunk is being written.
         self._waiting: dict[str, tuple[OutgoingMessage, float]] = {}
+        # Sessions whose first message waits for a report, and until when, in order of that.
+        self._held: dict[MsrpSession, float] = {}
 
     def wake(self) -> None:
         """Have somebody call for events and :meth:`data_to_send`."""
@@ -98,6 +107,7 @@ class Outbox:
                 self._frames.insert(0, self._abort(self._message))
             self.wake()
         self._leave(session)
+        self._held.pop(session, None)
         if session.outstanding:
             for transaction_id in [key for key, (message, _) in self._waiting.items() if message.session is session]:
                 del self._waiting[transaction_id]
@@ -121,6 +131,8 @@ class Outbox:
         elif announce and message.written:
             self.add_frame(self._abort(message))
         queue = cast("deque[OutgoingMessage]", session.queue)
+        if message is queue[0]:
+            self._held.pop(session, None)
         queue.remove(message)
         if not queue:
             self._leave(session)
@@ -145,10 +157,9 @@ class Outbox:
         return message
 
     def get_timer(self) -> float | None:
-        """Return when the oldest transaction times out."""
-        for _, deadline in self._waiting.values():
-            return None if deadline == inf else deadline
-        return None
+        """Return when the oldest transaction times out, or a message has waited long enough for a report."""
+        due = min(next(iter(self._held.values()), inf), next((due for _, due in self._waiting.values()), inf))
+        return None if due == inf else due
 
     def expired(self, now: float) -> Iterator[OutgoingMessage]:
         """Yield the messages of which a chunk has waited too long for its answer."""
@@ -159,6 +170,30 @@ class Outbox:
             if message.failure_report == "yes":
                 self._count_down(message)
                 yield message
+
+    # Waiting for reports
+
+    def reported(self, message: OutgoingMessage) -> None:
+        """Note that the peer, behind relays, has reported on a part of ``message``: from now on it is waited for."""
+        if message.ahead is None:
+            message.ahead = UNREPORTED
+        if message.session in self._held:
+            self._go_on(message.session)
+
+    def go_on(self, now: float) -> None:
+        """Let messages go on for which no report came in time."""
+        for session, due in tuple(self._held.items()):
+            if due > now:
+                break
+            for message in session.queue or ():
+                message.ahead = message.ahead and 2 * message.ahead
+            self._go_on(session)
+
+    def _go_on(self, session: MsrpSession) -> None:
+        del self._held[session]
+        if session.queue:
+            session.queue[0].is_stalled = False
+            self.add_ready(session)
 
     def _count_down(self, message: OutgoingMessage) -> None:
         session = message.session
@@ -207,9 +242,14 @@ class Outbox:
             if message.source is None and message.size <= SMALL:
                 return self._write_small(message, out, now)
             self._chunk_size = 0
+        reach = message.reach
+        if reach <= message.written < message.size:
+            self._held.setdefault(session, now + REPORT_PATIENCE)
+            self._stall(message, out, now)
+            return 0
         limit = RELAY_CHUNK if session.relayed else MAX_CHUNK
         turn = TURN if len(self._ready) > 1 else MAX_WRITE
-        wanted = min(turn, limit - self._chunk_size, message.size - message.written)
+        wanted = min(turn, limit - self._chunk_size, reach - message.written)
         try:
             octets = message.read(wanted) if wanted else b""
         except (SipstackError, OSError) as error:
@@ -252,7 +292,7 @@ class Outbox:
         return octets, is_cut
 
     def _stall(self, message: OutgoingMessage, out: list[bytes], now: float) -> None:
-        """Wait for the source of ``message``, which has nothing: others may write, and the peer may answer."""
+        """Wait for the source of ``message``, or for its receiver: others may write, and the peer may answer."""
         message.is_stalled = True
         if self._message is None:
             self._end_turn(message)

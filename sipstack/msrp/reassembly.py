@@ -10,6 +10,10 @@ from .chunk import Chunk
 
 MAX_RANGES = 64
 """Separate stretches of one message. A relay that reorders leaves a handful of holes; more is an attack on memory."""
+FIRST_REPORT = 16_384
+"""Octets after which a sender behind relays learns that we report before the end; most messages are smaller."""
+REPORT_EVERY = 65_536
+"""Octets after which it hears again: several times while as many are on their way as :data:`.outbox.UNREPORTED`."""
 
 
 class Ranges:
@@ -59,6 +63,7 @@ class Assembly:
         "headers",
         "length",
         "ranges",
+        "report_at",
         "success_report",
         "touched",
     )
@@ -76,6 +81,8 @@ class Assembly:
         """When octets came last: a sender that stops for too long has given up."""
         self.ranges = Ranges()
         """Which octets are there."""
+        self.report_at = FIRST_REPORT
+        """How many octets from the first on are worth the next report of success."""
         self._buffer = bytearray()
 
     @property
@@ -108,6 +115,17 @@ class Assembly:
         if start > len(buffer):
             buffer.extend(bytes(start - len(buffer)))
         buffer[start : start + len(body)] = body
+
+    def due_report(self) -> int:
+        """Return how many octets from the first on are to be reported now, before the end; mostly 0.
+
+        Never all: only who takes the whole message may say that. So nothing is said of one whose length is not known.
+        """
+        prefix = self.ranges.prefix
+        if prefix < self.report_at or self.announced is None or prefix >= self.announced:
+            return 0
+        self.report_at = prefix + REPORT_EVERY
+        return prefix
 
     @property
     def is_complete(self) -> bool:

@@ -104,6 +104,9 @@ class Reception:
             # Two of the largest messages may be under way at a time, not eight.
             return self._refuse(chunk, connection, MessageTooLarge("MSRP messages", "fill the memory"))
         if not flag or not partial.is_complete:
+            if partial.success_report and self.session.relayed and (size := partial.due_report()):
+                # So that it knows how much the relays between us have to keep (:rfc:`4975#section-7.1.3`).
+                connection.send_report(self.session, chunk.from_path, message_id, size, total=partial.announced)
             return 200 if flag else 0
         del self._partials[message_id]
         if partial.content_type is None:
