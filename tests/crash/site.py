@@ -230,7 +230,7 @@ class Rows:
 
 def read_store(home: Path) -> Rows:
     """Read all tables as another process would."""
-    names = ("account", "invitation", "registration", "delivery", "entry", "tombstone")
+    names = ("account", "invitation", "registration", "delivery", "entry", "tombstone", "lease")
     with closing(sqlite3.connect(f"file:{home / 'rcsgw.db'}?mode=ro", uri=True, timeout=5)) as database:
         database.row_factory = sqlite3.Row
         database.execute("BEGIN")

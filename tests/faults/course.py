@@ -74,6 +74,7 @@ DRIVERS = {
     "file": 'driver = "tests.faults.network:FileProvisioning"\n[provisioning.options]\npath = "{network}"',
     "kamailio": 'driver = "tests.faults.network:FaultyKamailio"\n[provisioning.options]\npath = "{network}"\n'
     'database = "{database}"\nkey = "k"',
+    "pool": 'driver = "pool"\n[provisioning.pool]\nfile = "{pool}"\nquarantine = 0',
 }
 
 
@@ -98,7 +99,11 @@ class Course:
             for statement in KAMAILIO.read_text().split(";\n"):
                 table.do(statement)
         self.table = table
-        names = {"network": self.folder / "network.db", "database": self.folder / "kamailio.db"}
+        # one account, so that who follows gets none before it was given back
+        (self.folder / "pool.csv").write_text(f"uri,password\n{ACCOUNT},secret\n")
+        (self.folder / "pool.csv").chmod(0o600)
+        files = {"network": "network.db", "database": "kamailio.db", "pool": "pool.csv"}
+        names = {name: self.folder / file for name, file in files.items()}
         text = CONFIG.format(
             http=self.port,
             sip=free_port(),
@@ -206,6 +211,8 @@ class Course:
 
     @property
     def in_core(self) -> list[str]:
+        if self.driver == "pool":
+            return [str(row["key"]) for row in read_store(self.folder / "data").lease if row["free_at"] is None]
         if self.driver == "kamailio":
             return sorted(row[0] for row in self.table.do("SELECT username FROM subscriber"))
         return self.network.column("core", "name")

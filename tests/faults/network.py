@@ -139,12 +139,10 @@ def _disk_full(text: str, *, temporary: bool) -> Exception:
 
 
 class FileProvisioning:
-    """A core that keeps names; loading it installs the faults of everything else."""
+    """A core that keeps names."""
 
     def __init__(self, path: str) -> None:
         self.network = Network(path)
-        if getattr(sys.modules["__main__"].__spec__, "name", "") == "tests.crash.launcher":
-            self.network.install()  # in a gateway, that is, and not in the process of the tests
 
     async def taken(self, uri: str, impi: str, realm: str) -> bool:
         async def look() -> bool:
@@ -196,10 +194,12 @@ class FaultyKamailio(FileProvisioning):
 
 
 class FileInteraction:
-    """An interaction server that keeps names."""
+    """An interaction server that keeps names; loading it installs the faults of what is no driver."""
 
     def __init__(self, path: str) -> None:
         self.network = Network(path)
+        if getattr(sys.modules["__main__"].__spec__, "name", "") == "tests.crash.launcher":
+            self.network.install()  # in a gateway, that is, and not in the process of the tests
 
     async def register(self, uri: str, kind: str) -> None:
         async def put() -> None:
