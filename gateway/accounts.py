@@ -15,13 +15,13 @@ from functools import partial
 
 from gateway.app import Gateway, endpoint_config
 from gateway.audit import Auditor, Comparison, Finding
+from gateway.config.settings import Config
 from gateway.interaction.drivers import interaction_driver
 from gateway.lifecycle import core_account
 from gateway.numbers import read_identifier
 from gateway.orders import LOOK_INTERVAL
 from gateway.provisioning.drivers import provisioning_driver
 from gateway.secrets import Sealer
-from gateway.settings import Config
 from gateway.storage.accountstore import AccountRecord
 from gateway.storage.errors import StoreError
 from gateway.storage.historystore import Happened, Order, OrderKind

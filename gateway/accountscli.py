@@ -16,7 +16,8 @@ from rich.table import Table
 
 from gateway.accounts import Known, NoSuchAccount, carry_out, opened
 from gateway.audit import Comparison, Finding
-from gateway.config import Config, ConfigError, load
+from gateway.config.load import ConfigError, load
+from gateway.config.settings import Config
 from gateway.drivers import DriverError
 from gateway.secrets import SecretsError
 from gateway.storage.errors import StoreError

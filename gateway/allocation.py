@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from urllib.parse import quote
 
+from gateway.config.settings import Config
 from gateway.drivers import DriverError
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.lifecycle import Lifecycle
@@ -13,7 +14,6 @@ from gateway.policy import over_quota, quota
 from gateway.refusals import deadline
 from gateway.secrets import Sealer, hash_login_secret, new_login_secret
 from gateway.services import AlreadySubscriber, Conflict, Forbidden, Inviter, NoChannel, ServiceError
-from gateway.settings import Config
 from gateway.sourcing import Sourcing
 from gateway.storage.accountstore import NewAccount
 from gateway.storage.errors import NameTaken, OverQuota, StoreError

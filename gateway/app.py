@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
+from gateway.config.settings import Config, split_host_port
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.drivers import delivery_drivers
 from gateway.delivery.reports import Reports, receipt_tokens
@@ -27,7 +28,6 @@ from gateway.provisioning.drivers import provisioning_driver
 from gateway.secrets import Sealer
 from gateway.services import Services
 from gateway.sessions import Guests, Settings
-from gateway.settings import Config, split_host_port
 from gateway.sourcing import account_source
 from gateway.storage.accountstore import AccountRecord
 from gateway.storage.errors import StoreError

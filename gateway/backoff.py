@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.settingtypes import RetrySection
+from gateway.config.types import RetrySection
 from sipstack import ids
 
 

@@ -16,7 +16,8 @@ import click
 
 from gateway.accountscli import accounts
 from gateway.clients.cli import main as guest
-from gateway.config import Config, ConfigError, load
+from gateway.config.load import ConfigError, load
+from gateway.config.settings import Config
 from gateway.lab.phonecli import main as phone
 from gateway.lab.run import loop_factory, open_trace
 from sipstack.trace import Trace

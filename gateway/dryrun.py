@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.accountsource import AccountSource
 from gateway.app import endpoint_config
+from gateway.config.settings import Config, split_host_port
 from gateway.interaction.base import DryRun as InteractionDryRun
 from gateway.interaction.drivers import interaction_driver
 from gateway.interaction.none import NoInteraction
@@ -19,7 +20,6 @@ from gateway.provisioning.base import CoreAccount, DryRun, ProvisioningDriver
 from gateway.provisioning.drivers import provisioning_driver
 from gateway.provisioning.none import NoProvisioning
 from gateway.secrets import KEY_BYTES, KEY_ID_BYTES, Sealer
-from gateway.settings import Config, split_host_port
 from gateway.storage.leasestore import Lease
 from sipstack.net.endpoint import Endpoint
 from sipstack.sip.uri import Uri

@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
+from gateway.config.settings import LimitsSection
 from gateway.lifecycle import Lifecycle
-from gateway.settings import LimitsSection
 from gateway.storage.errors import StoreError
 from gateway.storage.invitationstore import Invited
 from gateway.storage.store import Store

@@ -13,9 +13,9 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
+from gateway.config.provisioning import HttpCallSection, HttpServiceSection
 from gateway.drivers import DriverError
 from gateway.placeholders import fill
-from gateway.provisioningsettings import HttpCallSection, HttpServiceSection
 
 Outcome = Literal["done", "absent"]
 

@@ -13,6 +13,7 @@ from gateway.accountsource import AccountSource, needs_registration
 from gateway.admission import Admission
 from gateway.allocation import Allocation
 from gateway.audit import Auditor
+from gateway.config.settings import Config
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.links import secret_of
 from gateway.delivery.receipts import Receipts
@@ -39,7 +40,6 @@ from gateway.services import (
     NotFound,
     Unprocessable,
 )
-from gateway.settings import Config
 from gateway.sourcing import Sourcing
 from gateway.standing import Standing
 from gateway.storage.invitationstore import Invited, Tombstone

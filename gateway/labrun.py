@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from gateway.app import Gateway
-from gateway.config import Config
+from gateway.config.settings import Config, split_host_port
 from gateway.lab.inviter import Inviter
 from gateway.lab.lab import Lab, LabOptions, LabUser
 from gateway.lab.terminal import Terminal
-from gateway.settings import split_host_port
 from sipstack.sip.uri import Uri
 from sipstack.trace import Trace
 

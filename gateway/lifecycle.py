@@ -16,12 +16,12 @@ from weakref import WeakValueDictionary
 
 from gateway.accountsource import needs_registration
 from gateway.backoff import pause
+from gateway.config.settings import Config
 from gateway.drivers import DriverError
 from gateway.interaction.base import InteractionDriver
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.provisioning.base import CoreAccount, ProvisioningDriver
 from gateway.secrets import Sealer, SecretsError
-from gateway.settings import Config
 from gateway.sourcing import Sourcing
 from gateway.storage.accountstore import AccountRecord
 from gateway.storage.errors import StoreError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from gateway.config.settings import Config
 from gateway.drivers import DriverError
 from gateway.provisioning.base import ProvisioningDriver
 from gateway.secrets import Sealer
-from gateway.settings import Config
 from gateway.storage.accountstore import NewAccount
 from gateway.storage.store import Store
 from gateway.users.base import UsersDriver

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from gateway.config.settings import PolicySection
 from gateway.services import Conflict, Forbidden, Inviter, ServiceError, TooManyRequests
-from gateway.settings import PolicySection
 from gateway.storage.errors import OverQuota
 from gateway.storage.invitationstore import Quota
 from translators.from_http import FieldError

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from gateway.accountsource import AccountSource, SourcedAccount
+from gateway.config.settings import Config
 from gateway.drivers import DriverError
 from gateway.provisioning.base import ProvisioningDriver
 from gateway.secrets import Sealer
 from gateway.services import Inviter, ServiceError
-from gateway.settings import Config
 from gateway.storage.accountstore import NewAccount
 from gateway.storage.errors import StoreError
 from gateway.storage.leasestore import Lease

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from gateway.config.settings import Config
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.email import EmailDelivery
 from gateway.delivery.mm7 import Mm7Delivery
@@ -11,7 +12,6 @@ from gateway.delivery.mm7content import PictureError
 from gateway.delivery.reports import receipt_url
 from gateway.delivery.smshttp import HttpSmsDelivery
 from gateway.drivers import DriverError, load_driver
-from gateway.settings import Config
 
 
 def delivery_drivers(config: Config) -> dict[str, DeliveryDriver]:

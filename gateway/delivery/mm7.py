@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gateway.channelsettings import DeliveryMm7Section
+from gateway.config.channels import DeliveryMm7Section
 from gateway.delivery.base import DeliveryOrder, DeliveryReceipt, ReceiptState
 from gateway.delivery.httpcalls import HttpAnswer, HttpCalls
 from gateway.delivery.mm7content import Part, message_part, multipart, read_picture

@@ -7,11 +7,11 @@ import hmac
 import secrets
 from collections.abc import Mapping
 
+from gateway.config.settings import Config
 from gateway.delivery.base import DeliveryDriver, HttpReceipts
 from gateway.delivery.receipts import Receipts
 from gateway.deliveryservices import ReportAnswer
 from gateway.services import NotFound, Unavailable
-from gateway.settings import Config
 
 CHANNELS = ("sms", "mms")
 """Channels whose servers may call us."""

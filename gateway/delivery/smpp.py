@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.backoff import pause
-from gateway.channelsettings import DeliverySmppSection
+from gateway.config.channels import DeliverySmppSection
+from gateway.config.types import RetrySection
 from gateway.delivery.base import DeliveryOrder, DeliveryReceipt
 from gateway.delivery.smpplink import SmppLink, SmppLost, SmppRefused, SmppServer
 from gateway.delivery.smpppdu import ROK, RX_T_APPN, Pdu
@@ -21,7 +22,6 @@ from gateway.delivery.smppreceipt import is_receipt, normal_id, read_receipt
 from gateway.delivery.smsparts import ShortMessages, TooLong, short_messages
 from gateway.delivery.texts import sms_text
 from gateway.drivers import Checked, DriverError
-from gateway.settingtypes import RetrySection
 
 log = logging.getLogger("rcsgw.smpp")
 

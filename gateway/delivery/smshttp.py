@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from gateway.channelsettings import DeliverySmsHttpSection
+from gateway.config.channels import DeliverySmsHttpSection
 from gateway.delivery import gsm
 from gateway.delivery.base import DeliveryOrder, DeliveryReceipt, ReceiptState
 from gateway.delivery.httpcalls import HttpAnswer, HttpCalls

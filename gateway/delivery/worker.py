@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from gateway.backoff import pause
+from gateway.config.delivery import DeliverySection
 from gateway.delivery.base import AnsweringDriver, DeliveryDriver, DeliveryOrder, ReceiptDriver, StartingDriver
 from gateway.delivery.links import short_link, without_password
 from gateway.delivery.receipts import Receipts
 from gateway.delivery.words import Wording, shipped
 from gateway.drivers import DriverError
-from gateway.driversettings import DeliverySection
 from gateway.inviterfeed import InviterFeeds, notice
 from gateway.secrets import Sealer, SecretsError
 from gateway.storage.deliverystore import DeliveryResult

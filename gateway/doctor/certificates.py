@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from gateway.config.settings import Config
 from gateway.doctor.base import Check, Outcome, failed, ok, warning
 from gateway.doctor.msrp import addresses
-from gateway.settings import Config
 
 SOON = timedelta(days=14)
 """How long a certificate should still be good."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from gateway.config import Config
+from gateway.config.settings import Config
 from gateway.doctor.base import Finding, Verdict
 from gateway.doctor.examination import TIMEOUT, diagnose
 from gateway.doctor.patient import Patient

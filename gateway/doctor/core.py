@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from gateway.config.settings import split_host_port
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped, warning
 from gateway.doctor.patient import Patient
-from gateway.settings import split_host_port
 from sipstack import ids
 from sipstack.errors import ParseError, RequestFailed, SipstackError
 from sipstack.net.identity import Identity, SilentAgent

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from gateway.config.settings import Config, split_host_port
 from gateway.doctor.account import REGISTERED, ThrowAway
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped, warning
 from gateway.doctor.patient import Patient, is_loopback, is_taken, is_wildcard
-from gateway.settings import Config, split_host_port
 from sipstack import ids
 from sipstack.errors import SipstackError
 from sipstack.flow import HostPort

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
+from gateway.config.settings import Config, split_host_port
 from gateway.database import DatabaseUrl
 from gateway.doctor.base import Check, Outcome, failed, ok
 from gateway.doctor.patient import Patient
-from gateway.settings import Config, split_host_port
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net.resolver import Resolver, numeric_host
 from sipstack.sip.uri import Uri

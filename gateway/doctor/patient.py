@@ -14,8 +14,8 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from gateway.app import endpoint_config
+from gateway.config.settings import Config
 from gateway.secrets import KEY_BYTES, KEY_ID_BYTES, Sealer, SecretsError
-from gateway.settings import Config
 from sipstack.net.endpoint import Endpoint
 from sipstack.sip.uri import Uri
 

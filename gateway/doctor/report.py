@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.config.settings import Config
 from gateway.database import DatabaseUrl
 from gateway.doctor.base import Finding, Verdict
-from gateway.settings import Config
 
 MASK = "***"
 

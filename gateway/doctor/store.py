@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway.config.settings import Config
 from gateway.doctor.base import Check, Outcome, failed, ok, warning
 from gateway.secrets import Sealer, SecretsError
-from gateway.settings import Config
 from gateway.storage.schema import MIGRATIONS
 from gateway.storelock import StoreInUse, StoreLock
 

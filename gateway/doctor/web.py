@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from gateway.config.settings import Config, split_host_port
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped, warning
 from gateway.doctor.patient import Patient, is_loopback, is_taken, is_wildcard
-from gateway.settings import Config, split_host_port
 from sipstack import ids
 
 MAX_ANSWER = 4096

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.settings import FilesSection
 from gateway.files.spool import Spool, SpoolFull
 from gateway.files.webclient import WebClient
 from gateway.fileservices import FileTooLarge, FileTypeRefused
 from gateway.peers import reachable_servers
 from gateway.services import Unavailable
-from gateway.settings import FilesSection
 from gateway.storage.errors import StoreError
 from gateway.storage.filestore import NOBODY, FileRecord, FileStore
 from translators.files import is_listed

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from gateway.settings import FilesContentSection
+from gateway.config.settings import FilesContentSection
 
 MAX_REDIRECTS = 5
 """Redirections of one request: content servers use one, to where the file really lies."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway import correlation
+from gateway.config.settings import HttpSection, ThrottleSection, split_host_port
 from gateway.http.auth import Origins, parse_networks
 from gateway.http.brand import brand_files
 from gateway.http.calls import Face
@@ -33,7 +34,6 @@ from gateway.http.routes import Route, Router, without_token
 from gateway.http.server import Detached, Server
 from gateway.http.throttle import Lookups, Throttle
 from gateway.services import Services
-from gateway.settings import HttpSection, ThrottleSection, split_host_port
 from sipstack.trace import Trace
 
 log = logging.getLogger("rcsgw.http")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gateway.settings import ClientSection
+from gateway.config.settings import ClientSection
 
 LOGO_TYPES = (".svg", ".png", ".webp", ".jpg")
 """What a logo may be."""

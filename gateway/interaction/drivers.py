@@ -11,8 +11,8 @@ from gateway.interaction.sip import SipInteraction
 from gateway.provisioning.drivers import http_service
 
 if TYPE_CHECKING:
+    from gateway.config.settings import Config
     from gateway.interaction.base import InteractionDriver
-    from gateway.settings import Config
     from sipstack.net.endpoint import Endpoint
     from sipstack.sip.uri import Uri
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gateway.config.provisioning import HttpServiceSection
 from gateway.database import Database, DatabaseUrl
 from gateway.drivers import load_driver
 from gateway.httpservice import HttpService
@@ -15,12 +16,11 @@ from gateway.provisioning.lab import LabProvisioning
 from gateway.provisioning.none import NoProvisioning
 from gateway.provisioning.pool import PoolProvisioning
 from gateway.provisioning.pyhss import PyhssProvisioning
-from gateway.provisioningsettings import HttpServiceSection
 
 if TYPE_CHECKING:
+    from gateway.config.settings import Config
     from gateway.provisioning.base import ProvisioningDriver
     from gateway.secrets import Sealer
-    from gateway.settings import Config
     from gateway.storage.leasestore import LeaseStore
 
 

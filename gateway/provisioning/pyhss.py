@@ -18,10 +18,10 @@ from typing import Any
 
 import aiohttp
 
+from gateway.config.provisioning import ProvisioningPyhssSection
 from gateway.drivers import DriverError
 from gateway.httpservice import PLAIN, TEMPORARY, bounded
 from gateway.provisioning.base import Audit, CoreAccount
-from gateway.provisioningsettings import ProvisioningPyhssSection
 from sipstack import ids
 
 KI_LENGTH = 32

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import BasicAuth
 
+from gateway.config.settings import Config
 from gateway.database import Database, DatabaseUrl
 from gateway.drivers import load_driver
-from gateway.settings import Config
 from gateway.users.base import UsersDriver
 from gateway.users.http import HttpUsers
 from gateway.users.kamailio import KamailioUsers

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import get_args
 
 from gateway.accountsource import SourcedAccount
+from gateway.config.users import State
 from gateway.drivers import DriverError
 from gateway.services import Inviter, NoAccountLeft, NotAuthenticated
 from gateway.users.base import WRONG_CREDENTIALS, UserAnswer, canonical
@@ -28,7 +29,6 @@ from gateway.users.contract import (
 )
 from gateway.users.proofs import Proofs
 from gateway.users.service import JsonService
-from gateway.usersettings import State
 from translators.identifiers import Identifier, Kind, parse_identifier
 
 STATES: frozenset[str] = frozenset(get_args(State))

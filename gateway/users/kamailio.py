@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from gateway.config.users import UsersKamailioSection
 from gateway.database import Connection, Database
 from gateway.services import Inviter, NotAuthenticated
 from gateway.users.base import UNKNOWN, WRONG_CREDENTIALS, UserAnswer, canonical
 from gateway.users.proofs import Proofs
 from gateway.users.subscribertable import NOBODY, SCALARS, Key, Row, SubscriberTable
-from gateway.usersettings import UsersKamailioSection
 from sipstack.sip.digest import compute_ha1
 from translators.identifiers import Identifier
 

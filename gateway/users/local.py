@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.config.users import Subscriber
 from gateway.services import Inviter, NotAuthenticated
 from gateway.users.base import WRONG_CREDENTIALS, UserAnswer, canonical
-from gateway.usersettings import Subscriber
 from sipstack.sip.digest import compute_ha1
 from translators.identifiers import Identifier, Kind, parse_identifier
 

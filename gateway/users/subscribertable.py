@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.config.users import UsersKamailioSection
 from gateway.database import Connection
 from gateway.drivers import DriverError
-from gateway.usersettings import UsersKamailioSection
 from translators.identifiers import Identifier, Kind, parse_phone
 
 Key = tuple[str, str]

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 import aiohttp
 
 from gateway.app import Gateway
-from gateway.config import loads
+from gateway.config.load import loads
 from gateway.lab.core import Core, CoreOptions
 from gateway.lab.fileserver import FileServer
 from gateway.lab.imserver import ImServer

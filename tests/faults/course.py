@@ -16,7 +16,7 @@ import aiohttp
 
 from gateway.accounts import opened
 from gateway.audit import Finding
-from gateway.config import load
+from gateway.config.load import load
 from gateway.lab.ports import free_port
 from tests.crash.site import Launcher, Told, read_store, running
 from tests.faults.network import Network

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.accountsource import AccountSource
-from gateway.config import Config, loads
+from gateway.config.load import loads
+from gateway.config.settings import Config
+from gateway.config.users import Subscriber
 from gateway.delivery.base import DeliveryDriver, DeliveryOrder
 from gateway.drivers import DriverError
 from gateway.invitations import Invitations
@@ -21,7 +23,6 @@ from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import Store
 from gateway.users.base import UserAnswer, UsersDriver
 from gateway.users.local import LocalUsers
-from gateway.usersettings import Subscriber
 from translators.identifiers import Identifier
 
 CONFIG = """

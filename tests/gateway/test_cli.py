@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from gateway.config import load
+from gateway.config.load import load
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 

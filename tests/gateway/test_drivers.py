@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.backoff import pause
+from gateway.config.types import RetrySection
 from gateway.drivers import DriverError, load_driver
 from gateway.provisioning.none import NoProvisioning
-from gateway.settingtypes import RetrySection
 
 
 def test_drivers_of_a_lab() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from gateway.config.settings import PolicySection
 from gateway.policy import check_inviter, check_resend, check_state, interaction_types, over_quota, quota, validity
 from gateway.services import Forbidden, Inviter, ServiceError
-from gateway.settings import PolicySection
 from gateway.storage.errors import OverQuota, QuotaKind
 from gateway.storage.invitationstore import Quota
 from translators.from_http import FieldError

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from gateway import sourcing
 from gateway.accountsource import Origin, SourcedAccount
-from gateway.config import Config
+from gateway.config.settings import Config
 from gateway.drivers import DriverError
 from gateway.provisioning.none import NoProvisioning
 from gateway.provisioning.pool import PoolProvisioning

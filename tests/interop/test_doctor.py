@@ -22,7 +22,8 @@ from click.testing import CliRunner, Result
 
 from gateway.app import Gateway
 from gateway.cli import main
-from gateway.config import Config, load
+from gateway.config.load import load
+from gateway.config.settings import Config
 from gateway.doctor.base import Finding, Verdict
 from gateway.doctor.examination import diagnose
 from gateway.doctor.patient import Patient

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from gateway.channelsettings import DeliverySmsHttpSection
+from gateway.config.channels import DeliverySmsHttpSection
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.smshttp import HttpSmsDelivery
 from gateway.drivers import DriverError

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.channelsettings import DeliverySmppSection
+from gateway.config.channels import DeliverySmppSection
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.smpp import SmppDelivery
 from gateway.drivers import DriverError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.channelsettings import DeliveryMm7Section
+from gateway.config.channels import DeliveryMm7Section
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.mm7 import Mm7Delivery
 from gateway.delivery.mm7content import MAX_PICTURE, PictureError, read_picture

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from gateway.channelsettings import DeliverySmppSection
+from gateway.config.channels import DeliverySmppSection
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.smpp import SmppDelivery, source_address
 from gateway.delivery.smpppdu import MESSAGE_PAYLOAD, MESSAGE_STATE, RECEIPTED_MESSAGE_ID, Pdu, read, write

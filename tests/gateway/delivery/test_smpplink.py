@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.channelsettings import DeliverySmppSection
+from gateway.config.channels import DeliverySmppSection
 from gateway.delivery import smpp
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.smpp import SmppDelivery

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway.channelsettings import DeliverySmsHttpSection
+from gateway.config.channels import DeliverySmsHttpSection
 from gateway.delivery.base import DeliveryReceipt
 from gateway.delivery.smshttp import HttpSmsDelivery
 from gateway.drivers import DriverError

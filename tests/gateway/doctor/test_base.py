@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gateway.config import loads
+from gateway.config.load import loads
 from gateway.doctor.base import Check, Finding, Outcome, Verdict, chosen, examine, failed, ok, skipped, warning
 from gateway.doctor.examination import judge_clocks
 from gateway.doctor.report import as_json, masked, secrets_of, show, verdict_of

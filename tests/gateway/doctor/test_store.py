@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Config, loads
+from gateway.config.load import loads
+from gateway.config.settings import Config
 from gateway.doctor import store
 from gateway.doctor.base import Finding, Verdict, examine
 from gateway.secrets import Sealer

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from gateway.admission import Admission
+from gateway.config.settings import FilesSection
+from gateway.config.types import RetrySection
 from gateway.files.links import ATTACHMENTS
 from gateway.files.room import FileRoom
 from gateway.files.transfers import GuestTransfers
@@ -19,8 +21,6 @@ from gateway.guest import GuestSession
 from gateway.presence import Presence
 from gateway.relations import Relation
 from gateway.sessions import Guests, Settings
-from gateway.settings import FilesSection
-from gateway.settingtypes import RetrySection
 from gateway.storage.accountstore import AccountRecord
 from gateway.storage.invitationstore import Invited
 from gateway.storage.sqlite import SqliteStore

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.types import RetrySection
 from gateway.files import writing
 from gateway.lab.contentserver import ContentServer
 from gateway.services import Conflict, Unavailable
-from gateway.settingtypes import RetrySection
 from sipstack.errors import RequestFailed
 from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.filetransfer import FileTransfer

@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.config.settings import FilesSection
+from gateway.config.users import Subscriber
 from gateway.files.contentserver import ContentServer
 from gateway.files.room import FileRoom
 from gateway.secrets import Sealer
-from gateway.settings import FilesSection
 from gateway.storage.sqlite import SqliteStore
 from gateway.users.local import LocalUsers
-from gateway.usersettings import Subscriber
 from sipstack.im.fthttp import CONTENT_TYPE, FtHttp, ResumeInfo
 from sipstack.sip.digest import Challenge, digest_response, format_authorization
 from sipstack.sip.digest_hash import compute_ha1

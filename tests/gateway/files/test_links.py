@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.config.settings import FilesContentSection
 from gateway.files import webclient
 from gateway.files.contentserver import ContentServer as OwnServer
 from gateway.files.links import LOCATION
@@ -18,7 +19,6 @@ from gateway.fileservices import FileGone
 from gateway.lab.contentserver import ContentOptions, ContentServer
 from gateway.secrets import Sealer
 from gateway.services import Forbidden, Unavailable
-from gateway.settings import FilesContentSection
 from gateway.users.local import LocalUsers
 from sipstack.im.fthttp import CONTENT_TYPE, FileInfo, FtHttp
 from sipstack.im.imdn import ImdnRequest

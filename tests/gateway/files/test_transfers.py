@@ -92,7 +92,7 @@ async def test_what_is_refused_for_good_fails(house: FileHouse) -> None:
 
 
 async def test_an_absent_inviter_is_waited_for_so_long(tmp_path: Path) -> None:
-    from gateway.settingtypes import RetrySection
+    from gateway.config.types import RetrySection
 
     retry = RetrySection(first=0.01, longest=0.02, deadline=0.1)
     async with file_house(tmp_path, retry=retry) as house:

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from gateway.config.settings import HttpSection, ThrottleSection
 from gateway.deliveryservices import LinkService, ReportService
 from gateway.fileservices import ContentService
 from gateway.http.app import HttpServer
@@ -27,7 +28,6 @@ from gateway.services import (
     Services,
     TooManyRequests,
 )
-from gateway.settings import HttpSection, ThrottleSection
 from sipstack.trace import Trace
 from tests.gateway.http.delivery_fakes import MEMORY_LINKS, MEMORY_REPORTS
 from tests.gateway.http.file_fakes import MemoryContents, MemoryFiles

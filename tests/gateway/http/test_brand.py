@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.settings import ClientSection
 from gateway.http.brand import MAX_LOGO, brand_files
-from gateway.settings import ClientSection
 
 
 def test_without_a_word_of_the_operator_it_is_plain() -> None:

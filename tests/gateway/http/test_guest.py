@@ -10,8 +10,8 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.config.settings import ThrottleSection
 from gateway.services import PeerOffline, Unavailable, UpstreamRefused
-from gateway.settings import ThrottleSection
 from tests.gateway.http.fakes import ACCOUNT, GUEST, SECRET, House, basic, running
 from translators.model import SipCause, SipReason
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from gateway.config.settings import ThrottleSection
 from gateway.services import AlreadySubscriber, NoChannel, Unavailable
-from gateway.settings import ThrottleSection
 from tests.gateway.http.fakes import ACCOUNT, INVITER, House, basic, running
 
 USER = "/rcsgw/invitee/user"

@@ -15,7 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway import httpservice
-from gateway.config import ConfigError, loads
+from gateway.config.load import ConfigError, loads
+from gateway.config.provisioning import HttpServiceSection
 from gateway.drivers import DriverError
 from gateway.httpservice import HttpService
 from gateway.interaction.http import HttpInteraction
@@ -23,7 +24,6 @@ from gateway.naming import private_identity
 from gateway.placeholders import PlaceholderError, check_templates, fill
 from gateway.provisioning.base import Audit
 from gateway.provisioning.http import HttpProvisioning
-from gateway.provisioningsettings import HttpServiceSection
 from tests.gateway.provisioning.test_kamailio import account
 from tests.sipstack.net.certificates import write_certificate
 

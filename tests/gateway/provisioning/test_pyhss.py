@@ -11,10 +11,10 @@ import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway.config.provisioning import ProvisioningPyhssSection
 from gateway.drivers import DriverError
 from gateway.provisioning.base import Audit, CoreAccount
 from gateway.provisioning.pyhss import PAGE, PyhssProvisioning
-from gateway.provisioningsettings import ProvisioningPyhssSection
 from gateway.secrets import Sealer
 from sipstack.sip.digest import compute_ha1
 

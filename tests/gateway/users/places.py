@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.users import State, Subscriber
 from gateway.database import Connection
 from gateway.lab import upcenter
 from gateway.users.base import UsersDriver
@@ -21,7 +22,6 @@ from gateway.users.http import HttpUsers
 from gateway.users.local import LocalUsers
 from gateway.users.register import RegisterUsers
 from gateway.users.service import JsonService
-from gateway.usersettings import State, Subscriber
 from sipstack.sip.digest import compute_ha1
 from sipstack.sip.uri import Uri
 from tests.gateway.sip_helpers import Registrar, pair

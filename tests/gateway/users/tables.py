@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from gateway.config.users import UsersKamailioSection
 from gateway.database import Database
 from gateway.users.kamailio import KamailioUsers
-from gateway.usersettings import UsersKamailioSection
 from sipstack.sip.digest import compute_ha1
 from tests.servers import SqlServer
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from gateway import policy
-from gateway.config import loads
+from gateway.config.load import loads
 from gateway.services import ServiceError, TooManyLookups
 from gateway.users import contract
 

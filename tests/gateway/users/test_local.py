@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.config.users import Subscriber
 from gateway.services import NotAuthenticated
 from gateway.users.local import LocalUsers
-from gateway.usersettings import Subscriber
 from sipstack.sip.digest import compute_ha1
 from translators.identifiers import parse_identifier
 

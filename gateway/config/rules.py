@@ -7,11 +7,11 @@ import ssl
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-from gateway.channelrules import channel_rules
-from gateway.deliveryrules import delivery_rules
-from gateway.provisioningrules import interaction_rules, provisioning_rules
-from gateway.settings import Config, split_host_port
-from gateway.userrules import user_rules
+from gateway.config.channelrules import channel_rules
+from gateway.config.deliveryrules import delivery_rules
+from gateway.config.provisioningrules import interaction_rules, provisioning_rules
+from gateway.config.settings import Config, split_host_port
+from gateway.config.userrules import user_rules
 from sipstack.msrp.relay import chain_fault
 from sipstack.msrp.uri import MsrpUri
 from translators.identifiers import TemplateError, check_template

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ConfigError, loads
+from gateway.config.load import ConfigError, loads
 
 MINIMAL = '[core]\ndomain = "cc.com"\n'
 MAIL = '[delivery.email]\nhost = "127.0.0.1"\nsender = "gw@cc.com"\n'

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from gateway.config.delivery import BY_KIND, Token
+from gateway.config.settings import Config
 from gateway.delivery.words import TemplateError, load
-from gateway.deliverysettings import BY_KIND, Token
-from gateway.settings import Config
 
 Problem = tuple[str, str]
 """A dotted key and what is wrong with its value."""

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from gateway.driversettings import DeliverySection
-from gateway.provisioningsettings import InteractionSection, ProvisioningSection
-from gateway.settingtypes import (
+from gateway.config.delivery import DeliverySection
+from gateway.config.provisioning import InteractionSection, ProvisioningSection
+from gateway.config.types import (
     Colour,
     ContentServer,
     Count,
@@ -37,7 +37,7 @@ from gateway.settingtypes import (
     Size,
     Type,
 )
-from gateway.usersettings import UsersSection
+from gateway.config.users import UsersSection
 
 
 class GatewaySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from gateway.config.settings import Config
+from gateway.config.users import Subscriber
 from gateway.database import DatabaseUrl
-from gateway.settings import Config
-from gateway.usersettings import Subscriber
 
 Problem = tuple[str, str]
 """A dotted key and what is wrong with its value."""

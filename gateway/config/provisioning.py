@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from gateway.settingtypes import Count, Driver, Duration, HttpUrl, Positive, RetrySection, Section, SipUri, Size, Status
+from gateway.config.types import Count, Driver, Duration, HttpUrl, Positive, RetrySection, Section, SipUri, Size, Status
 
 
 class HttpCallSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,12 +6,12 @@ import re
 from collections.abc import Collection, Iterator
 from urllib.parse import urlsplit
 
+from gateway.config.provisioning import HttpCallSection, HttpServiceSection
+from gateway.config.settings import Config
 from gateway.database import DatabaseUrl
 from gateway.interaction.http import NAMES as INTERACTION_NAMES
 from gateway.placeholders import PlaceholderError, check_templates, placeholders
 from gateway.provisioning.http import NAMES, SECRETS
-from gateway.provisioningsettings import HttpCallSection, HttpServiceSection
-from gateway.settings import Config
 
 Problem = tuple[str, str]
 """A dotted key and what is wrong with its value."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ConfigError, loads
+from gateway.config.load import ConfigError, loads
 
 BASE = '[core]\ndomain = "cc.com"\n'
 SMPP = '[delivery.sms]\ndriver = "smpp"\n[delivery.smpp]\nhost = "h"\nsystem_id = "gw"\n'

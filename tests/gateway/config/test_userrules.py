@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import ConfigError, loads
+from gateway.config.load import ConfigError, loads
 
 MINIMAL = '[core]\ndomain = "cc.com"\n'
 HTTP = '[users]\ndriver = "http"\n[users.http]\nurl = "https://up.example/v1"\n'

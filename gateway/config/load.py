@@ -13,15 +13,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.rules import broken_rules
-from gateway.settings import Config, split_host_port
-from gateway.settingtypes import Section
-from gateway.usersettings import Subscriber
+from gateway.config.rules import broken_rules
+from gateway.config.settings import Config, split_host_port
+from gateway.config.types import Section
 from sipstack.errors import ParseError
 from sipstack.msrp.uri import MsrpUri
 from sipstack.sip.uri import Uri
-
-__all__ = ["Config", "ConfigError", "Mistake", "Subscriber", "load", "loads", "split_host_port"]
 
 Key = tuple[str | int, ...]
 """The way to a value: names of tables and keys, numbers for the tables of an array."""

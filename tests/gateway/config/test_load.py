@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from gateway.app import endpoint_config
-from gateway.config import ConfigError, key_lines, load, loads, parse_duration, split_host_port
-from gateway.settings import Config
-from gateway.settingtypes import Section
+from gateway.config.load import ConfigError, key_lines, load, loads, parse_duration
+from gateway.config.settings import Config, split_host_port
+from gateway.config.types import Section
 from tests.sipstack.net.certificates import write_certificate
 
-FILES = Path(__file__).parents[2] / "config"
+FILES = Path(__file__).parents[3] / "config"
 MINIMAL = '[core]\ndomain = "cc.com"\n'
 
 
@@ -88,7 +88,7 @@ def test_every_key_is_documented_with_its_default() -> None:
 
 
 def type_of_subscriber() -> type[Any]:
-    from gateway.usersettings import Subscriber
+    from gateway.config.users import Subscriber
 
     return Subscriber
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.channelsettings import SMS_PLACEHOLDERS
+from gateway.config.channels import SMS_PLACEHOLDERS
+from gateway.config.settings import Config
 from gateway.delivery.mm7content import PictureError, read_picture
 from gateway.numbers import is_region
 from gateway.placeholders import PlaceholderError, check_templates, placeholders
-from gateway.settings import Config
 
 Problem = tuple[str, str]
 """A dotted key and what is wrong with its value."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from gateway.settingtypes import ChannelDriver, HttpUrl, Positive, Section, Size
+from gateway.config.types import ChannelDriver, HttpUrl, Positive, Section, Size
 
 Status = Annotated[int, Meta(ge=100, le=599)]
 TypeOfNumber = Annotated[int, Meta(ge=0, le=7)]

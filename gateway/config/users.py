@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
-from gateway.settingtypes import Column, Count, Domain, Driver, HttpUrl, Positive, Section, Size
+from gateway.config.types import Column, Count, Domain, Driver, HttpUrl, Positive, Section, Size
 
 State = Literal["active", "suspended", "lost"]
 
