@@ -9,6 +9,7 @@ from sipstack import ids
 from sipstack.im.cpim import CpimMessage
 from sipstack.im.imdn import CONTENT_TYPE as NOTIFICATION
 from sipstack.im.iscomposing import CONTENT_TYPE as COMPOSING
+from sipstack.im.multipart import ALTERNATIVE, MIXED
 from sipstack.net.chatmessage import unwrap
 from sipstack.net.invitation import IncomingInvitation, IncomingPage
 from translators.from_msrp import CHAT_TYPES
@@ -16,7 +17,9 @@ from translators.from_msrp import CHAT_TYPES
 SIP_STATUS = {408: 500, 413: 480}
 """What an MSRP code is in SIP: not stored, inbox full (B-PGR-03). The others mean the same in both."""
 
-ACCEPT = ", ".join(("message/cpim", *sorted(CHAT_TYPES), NOTIFICATION, COMPOSING))
+TYPES = (*sorted(CHAT_TYPES), NOTIFICATION, COMPOSING)
+"""What is taken out of a body of several parts."""
+ACCEPT = ", ".join(("message/cpim", *TYPES, MIXED, ALTERNATIVE))
 
 
 class Arrival(Protocol):
@@ -41,7 +44,7 @@ class Page:
     __slots__ = ("_page", "body", "content_type", "cpim", "message_id")
 
     def __init__(self, page: IncomingPage) -> None:
-        content = unwrap(page.content_type, page.body)
+        content = unwrap(page.content_type, page.body, TYPES)
         self._page = page
         self.message_id = content.message_id or ids.message_id()
         self.content_type = content.content_type
@@ -68,7 +71,7 @@ class FirstMessage:
     def __init__(
         self, invitation: IncomingInvitation, content_type: str, body: bytes, begin: Callable[[], None]
     ) -> None:
-        content = unwrap(content_type, body)
+        content = unwrap(content_type, body, TYPES)
         self._invitation = invitation
         self._begin = begin
         self.message_id = content.message_id or ids.message_id()

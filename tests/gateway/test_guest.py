@@ -505,6 +505,22 @@ async def test_chats_of_strangers(house: House) -> None:
 CPIM = b"From: <sip:x@y>\r\nTo: <sip:x@y>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: m7\r\n\r\n%b"
 
 
+PARTS = (
+    b"--b\r\nContent-Type: text/plain;charset=utf-8\r\n\r\nhi\r\n--b\r\nContent-Type: image/png\r\n\r\nxx\r\n--b--\r\n"
+)
+
+
+async def test_pages_of_several_parts(house: House, guest: GuestSession) -> None:
+    """A-MSG-27, C-RSP-10: their text is taken, bare and in CPIM; without any they are refused."""
+    several = "multipart/mixed;boundary=b"
+    assert await page(house, guest, "sip:a@cc.com", content_type=several, body=PARTS) == 200
+    wrapped = CPIM % b"Content-Type: multipart/alternative;boundary=b\r\n\r\n%b" % PARTS
+    assert await page(house, guest, "sip:a@cc.com", content_type="message/cpim", body=wrapped) == 200
+    assert [entry.body for entry in house.store.sorted()] == ["hi", "hi"]
+    picture = PARTS.replace(b"text/plain", b"image/png")
+    assert await page(house, guest, "sip:a@cc.com", content_type=several, body=picture) == 415
+
+
 async def test_pages_in_cpim(house: House, guest: GuestSession) -> None:
     for said, answer in ((b"Content-Type: text/plain\r\n\r\nhi", 200), (b"Content-Type: x/y\r\n\r\nz", 200)):
         # what repeats a stored message is confirmed, whatever is in it
