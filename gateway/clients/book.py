@@ -110,6 +110,12 @@ class Book:
         for view in files:
             self._file(view, is_news=False)
 
+    def uploading(self, uid: str, view: FileView) -> None:
+        """Take how far an upload is. When all of it is up events tell, and may be quicker than the last answer."""
+        files = self.conversations[uid].files
+        if view.state == "uploading" or view.id not in files or files[view.id].state == "uploading":
+            files[view.id] = view
+
     # own messages
 
     def sending(self, uid: str, key: str, text: str, at: str) -> Line:

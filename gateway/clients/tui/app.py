@@ -64,11 +64,13 @@ class GuestApp(ChatFrame):
             async for event in reader:
                 self._happened(event)
         except WrongSecret:
-            self.exit("This link does not open anything: it may be incomplete, or a newer one was sent to you.")
+            self.exit(
+                "This link does not open anything: it may be incomplete, or a newer one was sent to you.", return_code=1
+            )
         except Over as error:
-            self.exit(str(error))
+            self.exit(str(error), return_code=1)
         except ClientError as error:
-            self.exit(f"Not possible now: {error}")
+            self.exit(f"Not possible now: {error}", return_code=1)
 
     @work(group="fetch")
     async def fetch(self, ready: Coroutine[Any, Any, None]) -> None:
@@ -230,8 +232,11 @@ class GuestApp(ChatFrame):
         self.changed()
 
     async def _send_file(self, conversation: Conversation, path: Path) -> None:
+        book = self.book
+        assert book is not None
+
         def progress(view: FileView) -> None:
-            conversation.files[view.id] = view
+            book.uploading(conversation.uid, view)
             self.changed()
 
         if not conversation.takes_files:

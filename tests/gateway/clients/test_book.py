@@ -139,3 +139,20 @@ def test_what_belongs_to_nobody_is_left_alone(book: Book) -> None:
     assert [book.apply(item) for item in stray] == [None] * 4
     book.answered("a", "never sent", MessageAnswer(id="m", state="sent"))
     assert told(book) == []
+
+
+def test_the_last_answer_of_an_upload_does_not_take_back_what_events_have_told(book: Book) -> None:
+    def view(state: Any) -> FileView:
+        return FileView(
+            id="f1", from_="x", to="y", direction="out", name="n", content_type="a/b", octets=0, state=state,
+            at=AT, until=AT, uid="a",
+        )  # fmt: skip
+
+    states = []
+    for told in ("uploading", "sending"):
+        book.uploading("a", view(told))
+        states.append(book.conversations["a"].files["f1"].state)
+    book.apply(event(file=view("delivered")))
+    book.uploading("a", view("sending"))
+    states.append(book.conversations["a"].files["f1"].state)
+    assert states == ["uploading", "sending", "delivered"]
