@@ -232,4 +232,6 @@ class ChatFrame(App[str]):
 
     def explain(self, error: Exception) -> str:
         """Return what went wrong, in words for a person."""
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            return f"{error.filename}: {error.strerror}"
         return str(error)

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from gateway.config.load import load
 
 from gateway.cli import main
-from gateway.config.load import load
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
@@ -28,6 +28,7 @@ def said(*arguments: str) -> str:
     [
         (["invite", "--user", "a", "--password", "x", "--url", "nowhere", "b@cc.com"], "is not an http or https URL"),
         (["invite", "--user", "a", "--password", "x", "--url", "http://127.0.0.1:1", "b@cc.com"], "Cannot connect"),
+        (["guest", "https://gw/rcsgw/invitee/session/sip:b@cc.com#passwd=x"], "the screen needs a terminal"),
         (["lab", "--log", "LOUD"], "is not one of"),
         (["lab", "--set", "log.trace=/no/such/folder/trace"], "the trace cannot be written"),
         (["serve", "--config", "/no/such/file"], "cannot be read"),
