@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
-from gateway.config.load import load
 
 from gateway.cli import main
+from gateway.config.load import load
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
