@@ -152,7 +152,7 @@ def lab(
         with stack:
             asyncio.run(run())
     except OSError as error:
-        raise click.ClickException(f"{error}; is a lab running already?") from error
+        raise click.ClickException(f"{error.strerror or error}; is a lab running already?") from error
 
 
 phone.short_help = "Be A's phone in the terminal: receive and answer chats, invite people."
@@ -242,7 +242,7 @@ def dry_run(config_path: Path, overrides: tuple[str, ...], identifier: str) -> N
     "--password", prompt=True, hide_input=True, envvar="RCSGW_PASSWORD", help="Asked for, or from RCSGW_PASSWORD."
 )
 @click.option("--type", "types", multiple=True, type=click.Choice(["im", "file"]), help="May be given more than once.")
-@click.option("--valid-for", type=float, metavar="SECONDS", help="How long the invitation is valid.")
+@click.option("--valid-for", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="How long the invitation is valid.")
 @click.option("--note", help="A line of your own.")
 @click.option("--language", help="Language of what is sent, such as en or zh.")
 @click.option("--via", type=click.Choice(["email", "sms", "mms"]), help="The only channel to use.")

@@ -94,9 +94,12 @@ def loop_factory(name: str = "auto") -> Callable[[], asyncio.AbstractEventLoop] 
 
 
 def serve_until_signal(service: Service, on_ready: Callable[[], None]) -> None:
-    """Run a service until SIGTERM or SIGINT."""
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(service, on_ready))
+    """Run a service until SIGTERM or SIGINT. Ends the program in words where it cannot listen."""
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(_serve(service, on_ready))
+    except OSError as error:
+        raise click.ClickException(error.strerror or str(error)) from error
 
 
 async def _serve(service: Service, on_ready: Callable[[], None]) -> None:
