@@ -289,7 +289,7 @@ function drawOptions() {
 // What the operator has set; without it everything goes with the page's own defaults.
 async function takeSettings() {
   try {
-    const response = await fetch(new URL("settings.json", import.meta.url), { credentials: "omit" });
+    const response = await fetch(new URL("settings.json", import.meta.url)); // as the page preloads it, or it comes twice
     if (response.ok) Object.assign(state.settings, await response.json());
   } catch {
     // Not worth a word.
