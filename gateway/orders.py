@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from gateway.looking import Looking
 from gateway.services import ServiceError
 from gateway.storage.errors import StoreError
 from gateway.storage.historystore import Order
@@ -21,24 +21,13 @@ LOOK_INTERVAL = 1.0
 """Seconds between two looks for orders: one read of a table that is nearly always empty."""
 
 
-class Orders:
-    """Carries out what ``rcsgw accounts`` has ordered. One task; orders are done one after the other."""
+class Orders(Looking):
+    """Carries out what ``rcsgw accounts`` has ordered, also while we were away. Orders are done one after the other."""
 
     def __init__(self, store: Store, invitations: Invitations) -> None:
+        super().__init__()
         self._store = store
         self._invitations = invitations
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin with what was ordered while we were away."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def close(self) -> None:
-        """Stop; what is not done is done by the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         while True:

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 from gateway.audit import Auditor
 from gateway.drivers import DriverError
 from gateway.lifecycle import Lifecycle
+from gateway.looking import Looking
 from gateway.storage.errors import StoreError
 from gateway.storage.store import Store
 
 log = logging.getLogger("rcsgw.accounts")
 
 
-class Reconciling:
+class Reconciling(Looking):
     """At the start and then every ``interval`` seconds (0: only at the start). One round makes one call at a time."""
 
     def __init__(self, store: Store, lifecycle: Lifecycle, auditor: Auditor, interval: float) -> None:
+        super().__init__()
         self._store = store
         self._lifecycle = lifecycle
         self._auditor = auditor
         self._interval = interval
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin with the first round."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         while True:

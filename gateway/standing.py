@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 
 from gateway.drivers import DriverError
 from gateway.lifecycle import Lifecycle
+from gateway.looking import Looking
 from gateway.storage.errors import StoreError
 from gateway.storage.store import Store
 from gateway.users.base import STATES_AT_ONCE, StateUsers
@@ -19,7 +19,7 @@ REASONS = {"suspended": "inviter-suspended", "lost": "inviter-lost"}
 """Why invitations end, by the state of who has made them."""
 
 
-class Standing:
+class Standing(Looking):
     """Asks for the states of all who have invitations, and ends those of the suspended and the lost.
 
     A round takes ``interval`` seconds; its calls, of at most :data:`STATES_AT_ONCE` subscribers each, are spread over
@@ -27,22 +27,11 @@ class Standing:
     """
 
     def __init__(self, store: Store, lifecycle: Lifecycle, users: StateUsers, interval: float) -> None:
+        super().__init__()
         self._store = store
         self._lifecycle = lifecycle
         self._users = users
         self._interval = interval
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin: the first round is that of those whose state has changed while we were away."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
 
     async def _run(self) -> None:
         while True:
