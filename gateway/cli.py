@@ -242,7 +242,12 @@ def dry_run(config_path: Path, overrides: tuple[str, ...], identifier: str) -> N
     "--password", prompt=True, hide_input=True, envvar="RCSGW_PASSWORD", help="Asked for, or from RCSGW_PASSWORD."
 )
 @click.option("--type", "types", multiple=True, type=click.Choice(["im", "file"]), help="May be given more than once.")
-@click.option("--valid-for", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="How long the invitation is valid.")
+@click.option(
+    "--valid-for",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long the invitation is valid.",
+)
 @click.option("--note", help="A line of your own.")
 @click.option("--language", help="Language of what is sent, such as en or zh.")
 @click.option("--via", type=click.Choice(["email", "sms", "mms"]), help="The only channel to use.")

@@ -96,8 +96,9 @@ def _introduce(console: Console, config: Config, gateway: Gateway, lab: Lab) -> 
         f"mailbox   http://{host}:{port}/",
     ]
     if lab.options.users:
-        uid = lab.options.users[0].username
-        lines.append(f"invite    rcsgw invite --url {gateway.http.url} --user {uid} b@example.com")
+        user = lab.options.users[0]
+        lines.append(f"invite    rcsgw invite --url {gateway.http.url} --user {user.username} b@example.com")
+        lines.append(f"password  {user.password}")
     if lab.phone is not None:
         lines.append("This is the phone of A. Type /invite b@example.com, or /help.")
     for line in lines:
