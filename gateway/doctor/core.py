@@ -51,10 +51,9 @@ def core_checks(patient: Patient) -> list[Check]:
     reached = f"core.{used_transport(patient)}"
     challenge = partial(_challenge, patient)
     checks.append(Check("core.challenge", "REGISTER without credentials", challenge, needs=("core.bind", reached)))
-    service = partial(_service, patient)
-    checks.append(
-        Check("core.service", "register core.service_account, and OPTIONS to it", service, needs=("core.challenge",))
-    )
+    if patient.config.core.service_account:
+        service = partial(_service, patient)
+        checks.append(Check("core.service", "register core.service_account", service, needs=("core.challenge",)))
     return checks
 
 
@@ -177,8 +176,6 @@ def _request(patient: Patient, method: str, uri: Uri, to: Uri) -> Request:
 
 async def _service(patient: Patient) -> Outcome:
     core = patient.config.core
-    if not core.service_account:
-        return skipped("there is no core.service_account")
     aor = Uri.parse(core.service_account)
     password = patient.config.secret(core.service_password, core.service_password_file)
     identity = Identity(aor, Credentials.from_password(core.service_user or aor.user or "", password))

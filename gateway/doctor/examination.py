@@ -85,4 +85,4 @@ def judge_clocks(clocks: dict[str, float]) -> Outcome:
             for whose, ahead in wrong.items()
         )
         return failed(f"{told} ({len(wrong)} of {len(clocks)} clocks)")
-    return ok(f"{', '.join(clocks)} agree with us")
+    return ok(f"like ours: {', '.join(clocks)}")

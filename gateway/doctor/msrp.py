@@ -31,8 +31,9 @@ def msrp_checks(patient: Patient, account: ThrowAway) -> list[Check]:
         advertised = advertised[0], config.msrp.tls_advertise_port or config.msrp.tls_port
         reach = partial(_reach, config, bind, advertised)
         checks.append(Check("msrp.tls", f"connect to {_text(advertised)}, the port for TLS", reach, REMEDY))
-    relay = partial(_relay, config, account)
-    checks.append(Check("msrp.relay", "AUTH at the MSRP relays", relay, needs=("core.bind", REGISTERED)))
+    if config.msrp.relays:
+        relay = partial(_relay, config, account)
+        checks.append(Check("msrp.relay", "AUTH at the MSRP relays", relay, needs=(REGISTERED,)))
     return checks
 
 
@@ -60,7 +61,7 @@ async def _reach(config: Config, bind: HostPort, advertised: HostPort) -> Outcom
 
 
 async def reachable(bind: HostPort, advertised: HostPort) -> Outcome:
-    """Listen at one address and connect to the other; who answers has to be us. Raises OSError where nobody does."""
+    """Listen at one address and connect to the other: who answers has to be us, or a gateway that has the first."""
     token = ids.token().encode()
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,24 +75,29 @@ async def reachable(bind: HostPort, advertised: HostPort) -> Outcome:
             return failed(f"{_text(bind)}: {error}", "Let msrp.bind be an address of this machine.")
         server = None
     try:
-        reader, writer = await asyncio.open_connection(*advertised)
-        try:
-            if server is None:
-                return ok(f"{_text(advertised)} takes connections; a gateway has {_text(bind)}, so it may be that one")
-            got = await reader.read(len(token))
-        finally:
-            writer.close()
+        got = await _first_octets(advertised, len(token) if server is not None else 0)
+    except OSError as error:
+        return failed(f"nobody answers at {_text(advertised)}: {error}", REMEDY)
     finally:
         if server is not None:
             server.close()
+    if server is None:
+        return ok(f"{_text(advertised)} takes connections; a gateway has {_text(bind)}, so it may be that one")
     if got != token:
         return failed(f"somebody else answers at {_text(advertised)}", REMEDY)
     return ok(f"{_text(advertised)} leads to {_text(bind)}, as far as this machine can tell")
 
 
+async def _first_octets(address: HostPort, count: int) -> bytes:
+    """Connect and return what comes, ``count`` octets at most. Raises OSError."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        return await reader.read(count)
+    finally:
+        writer.close()
+
+
 async def _relay(config: Config, account: ThrowAway) -> Outcome:
-    if not config.msrp.relays:
-        return skipped("there are no relays")
     relay = account.agent.relay
     assert relay is not None
     done: asyncio.Future[SipstackError | None] = asyncio.get_running_loop().create_future()

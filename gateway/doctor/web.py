@@ -48,7 +48,8 @@ async def _public(patient: Patient) -> Outcome:
             status, text, date = await _fetch(url + path)
     except (OSError, ssl.SSLError, aiohttp.ClientError) as error:
         return failed(f"{url}: {error}")
-    patient.note_date("public_url", date)
+    if not is_ours:
+        patient.note_date("public_url", date)
     if status in range(300, 400):
         return failed(f"{url} redirects elsewhere (HTTP {status})", "Let public_url be where it redirects to.")
     if status != 200 or wanted not in text:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import sqlite3
 import ssl
 from collections.abc import AsyncIterator
@@ -140,15 +141,19 @@ async def clinic(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clin
         options = InteractionOptions(domain=DOMAIN, database=folder / "im.db")
         server = await stack.enter_async_context(ImServer(options))
         mailbox = await stack.enter_async_context(Mailbox(credentials=("gateway", SECRETS["mail"]), tls=tls))
-        core = await stack.enter_async_context(Kamailio(folder / "kamailio", domain=DOMAIN))
+        core = await stack.enter_async_context(Kamailio(folder / "kamailio", domain=DOMAIN, msrp=True))
         centre = await stack.enter_async_context(Smsc())
         core.add_subscriber("rcsgw", SECRETS["service"])
-        ports = {name: free_port() for name in ("http", "operator", "ours", "msrp", "msrps", "closed")}
+        closed = stack.enter_context(socket.socket())
+        closed.bind(("127.0.0.1", 0))  # ours, so that nobody comes to listen there
+        ports = {name: free_port() for name in ("http", "operator", "ours", "msrp", "msrps")}
         ports |= {
             "sip": core.sip_port,
             "im": server.address[1],
             "mail": mailbox.address[1],
             "smpp": centre.port,
+            "relay": core.msrp_port,
+            "closed": closed.getsockname()[1],
         }
         (folder / "gateway.toml").write_text(CONFIG.format(**ports))
         yield Clinic(folder, core, ports)
@@ -161,7 +166,7 @@ async def test_a_good_set_up_is_all_green(clinic: Clinic) -> None:
     findings = await clinic.findings(mail_to="b@cc.com")
     verdicts = {item.check: item.verdict for item in findings}
     assert [item for item in findings if item.verdict in (Verdict.FAILED, Verdict.WARNING)] == []
-    assert [check for check, verdict in verdicts.items() if verdict is Verdict.SKIPPED] == ["msrp.relay"]
+    assert [check for check, verdict in verdicts.items() if verdict is Verdict.SKIPPED] == ["clock.agreement"]
     found = {item.check: item.found for item in findings}
     assert found["core.challenge"] == "realm cc.com, MD5, qop auth"
     assert found["core.options"] == "OPTIONS comes back to 127.0.0.1 through the core: 200"
@@ -178,6 +183,41 @@ async def test_it_works_beside_a_running_gateway(clinic: Clinic) -> None:
     assert findings["http.public_url"].found.startswith("a gateway answers")
     assert "a gateway has" in findings["msrp.address"].found
     assert findings["core.options"].verdict is Verdict.OK
+
+
+async def test_other_ways_are_green_too(clinic: Clinic) -> None:
+    """Subscribers who are asked by REGISTER, an MSRP relay, UDP, and accounts from a pool."""
+    clinic.core.add_subscriber("pool1", "pool-geheim")
+    pool = clinic.folder / "pool.csv"
+    pool.write_text("uri,impi,realm,password\nsip:pool1@cc.com,pool1,cc.com,pool-geheim\n")
+    pool.chmod(0o600)
+    findings = await clinic.findings(
+        users__driver="register",
+        users__register__domains=[DOMAIN],
+        users__subscriber=[],
+        msrp__relays=[f"msrp://127.0.0.1:{clinic.core.msrp_port};tcp"],
+        core__outbound_proxy=f"sip:127.0.0.1:{clinic.core.sip_port};lr",
+        provisioning__driver="pool",
+        provisioning__pool__file="pool.csv",
+    )
+    found = {item.check: item for item in findings}
+    assert [item for item in findings if item.verdict in (Verdict.FAILED, Verdict.WARNING)] == []
+    assert found["core.register"].found.startswith("sip:pool1@cc.com is registered")
+    assert found["msrp.relay"].found == f"a path by 127.0.0.1:{clinic.core.msrp_port}"
+    assert found["users.login"].found == "refused, as it must be"
+    assert await clinic.core.rpc("ul.dump") is not None
+    assert not (clinic.folder / "data").exists()
+
+
+async def test_an_account_is_taken_away_when_the_examination_is_broken_off(clinic: Clinic) -> None:
+    examination = asyncio.create_task(diagnose(Patient(clinic.config()), timeout=5.0))
+    while not (there := [user for user in clinic.core.subscribers() if "doctor" in user]):
+        assert not examination.done()
+        await asyncio.sleep(0.001)
+    examination.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await examination
+    assert not set(there) & set(clinic.core.subscribers())
 
 
 def run(*arguments: str) -> Result:
@@ -321,6 +361,16 @@ FAULTS: dict[str, tuple[set[str], str, dict[str, Any]]] = {
         {"gateway__data_dir": "/proc/rcsgw"},
     ),
     "store that is none": ({"store.database"}, "Let storage.path name", {"storage__path": "gateway.toml"}),
+    "relay closed": (
+        {"msrp.relay"},
+        "Is msrp.relays right",
+        {"msrp__relays": ["msrp://127.0.0.1:{closed};tcp"]},
+    ),
+    "core that no way leads back from": (
+        {"core.options"},
+        "set sip.advertise to the address that leads here",
+        {"sip__advertise": "127.0.0.1:{closed}"},
+    ),
     "interaction server closed": (
         {"interaction.im"},
         "Is interaction.sip right",
@@ -349,12 +399,10 @@ def broken(clinic: Clinic) -> Clinic:
 @pytest.mark.parametrize("name", FAULTS)
 async def test_one_fault_is_named_and_no_other(broken: Clinic, name: str) -> None:
     checks, words, changes = FAULTS[name]
-    filled: dict[str, Any] = {
-        key: value.format(**broken.ports) if isinstance(value, str) else value for key, value in changes.items()
-    }
-    if "delivery__email__port" in filled:
-        filled["delivery__email__port"] = int(filled["delivery__email__port"])
-    faults = await broken.faults(**filled)
+    text = json.dumps(changes)
+    for place, port in broken.ports.items():
+        text = text.replace(f'"{{{place}}}"', str(port)).replace(f"{{{place}}}", str(port))
+    faults = await broken.faults(**json.loads(text))
     assert set(faults) == checks
     assert words in " ".join(faults.values())
 
