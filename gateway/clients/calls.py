@@ -202,7 +202,7 @@ class GuestCalls:
                     raise await self._refusal(answer)
                 yield answer
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise Unreachable(f"the gateway does not answer: {str(error) or type(error).__name__}") from error
+            raise Unreachable.by(error) from error
 
     async def _decoded(self, answer: aiohttp.ClientResponse, model: type[T]) -> T:
         data = await _limited(answer)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+import aiohttp
+
 from translators.model import Problem
 
 
@@ -11,6 +15,15 @@ class ClientError(Exception):
 
 class Unreachable(ClientError):
     """The gateway could not be reached, or what it sent is not its HTTP face."""
+
+    @classmethod
+    def by(cls, error: Exception) -> Unreachable:
+        """Say what kept a call from its answer."""
+        if isinstance(error, aiohttp.ClientConnectorError):
+            # asyncio puts a sentence of its own in the place of the system's
+            why = os.strerror(error.errno) if error.errno else str(error.os_error)
+            return cls(f"no gateway answers at {error.host}:{error.port}: {why}")
+        return cls(f"the gateway does not answer: {str(error) or type(error).__name__}")
 
 
 class Refused(ClientError):

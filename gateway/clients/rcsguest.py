@@ -89,7 +89,7 @@ class RcsGuest:
                     raise ClientError("the short link leads nowhere: it may have ended, or a newer one was sent")
                 return InviteLink.parse(str(answer.url.join(type(answer.url)(location))))
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable(f"the gateway does not answer: {error}") from error
+            raise Unreachable.by(error) from error
         except ValueError as error:
             raise ClientError(str(error)) from error
 
