@@ -16,7 +16,7 @@ from rich.table import Table
 
 from gateway.accounts import Known, NoSuchAccount, carry_out, opened
 from gateway.audit import Comparison, Finding
-from gateway.config.load import ConfigError, load
+from gateway.config.options import config_option, configured
 from gateway.config.settings import Config
 from gateway.drivers import DriverError
 from gateway.secrets import SecretsError
@@ -36,14 +36,6 @@ PIPE_WIDTH = 400
 NOT_COMPARED = 3
 """Exit status of an audit that could not look."""
 
-config_option = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="FILE",
-    help="Configuration file (TOML) of the gateway.",
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
@@ -61,7 +53,7 @@ def accounts() -> None:
 @click.option("--inviter", "uid", default="", metavar="UID", help="Only those that this subscriber has invited.")
 def list_command(config_path: Path, as_json: bool, uid: str) -> None:
     """List all accounts."""
-    config = _config(config_path)
+    config = configured(config_path)
 
     async def read() -> list[Known]:
         async with opened(config) as known:
@@ -92,7 +84,7 @@ def list_command(config_path: Path, as_json: bool, uid: str) -> None:
 @click.argument("name")
 def show(config_path: Path, as_json: bool, name: str) -> None:
     """Show all about the account NAME: a SIP URI, an e-mail address or a number."""
-    config = _config(config_path)
+    config = configured(config_path)
 
     async def read() -> tuple[Known, dict[str, bool], list[Happened]]:
         async with opened(config) as known:
@@ -133,7 +125,7 @@ def history(config_path: Path, as_json: bool, limit: int, name: str) -> None:
 
     Those who are gone are found by their names, too, though the store knows only keyed hashes of these.
     """
-    config = _config(config_path)
+    config = configured(config_path)
 
     async def read() -> list[Happened]:
         async with opened(config) as known:
@@ -152,7 +144,7 @@ def history(config_path: Path, as_json: bool, limit: int, name: str) -> None:
 @click.argument("name")
 def revoke(config_path: Path, uid: str, name: str) -> None:
     """End the invitations of the account NAME; the account goes as after any end."""
-    config = _config(config_path)
+    config = configured(config_path)
     click.echo(_run(carry_out(config, "revoke", _uri(config, name), uid)))
 
 
@@ -165,7 +157,7 @@ def purge(config_path: Path, yes: bool, name: str) -> None:
 
     What is left behind there is found by `rcsgw accounts audit`.
     """
-    config = _config(config_path)
+    config = configured(config_path)
     uri = _uri(config, name)
     if not yes:
         click.confirm(f"Delete {uri} and its conversations?", abort=True)
@@ -182,7 +174,7 @@ def audit_command(context: click.Context, config_path: Path, as_json: bool, fix:
 
     Exit status: 0 when they agree (or do after --fix), 1 when something differs, 3 when they could not be compared.
     """
-    config = _config(config_path)
+    config = configured(config_path)
 
     async def look() -> tuple[Comparison, Sequence[Finding]]:
         async with opened(config) as known:
@@ -201,13 +193,6 @@ def audit_command(context: click.Context, config_path: Path, as_json: bool, fix:
 
 
 # one call
-
-
-def _config(path: Path) -> Config:
-    try:
-        return load(path)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
 
 
 def _uri(config: Config, name: str) -> str:

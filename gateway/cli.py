@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -16,7 +15,7 @@ import click
 
 from gateway.accountscli import accounts
 from gateway.clients.cli import main as guest
-from gateway.config.load import ConfigError, load
+from gateway.config.options import config_option, configured, set_option
 from gateway.config.settings import Config
 from gateway.lab.phonecli import main as phone
 from gateway.lab.run import loop_factory, open_trace
@@ -41,41 +40,6 @@ def main() -> None:
 
     Begin with `rcsgw lab`, which runs an embedded core, a gateway and a phone that answers.
     """
-
-
-def configured(path: Path, overrides: tuple[str, ...] = ()) -> Config:
-    """Read a configuration file, or end the program with every mistake in it."""
-    values: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set {override}: write it as section.key=value")
-        values[key] = _literal(value)
-    try:
-        return load(path, values)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _literal(text: str) -> Any:
-    """Return the TOML-like value of an override; what is no JSON is a string."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-config_option = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="FILE",
-    help="Configuration file (TOML); see config/gateway.toml for every key.",
-)
-set_option = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. http.listen=127.0.0.1:8081."
-)
 
 
 @main.command()
