@@ -55,21 +55,37 @@ class EventStream(asyncio.Protocol):
         self._heard = heard
         self._seen = b""
         self.open = True
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the gateway has begun the stream; what happens before that is not told by it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the events."""
         cast(asyncio.Transport, transport).write(self._request)  # uvloop's are no subclass
 
     def data_received(self, data: bytes) -> None:
-        """Look for an incoming message."""
+        """Look for the head of the answer, then for an incoming message."""
         self._seen += data
-        if b'"direction":"in"' in self._seen:
+        if not self.begun.done():
+            self._read_head()
+        elif b'"direction":"in"' in self._seen:
             self._heard()
             self._seen = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the stream is gone."""
         self.open = False
+        if not self.begun.done():
+            self.begun.set_exception(ConnectionError("an event stream was closed before it began"))
+
+    def _read_head(self) -> None:
+        head, blank, rest = self._seen.partition(b"\r\n\r\n")
+        if not blank:
+            return
+        if b" 200 " in head[:13]:
+            self._seen = rest
+            self.begun.set_result(None)
+        else:
+            self.begun.set_exception(RuntimeError(f"event stream: {self._seen.decode(errors='replace')}"))
 
 
 async def memory(folder: Path, count: int, say: Callable[[str, int, int], None]) -> Memory:
@@ -117,12 +133,16 @@ async def _bring(net: Network, name: str, count: int, say: Callable[[str, int, i
     done = 0
     loop = asyncio.get_running_loop()
     streams = []
-    for account, authorization in guests:
+
+    async def listen(account: str, authorization: str) -> None:
         _, stream = await loop.create_connection(
             partial(EventStream, account, authorization, partial(count_up, "hear")), *net.address
         )
+        await stream.begun
         streams.append(stream)
         say("stream", len(streams), count)
+
+    await in_parallel([partial(listen, *guest) for guest in guests])
     body = json.dumps({"to": "sip:a@cc.com", "message": TEXT}).encode()
     requests = iter([load.post("/rcsgw/invitee/message", authorization, body) for _, authorization in guests])
     result = await load.run(*net.address, [lambda: next(requests, None)] * PARALLEL, (b" 20", b'"state"'))
