@@ -219,10 +219,10 @@ class Invitations:
             delivery.channel = delivery.channels[0]
             message_id, told = self._allocation.new_message_id(), notice(invited, now)
             events = await self._store.renew_secret(
-                invitation.id, hash_login_secret(secret), sealed, message_id, dead, told
+                invitation.id, invitation.secret_hash, hash_login_secret(secret), sealed, message_id, dead, told
             )
             if not events:
-                raise Conflict("The invitation has just ended.")
+                raise Conflict("The invitation has just ended, or its link has just been sent again.")
         self._feeds.publish(events)
         self._guests.secret_ended(invited.account.uri, invitation.id)
         self._worker.wake()

@@ -164,13 +164,17 @@ class InvitationStore(Protocol):
     async def renew_secret(
         self,
         invitation_id: int,
+        replaces: bytes,
         secret_hash: bytes,
         sealed_link: bytes,
         message_id: str,
         tombstone: Tombstone,
         notice: Notice,
     ) -> list[InviterEvent]:
-        """Replace the login secret and queue the delivery again, from its first channel on."""
+        """Replace the login secret with the hash ``replaces`` and queue the delivery again, from its first channel on.
+
+        Returns nothing, and does nothing, where the secret is another one by now or the invitation is over.
+        """
 
     async def come(self, invitation_id: int, client: bytes, now: float) -> bool:
         """Note who was the first to come by an invitation's secret; tell whether it is this ``client``."""

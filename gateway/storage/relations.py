@@ -189,6 +189,7 @@ def note_failure(connection: Connection, invitation_id: int, reason: str, notice
 def renew_secret(
     connection: Connection,
     invitation_id: int,
+    replaces: bytes,
     secret_hash: bytes,
     sealed_link: bytes,
     message_id: str,
@@ -197,8 +198,9 @@ def renew_secret(
 ) -> list[InviterEvent]:
     """Replace the secret, bury the old one, start the delivery over."""
     changed = connection.execute(
-        "UPDATE invitation SET secret_hash = ?, came_at = 0, client = x'' WHERE id = ? AND state = 'active'",
-        (secret_hash, invitation_id),
+        "UPDATE invitation SET secret_hash = ?, came_at = 0, client = x'' "
+        "WHERE id = ? AND state = 'active' AND secret_hash = ?",
+        (secret_hash, invitation_id, replaces),
     )
     if not changed.rowcount:
         return []

@@ -146,6 +146,7 @@ class SqliteStore(SqliteFile):
     async def renew_secret(
         self,
         invitation_id: int,
+        replaces: bytes,
         secret_hash: bytes,
         sealed_link: bytes,
         message_id: str,
@@ -154,7 +155,7 @@ class SqliteStore(SqliteFile):
     ) -> list[InviterEvent]:
         """Replace the login secret and queue the delivery again."""
         return await self._write(
-            relations.renew_secret, invitation_id, secret_hash, sealed_link, message_id, tombstone, notice
+            relations.renew_secret, invitation_id, replaces, secret_hash, sealed_link, message_id, tombstone, notice
         )
 
     async def end_invitations(

@@ -407,6 +407,20 @@ async def test_resend_makes_a_new_secret_and_kills_the_old_one(house: House) -> 
         await house.invitations.check_secret(B, old)
 
 
+async def test_of_two_resends_at_once_one_sends(house: House) -> None:
+    """Who asks twice by mistake must not get a second mail past ``policy.resend_pause``."""
+    await invite(house)
+    old = house.mailbox.secret
+    await house.until(lambda: b"'sent'" in dump(house.store.path))
+    both = (house.invitations.resend(ALICE, B), house.invitations.resend(ALICE, B))
+    told = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in told) == ["Conflict", "InvitationView"]
+    await house.until(lambda: len(house.mailbox.orders) == 2)
+    await house.invitations.check_secret(B, house.mailbox.secret)
+    with pytest.raises(Ended, match="replaced"):
+        await house.invitations.check_secret(B, old)
+
+
 async def test_resend_needs_an_active_invitation(house: House, hurry: None) -> None:
     house.faults.fail("provision", times=100000)
     await house.invitations.invite(ALICE, InviteRequest(email="b@cc.com"))

@@ -148,7 +148,7 @@ async def test_a_resent_link_starts_over(store: SqliteStore) -> None:
     invitation = await active(store)
     await attempt(store, invitation, "sms", "failed", error="no", doubtful=True)
     await attempt(store, invitation, "mms", "sent", next_at=5000.0, references=("1",))
-    await store.renew_secret(invitation, b"new", b"link2", "<2@x>", TOMBSTONE, notice(at=1500.0))
+    await store.renew_secret(invitation, b"hash", b"new", b"link2", "<2@x>", TOMBSTONE, notice(at=1500.0))
     delivery = await record(store, invitation)
     assert (delivery.channel, delivery.state, delivery.attempts, delivery.tried) == ("sms", "queued", 0, ())
     assert (delivery.message_id, delivery.sealed_link, delivery.doubtful) == ("<2@x>", b"link2", 0)

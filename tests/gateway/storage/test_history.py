@@ -48,7 +48,8 @@ async def test_every_step_is_noted_with_who_and_when(timed: tuple[SqliteStore, l
     await store.set_logged_in(account.id, True)
     await store.set_logged_in(account.id, True)
     await store.set_logged_in(account.id, False)
-    await store.renew_secret(invitation.id, b"h", b"link", "<2@x>", Tombstone(b"old", "replaced", 3.0), notice())
+    tombstone = Tombstone(b"old", "replaced", 3.0)
+    await store.renew_secret(invitation.id, invitation.secret_hash, b"h", b"link", "<2@x>", tombstone, notice())
     steps = await store.history()
     assert [(item.step, item.actor, item.uid, item.why) for item in steps] == [
         ("allocated", "inviter", "a", ""),

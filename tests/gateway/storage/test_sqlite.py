@@ -226,9 +226,10 @@ async def test_life_of_an_invitation(store: SqliteStore) -> None:
 async def test_renewed_secret_starts_the_delivery_over_and_an_old_result_does_not_touch_it(store: SqliteStore) -> None:
     invitation = (await begin(store)).invitation
     tombstone = Tombstone(b"old", "replaced", 1500.0)
-    assert await store.renew_secret(invitation.id, b"new", b"l", "<2@x>", tombstone, notice()) == []
+    assert await store.renew_secret(invitation.id, b"hash", b"new", b"l", "<2@x>", tombstone, notice()) == []
     await store.activate(invitation.id, 1001.0, notice())
-    assert await store.renew_secret(invitation.id, b"new", b"l", "<2@x>", tombstone, notice(at=1500.0))
+    assert await store.renew_secret(invitation.id, b"hash", b"new", b"l", "<2@x>", tombstone, notice(at=1500.0))
+    assert not await store.renew_secret(invitation.id, b"hash", b"other", b"l", "<3@x>", tombstone, notice(at=1500.0))
     old = DeliveryResult(invitation.id, "<1@example.com>", "email", "sent")
     assert await store.delivery_result(old, 1500.0, announce) == []
     (due,) = await store.due_deliveries(1500.0, "email", 1)
