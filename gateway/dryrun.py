@@ -16,6 +16,7 @@ from gateway.interaction.base import DryRun as InteractionDryRun
 from gateway.interaction.drivers import interaction_driver
 from gateway.interaction.none import NoInteraction
 from gateway.naming import account_name, private_identity
+from gateway.numbers import read_identifier
 from gateway.provisioning.base import CoreAccount, DryRun, ProvisioningDriver
 from gateway.provisioning.drivers import provisioning_driver
 from gateway.provisioning.none import NoProvisioning
@@ -23,7 +24,7 @@ from gateway.secrets import KEY_BYTES, KEY_ID_BYTES, Sealer
 from gateway.storage.leasestore import Lease
 from sipstack.net.endpoint import Endpoint
 from sipstack.sip.uri import Uri
-from translators.identifiers import Kind, parse_identifier
+from translators.identifiers import Kind
 
 MASK = "***"
 """What stands for secrets."""
@@ -34,7 +35,7 @@ CANNOT_TELL = ["the driver cannot say what it would do"]
 
 async def dry_run(config: Config, identifier: str) -> list[str]:
     """Return the lines. Raises ValueError for no identifier, DriverError when the core cannot be looked at."""
-    parsed = parse_identifier(identifier)
+    parsed = read_identifier(identifier, config.gateway.region)
     if parsed is None or parsed.kind is Kind.SIP:
         raise ValueError(f"{identifier} is neither an e-mail address nor a number")
     uri = account_name(config, parsed, 0, 1)
@@ -106,7 +107,8 @@ def _sealer(config: Config) -> Sealer:
 
 
 class LeasesOnDisk:
-    """The leases in a store, :class:`gateway.storage.leasestore.LeaseStore` for those who only look."""
+    """The leases in a store, :class:`gateway.storage.leasestore.LeaseStore` for those who try things out: they see
+    what is there, and what they take and return is forgotten."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -127,9 +129,7 @@ class LeasesOnDisk:
         return [Lease(*row) for row in rows]
 
     async def put_lease(self, lease: Lease) -> None:
-        """Change nothing."""
-        raise NotImplementedError("a dry run changes nothing")
+        """Write nothing."""
 
     async def drop_lease(self, key: str, origin: str) -> None:
-        """Change nothing."""
-        raise NotImplementedError("a dry run changes nothing")
+        """Write nothing."""

@@ -18,7 +18,6 @@ from gateway.provisioning.base import CoreAccount, ProvisioningDriver
 from gateway.provisioning.drivers import provisioning_driver
 from gateway.provisioning.none import NoProvisioning
 from gateway.services import Inviter, NoAccountLeft
-from gateway.storage.leasestore import Lease
 from sipstack import ids
 from sipstack.errors import ConnectionClosed
 from sipstack.net.identity import Identity
@@ -96,7 +95,7 @@ class ThrowAway:
         config = self._patient.config
         remedy = f"Check the keys of provisioning.{config.provisioning.driver}; docs/provisioning.md has them."
         try:
-            self._driver = provisioning_driver(config, self._sealer, _Leases(config.database))
+            self._driver = provisioning_driver(config, self._sealer, LeasesOnDisk(config.database))
             if isinstance(self._driver, Checkable):
                 checked = await self._driver.check()
                 self._patient.note_date("the provisioning service", checked.date)
@@ -200,13 +199,3 @@ class ThrowAway:
             await self.remove()
         if self._driver is not None:
             await self._driver.close()
-
-
-class _Leases(LeasesOnDisk):
-    """The leases in the store; what is taken and returned here is forgotten."""
-
-    async def put_lease(self, lease: Lease) -> None:
-        """Write nothing."""
-
-    async def drop_lease(self, key: str, origin: str) -> None:
-        """Write nothing."""

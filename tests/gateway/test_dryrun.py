@@ -36,12 +36,12 @@ identity = "sip:rcsgw@cc.com"
 """
 
 
-def run(folder: Path, text: str, identifier: str = "b@cc.com", *, fails: bool = False) -> str:
+def run(folder: Path, text: str, identifier: str = "b@cc.com", *options: str, fails: bool = False) -> str:
     """Return what the command prints; the folder holds the same files before and after."""
     config = folder / "gateway.toml"
     config.write_text(CONFIG + text)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    result = CliRunner().invoke(main, ["provisioning", "dry-run", "--config", str(config), identifier])
+    result = CliRunner().invoke(main, ["provisioning", "dry-run", "--config", str(config), *options, identifier])
     assert (result.exit_code != 0) is fails, result.output
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     return result.output
@@ -120,6 +120,12 @@ def test_requests(tmp_path: Path) -> None:
     )
     output = run(tmp_path, interaction)
     assert "  PUT https://x.org/file/b\n  DELETE https://x.org/file/b\n" in output
+
+
+def test_a_number_is_read_as_in_an_invitation(tmp_path: Path) -> None:
+    assert "is neither" in run(tmp_path, "", "0151 12345678", fails=True)
+    output = run(tmp_path, "", "0151 12345678", "--set", "gateway.region=DE")
+    assert "account sip:+4915112345678@cc.com" in output
 
 
 @pytest.mark.parametrize("identifier", ["sip:b@cc.com", "nobody", ""])
