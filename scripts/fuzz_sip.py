@@ -11,13 +11,11 @@ import random
 import sys
 import traceback
 from collections import Counter
-from pathlib import Path
 
+from gateway.lab.conformance.torture import VECTORS
 from sipstack.errors import ParseError
 from sipstack.sip.message import Message, Request, Response
 from sipstack.sip.parser import StreamParser, parse_message, validate
-
-VECTORS = Path(__file__).parent.parent / "tests" / "vectors" / "torture"
 
 SPLICES = [
     b"\r\n",

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from gateway.lab.conformance.torture import vectors
 from sipstack import ids
 from sipstack.errors import RemoteProtocolError
 from sipstack.flow import HostPort
@@ -25,8 +23,7 @@ from sipstack.sip.parser import StreamParser, parse_message
 from sipstack.sip.uri import Uri
 from sipstack.trace import Record, Trace, WireRecord
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "torture"
-EXPECTED: dict[str, dict[str, Any]] = tomllib.loads((VECTORS / "expected.toml").read_text(encoding="utf-8"))
+EXPECTED = vectors()
 
 GUEST = Uri.parse("sip:guest01@ims.lab.example")
 
@@ -110,7 +107,7 @@ async def udp_answers(name: str) -> list[Response]:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.bind(("127.0.0.1", 0))
-            sock.sendto((VECTORS / f"{name}.dat").read_bytes(), address)
+            sock.sendto(EXPECTED[name].octets, address)
             question, call_id = options("UDP", sock.getsockname())
             sock.sendto(question, address)
             async with asyncio.timeout(10):
@@ -167,7 +164,7 @@ async def tcp_answers(name: str) -> list[Response]:
 
     Where the connection has to be closed after the vector, the OPTIONS is sent by a new one.
     """
-    data, stream = (VECTORS / f"{name}.dat").read_bytes(), EXPECTED[name]["stream"]
+    data, stream = EXPECTED[name].octets, EXPECTED[name].stream
     async with guest_endpoint() as (address, _):
         async with TcpClient.connect(address) as client:
             client.writer.write(data)
@@ -185,11 +182,11 @@ async def tcp_answers(name: str) -> list[Response]:
 
 @pytest.mark.parametrize("name", EXPECTED)
 async def test_udp(name: str) -> None:
-    check(await udp_answers(name), [EXPECTED[name]["answer"]], name)
+    check(await udp_answers(name), [list(EXPECTED[name].answer)], name)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 async def test_tcp(name: str) -> None:
-    answers, answer = await tcp_answers(name), EXPECTED[name]["answer"]
+    answers, answer = await tcp_answers(name), list(EXPECTED[name].answer)
     expected = {"close": [AFTER_LOST_FRAMING], "wait": [], "two": [answer, SECOND_ANSWER.get(name, [])]}
-    check(answers, expected.get(EXPECTED[name]["stream"], [answer]), name)
+    check(answers, expected.get(EXPECTED[name].stream, [answer]), name)

@@ -6,21 +6,18 @@
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from gateway.lab.conformance.torture import VECTORS, Vector, read_foreign, vectors
 from sipstack.errors import ParseError
 from sipstack.sip.message import Request, Response
 from sipstack.sip.parser import StreamParser, parse_message, validate
 from sipstack.sip.uri import unescape
 from tests.utils import every_chunking
 
-VECTORS = Path(__file__).parents[2] / "vectors" / "torture"
-EXPECTED: dict[str, dict[str, Any]] = tomllib.loads((VECTORS / "expected.toml").read_text(encoding="utf-8"))
+EXPECTED = vectors()
 FOREIGN = os.environ.get("RCSGW_TORTURE_DIR")
 
 # Where the files of the RFCs go another way on a stream.
@@ -30,7 +27,7 @@ IN_THE_ARCHIVE = {
 
 
 def read(name: str) -> bytes:
-    return (VECTORS / f"{name}.dat").read_bytes()
+    return EXPECTED[name].octets
 
 
 def sound(data: bytes) -> Request | Response:
@@ -39,16 +36,16 @@ def sound(data: bytes) -> Request | Response:
     return message
 
 
-def check_datagram(data: bytes, expected: dict[str, Any]) -> None:
-    if expected["well_formed"]:
+def check_datagram(data: bytes, expected: Vector) -> None:
+    if expected.well_formed:
         message = sound(data)
         assert bytes(parse_message(bytes(message))) == bytes(message)
         return
     with pytest.raises(ParseError) as caught:
         sound(data)
-    if expected["answer"]:
+    if expected.answer:
         assert isinstance(caught.value.message, Request)
-        assert caught.value.status in expected["answer"]
+        assert caught.value.status in expected.answer
         answer = Response.for_request(caught.value.message, caught.value.status, to_tag="t")
         assert parse_message(bytes(answer)).headers.get("Via") == caught.value.message.headers.get("Via")
     else:
@@ -77,20 +74,7 @@ def test_datagram(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_stream(name: str) -> None:
-    assert every_chunking(read(name), on_a_stream) == EXPECTED[name]["stream"]
-
-
-def read_foreign(folder: str, name: str) -> bytes:
-    """Return a file of the RFCs, mended where the archive is not what the text shows."""
-    paths = [path for ending in (".dat", "") if (path := Path(folder, name + ending)).is_file()]
-    assert paths, f"{name} is not in {folder}"
-    data = paths[0].read_bytes()
-    if b"\r\n" not in data:  # those of RFC 5118 have plain line breaks, and lengths that don't fit
-        head, _, body = data.replace(b"\n", b"\r\n").partition(b"\r\n\r\n")
-        data = re.sub(rb"Content-Length: \d+", b"Content-Length: %d" % len(body), head) + b"\r\n\r\n" + body
-    if b"\r\n\r\n" not in data:  # baddn ends with its last header
-        data += b"\r\n"
-    return data
+    assert every_chunking(read(name), on_a_stream) == EXPECTED[name].stream
 
 
 if FOREIGN is not None:
@@ -98,14 +82,14 @@ if FOREIGN is not None:
 
     @pytest.mark.parametrize("name", EXPECTED)
     def test_files_of_the_rfc(name: str) -> None:
-        data = read_foreign(FOLDER, name)
+        data = read_foreign(Path(FOLDER), name)
         check_datagram(data, EXPECTED[name])
-        assert on_a_stream([data]) == IN_THE_ARCHIVE.get(name, EXPECTED[name]["stream"])
+        assert on_a_stream([data]) == IN_THE_ARCHIVE.get(name, EXPECTED[name].stream)
 
 
 def test_nothing_is_forgotten() -> None:
     ids = [f"G-T{number:02}" for number in range(1, 50)] + [f"G-V{number:02}" for number in range(1, 13)]
-    assert [entry["id"] for entry in EXPECTED.values()] == ids
+    assert [entry.id for entry in EXPECTED.values()] == ids
     assert sorted(path.stem for path in VECTORS.glob("*.dat")) == sorted(EXPECTED)
 
 
