@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from sipstack import ids
-from sipstack.errors import ParseError
+from sipstack.errors import LocalProtocolError, ParseError
+from sipstack.sip.aka import AkaAnswer, Usim, is_aka
 from sipstack.sip.digest_hash import (
     ALGORITHMS,
     Challenge,
@@ -62,16 +63,25 @@ class Credentials:
     """Returns H(username:realm:password) for (realm, algorithm); algorithm is a key of ``ALGORITHMS``."""
     known: Collection[tuple[str, str]] | None = None
     """Realm and algorithm of each hash, where no password is known; None: there is one for whatever is asked."""
+    usim: Usim | None = None
+    """Answers challenges of AKA; None: those can't be answered."""
 
     @classmethod
     def from_password(cls, username: str, password: str) -> Credentials:
         """Make credentials that hold a password; for those who'd rather not, give a function of your own."""
         return cls(username, partial(_ha1_of_password, username, password))
 
+    @classmethod
+    def from_usim(cls, username: str, usim: Usim) -> Credentials:
+        """Make credentials of an account that has no password but the secret of a SIM."""
+        return cls(username, _no_password, (), usim)
+
     def can_answer(self, challenge: Challenge) -> bool:
         """Tell whether we can compute what a challenge asks for, and have what it takes."""
         if not challenge.is_supported:
             return False
+        if is_aka(challenge.algorithm):
+            return self.usim is not None
         return self.known is None or (challenge.realm, base_algorithm(challenge.algorithm)) in self.known
 
     def __repr__(self) -> str:
@@ -82,15 +92,21 @@ def _ha1_of_password(username: str, password: str, realm: str, algorithm: str) -
     return compute_ha1(username, realm, password, algorithm)
 
 
+def _no_password(realm: str, algorithm: str) -> str:
+    raise LocalProtocolError(f"there is no password for {algorithm} in {realm}: the account answers AKA only")
+
+
 class _Answer:
     """The newest challenge of a realm and how often we have answered it."""
 
-    __slots__ = ("challenge", "host", "count", "first_use")
+    __slots__ = ("aka", "challenge", "host", "count", "first_use")
 
-    def __init__(self, challenge: Challenge, host: str) -> None:
+    def __init__(self, challenge: Challenge, host: str, aka: AkaAnswer | None = None) -> None:
         self.challenge = challenge
         self.host = host
         """Of the Request-URI that was challenged."""
+        self.aka = aka
+        """What the SIM says to this very nonce: it takes each only once (B-AKA-06)."""
         self.count = 0
         self.first_use: tuple[str, str] | None = None
         """Call-ID and CSeq of the first request that used the nonce."""
@@ -138,8 +154,11 @@ class DigestClient:
             used = self._nonce_used(request, challenge)
             if used is not None and not challenge.stale and self._is_fresh(request, challenge, used):
                 return False
+            aka = self._ask_usim(challenge)
+            if aka is None and is_aka(challenge.algorithm):
+                continue
             self._answers.pop((challenge.proxy, challenge.realm), None)
-            self._answers[challenge.proxy, challenge.realm] = _Answer(challenge, request.uri.host.lower())
+            self._answers[challenge.proxy, challenge.realm] = _Answer(challenge, request.uri.host.lower(), aka)
             useful = True
         while len(self._answers) > MAX_REALMS:
             del self._answers[next(iter(self._answers))]
@@ -162,19 +181,34 @@ class DigestClient:
         answer = self._answers.get((False, sent.get("realm", "")))
         if answer is None:
             return True
+        proven = "rspauth" not in params or params["rspauth"].lower() == self._proof(sent, response, answer.aka)
         if "nextnonce" in params:
             self._take_next_nonce(answer, params["nextnonce"])
-        return "rspauth" not in params or params["rspauth"].lower() == self._proof(sent, response)
+        return proven
 
     def _take_next_nonce(self, answer: _Answer, nonce: str) -> None:
         old = answer.challenge
         challenge = Challenge(old.realm, nonce, old.algorithm, old.qop, old.opaque, False, old.proxy)
-        self._answers[old.proxy, old.realm] = _Answer(challenge, answer.host)
+        # A next nonce of AKA is a next challenge, too; one that is none leaves the old answer (RFC 3310 section 3.2).
+        aka = self._ask_usim(challenge)
+        if aka is not None or not is_aka(old.algorithm):
+            self._answers[old.proxy, old.realm] = _Answer(challenge, answer.host, aka)
 
-    def _proof(self, sent: dict[str, str], response: Response) -> str:
+    def _ask_usim(self, challenge: Challenge) -> AkaAnswer | None:
+        usim = self.credentials.usim
+        if usim is None or not is_aka(challenge.algorithm):
+            return None
+        return usim.answer(challenge.nonce, challenge.algorithm)
+
+    def _ha1(self, realm: str, algorithm: str | None, aka: AkaAnswer | None) -> str:
+        if aka is None:
+            return self.credentials.ha1(realm, base_algorithm(algorithm))
+        return compute_ha1(self.credentials.username, realm, aka.password, base_algorithm(algorithm))
+
+    def _proof(self, sent: dict[str, str], response: Response, aka: AkaAnswer | None) -> str:
         algorithm = sent.get("algorithm")
         return digest_response(
-            ha1=self.credentials.ha1(sent["realm"], base_algorithm(algorithm)),
+            ha1=self._ha1(sent["realm"], algorithm, aka),
             method="",
             uri=sent["uri"],
             nonce=sent["nonce"],
@@ -189,8 +223,8 @@ class DigestClient:
         """Return the nonce with which ``request`` answered an earlier challenge of this realm, None if it didn't."""
         for value in request.headers.get_all(CREDENTIALS_HEADERS[challenge.proxy][0]):
             params = parse_auth_params(value)[1]
-            # An initial Authorization (B-REG-01) is no answer to anything.
-            if params.get("realm") == challenge.realm and params.get("response"):
+            # An initial Authorization (B-REG-01) is no answer to anything, one with AUTS asks for another challenge.
+            if params.get("realm") == challenge.realm and params.get("response") and "auts" not in params:
                 return params.get("nonce")
         return None
 
@@ -205,7 +239,7 @@ class DigestClient:
         return answer.challenge.nonce == nonce and answer.first_use == _identity(request)
 
     def _authorization(self, answer: _Answer, request: Request) -> str:
-        challenge = answer.challenge
+        challenge, aka = answer.challenge, answer.aka
         answer.count += 1
         if answer.first_use is None:
             answer.first_use = _identity(request)
@@ -214,8 +248,10 @@ class DigestClient:
         # A1 of a -sess algorithm needs a cnonce also where there is no qop.
         cnonce = ids.cnonce() if qop is not None or is_session(challenge.algorithm) else ""
         uri = request.uri_text
+        if aka is not None and not aka.is_answered:
+            return format_authorization(self.credentials.username, challenge, uri, "", None, "", "")
         response = digest_response(
-            ha1=self.credentials.ha1(challenge.realm, base_algorithm(challenge.algorithm)),
+            ha1=self._ha1(challenge.realm, challenge.algorithm, aka),
             method=request.method,
             uri=uri,
             nonce=challenge.nonce,
@@ -225,7 +261,8 @@ class DigestClient:
             cnonce=cnonce,
             body=request.body,
         )
-        return format_authorization(self.credentials.username, challenge, uri, response, qop, nc, cnonce)
+        text = format_authorization(self.credentials.username, challenge, uri, response, qop, nc, cnonce)
+        return text if aka is None or aka.auts is None else f'{text}, auts="{aka.auts}"'
 
 
 def format_authorization(

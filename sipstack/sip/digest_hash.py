@@ -26,7 +26,14 @@ def _hash(name: str) -> Hash:
     return lambda data: hashlib.new(name, data, usedforsecurity=False).hexdigest()
 
 
-_HASHLIB_NAMES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+_HASHLIB_NAMES = {
+    "MD5": "md5",
+    "SHA-256": "sha256",
+    "SHA-512-256": "sha512_256",
+    # RFC 3310, RFC 4169: only the password is another one
+    "AKAV1-MD5": "md5",
+    "AKAV2-MD5": "md5",
+}
 
 ALGORITHMS: dict[str, Hash] = {
     token: _hash(name) for token, name in _HASHLIB_NAMES.items() if name in hashlib.algorithms_available

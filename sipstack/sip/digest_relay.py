@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sipstack import ids
 from sipstack.errors import ParseError
+from sipstack.sip.aka import is_aka
 from sipstack.sip.digest import Credentials, format_authorization
 from sipstack.sip.digest_hash import Challenge, base_algorithm, digest_response, is_session
 from sipstack.sip.values import parse_auth_params
@@ -56,6 +57,7 @@ class RelayCredentials:
                 not self._credentials.can_answer(challenge)
                 or QOP not in challenge.qop
                 or is_session(challenge.algorithm)
+                or is_aka(challenge.algorithm)
             ):
                 continue
             known = self._answers.get(uri)
