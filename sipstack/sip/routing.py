@@ -12,12 +12,25 @@ from sipstack.sip.uri import Uri
 from sipstack.sip.via import Via
 
 DEFAULT_PORT = 5060
-DEFAULT_TLS_PORT = 5061
+
+_DEFAULT_PORTS = {"TLS": 5061, "WS": 80, "WSS": 443}
+_SECURED = {"udp": "", "tcp": "TLS", "tls": "TLS", "ws": "WSS", "wss": "WSS"}
 
 
 def default_port(transport: str) -> int:
-    """Return the port for a sent-by or URI without one (:rfc:`3261#section-19.1.2`)."""
-    return DEFAULT_TLS_PORT if transport in ("TLS", "WSS") else DEFAULT_PORT
+    """Return the port for a sent-by or URI without one (:rfc:`3261#section-19.1.2`, :rfc:`7118#section-5.5`)."""
+    return _DEFAULT_PORTS.get(transport, DEFAULT_PORT)
+
+
+def wanted_transport(uri: Uri) -> str | None:
+    """Return the transport that a sip or sips URI asks for, as Via writes it; None when it leaves the choice to us.
+
+    "" when no transport can be what it asks for: sips over UDP. ``transport=wss`` is in no RFC, but cores write it.
+    """
+    wanted = uri.param("transport")
+    if not wanted:
+        return None
+    return _SECURED.get(wanted.lower(), wanted.upper()) if uri.scheme == "sips" else wanted.upper()
 
 
 def _numeric(host: str) -> str | None:

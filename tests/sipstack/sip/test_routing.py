@@ -6,7 +6,7 @@ import pytest
 
 from sipstack.flow import Flow
 from sipstack.sip.message import Request
-from sipstack.sip.routing import default_port, initial_routes
+from sipstack.sip.routing import default_port, initial_routes, wanted_transport
 from sipstack.sip.transaction import mark_received, response_flow
 from sipstack.sip.uri import Uri
 
@@ -80,7 +80,7 @@ def test_response_flow(via: str, flow: Flow, connected: bool, expected: Flow) ->
 
 
 def test_default_ports() -> None:
-    assert [default_port(name) for name in ("UDP", "TCP", "TLS", "WSS")] == [5060, 5060, 5061, 5061]
+    assert [default_port(name) for name in ("UDP", "TCP", "TLS", "WS", "WSS")] == [5060, 5060, 5061, 80, 443]
 
 
 def test_routes_of_a_first_request() -> None:
@@ -90,3 +90,20 @@ def test_routes_of_a_first_request() -> None:
     assert initial_routes(proxy, ()) == (proxy,)
     assert initial_routes(proxy, (edge, core)) == (edge, core)
     assert initial_routes(proxy, (core,)) == (proxy, core)
+
+
+@pytest.mark.parametrize(
+    ("uri", "transport"),
+    [
+        ("sip:a@b", None),
+        ("sips:a@b", None),
+        ("sip:a@b;transport=tcp", "TCP"),
+        ("sip:a@b;transport=TLS", "TLS"),
+        ("sips:a@b;transport=tcp", "TLS"),
+        ("sips:a@b;transport=ws", "WSS"),
+        ("sip:a@b;transport=sctp", "SCTP"),
+        ("sips:a@b;transport=udp", ""),
+    ],
+)
+def test_wanted_transports(uri: str, transport: str | None) -> None:
+    assert wanted_transport(Uri.parse(uri)) == transport
