@@ -199,11 +199,24 @@ def dry_run(config_path: Path, overrides: tuple[str, ...], identifier: str) -> N
         click.echo(line)
 
 
+def _ask_password(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """Return a password that was not given: asked for, or the first line of what is piped in."""
+    if value is None and sys.stdin.isatty():
+        value = click.prompt("Password", hide_input=True)
+    password = value or sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise click.UsageError("there is no password: set RCSGW_PASSWORD, or pipe it in")
+    return password
+
+
 @main.command()
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="Where the gateway listens.")
 @click.option("--user", required=True, help="UID or public identity of the inviting subscriber.")
 @click.option(
-    "--password", prompt=True, hide_input=True, envvar="RCSGW_PASSWORD", help="Asked for, or from RCSGW_PASSWORD."
+    "--password",
+    callback=_ask_password,
+    envvar="RCSGW_PASSWORD",
+    help="Asked for, or from RCSGW_PASSWORD, or the first line of standard input.",
 )
 @click.option("--type", "types", multiple=True, type=click.Choice(["im", "file"]), help="May be given more than once.")
 @click.option(

@@ -50,7 +50,12 @@ class Inviter:
         language: str | None = None,
         via: str | None = None,
     ) -> dict[str, Any]:
-        """Invite a person by e-mail address or phone number; returns the invitation. ``valid_for`` is in seconds."""
+        """Invite a person by e-mail address or phone number; returns the invitation. ``valid_for`` is in seconds.
+
+        Raises ValueError, and asks nobody, for what is neither.
+        """
+        if "@" not in identifier and not any(character.isdigit() for character in identifier):
+            raise ValueError(f"{identifier} is neither an e-mail address nor a number")
         body: dict[str, Any] = {"email" if "@" in identifier else "phone": identifier}
         body |= {"types": list(types), "valid_for": valid_for, "note": note, "language": language, "via": via}
         return await self._call("POST", "/rcsgw/invitee/user", {key: value for key, value in body.items() if value})

@@ -28,6 +28,8 @@ def said(*arguments: str) -> str:
     [
         (["invite", "--user", "a", "--password", "x", "--url", "nowhere", "b@cc.com"], "is not an http or https URL"),
         (["invite", "--user", "a", "--password", "x", "--url", "http://127.0.0.1:1", "b@cc.com"], "Cannot connect"),
+        (["invite", "--user", "a", "--password", "x", "fooo"], "fooo is neither an e-mail address nor a number"),
+        (["invite", "--user", "a", "b@cc.com"], "there is no password: set RCSGW_PASSWORD"),
         (["guest", "https://gw/rcsgw/invitee/session/sip:b@cc.com#passwd=x"], "the screen needs a terminal"),
         (["lab", "--log", "LOUD"], "is not one of"),
         (["lab", "--set", "log.trace=/no/such/folder/trace"], "the trace cannot be written"),
@@ -37,6 +39,14 @@ def said(*arguments: str) -> str:
 )
 def test_mistakes_are_told_in_words(arguments: list[str], text: str) -> None:
     assert text in said(*arguments)
+
+
+def test_password_of_an_inviter_is_piped_in_where_there_is_no_terminal() -> None:
+    """Nothing is echoed, and nobody is warned of that."""
+    arguments = ["invite", "--user", "a", "--url", "http://127.0.0.1:1", "b@cc.com"]
+    result = CliRunner().invoke(main, arguments, input="secret\n", env={"RCSGW_PASSWORD": ""})
+    assert "Cannot connect" in result.output
+    assert "secret" not in result.output and "arning" not in result.output
 
 
 def test_trace_that_cannot_be_written() -> None:
