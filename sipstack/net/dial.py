@@ -89,9 +89,9 @@ async def _connect(
     if hop.transport == "tcp":
         await connect(make_protocol)
         return
-    from .websocket import WebSocket  # only who has such a relay pays for the library
+    from .websocket import MsrpWebSocket, Resource  # only who has such a relay pays for the library
 
-    _, web_socket = await connect(lambda: WebSocket(make_protocol(), hop.host, hop.port))
+    _, web_socket = await connect(lambda: MsrpWebSocket(make_protocol(), Resource(hop.host, hop.port)))
     await web_socket.opened()
 
 

@@ -29,12 +29,19 @@ class TlsListener:
     """
 
     def __init__(
-        self, accept: Callable[[], asyncio.Protocol], context: ssl.SSLContext, unclaimed: Unclaimed, address: HostPort
+        self,
+        accept: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        unclaimed: Unclaimed,
+        address: HostPort,
+        *,
+        protocol: str = "MSRP",
     ) -> None:
-        """Listen at ``address``. Raise :exc:`OSError` when it is taken or not ours."""
+        """Listen at ``address`` for what the log calls ``protocol``. Raise :exc:`OSError` when that cannot be."""
         self._make_protocol = accept
         self._context = context
         self._unclaimed = unclaimed
+        self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._handshakes: set[asyncio.Task[None]] = set()
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -71,7 +78,7 @@ class TlsListener:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                logger.error("MSRP connections by TLS cannot be accepted: %s", error)
+                logger.error("%s connections by TLS cannot be accepted: %s", self._protocol, error)
                 self._loop.remove_reader(self._socket)
                 self._loop.call_later(ACCEPT_PAUSE, self._listen)
                 return
@@ -81,7 +88,7 @@ class TlsListener:
                 self._handshakes.add(task)
                 task.add_done_callback(self._handshakes.discard)
             else:
-                logger.warning("too many unclaimed MSRP connections, the last from %s", remote[:2])
+                logger.warning("too many unclaimed %s connections, the last from %s", self._protocol, remote[:2])
                 self._unclaimed.discard(raw)
                 raw.close()
 
@@ -95,6 +102,6 @@ class TlsListener:
                 ssl_shutdown_timeout=SHUTDOWN_TIMEOUT,
             )
         except OSError as error:
-            logger.debug("no TLS with an MSRP peer: %s", error)
+            logger.debug("no TLS with a peer of %s: %s", self._protocol, error)
         finally:
             self._unclaimed.discard(raw)

@@ -1,12 +1,14 @@
-"""MSRP in WebSocket messages, as the client of a relay (:rfc:`7977`).
+"""MSRP and SIP in WebSocket messages, as the client of a relay (:rfc:`7977`) or of a core (:rfc:`7118`).
 
-Imported where such a relay is in use only: the library below costs 4 MB.
+Imported where such a server is in use only: the library below costs 4 MB.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, cast
 
 from websockets.client import ClientProtocol
@@ -19,32 +21,48 @@ from sipstack.msrp.framing import FrameSplitter
 
 logger = logging.getLogger(__name__)
 
-SUBPROTOCOL = Subprotocol("msrp")
 MAX_MESSAGE = 1_048_576
-"""Octets of one WebSocket message. Each holds one chunk, and relays have to keep chunks small."""
+"""Octets of one WebSocket message. Each holds one chunk, and relays have to keep chunks small, or one SIP message."""
 PING_INTERVAL = 30.0
-"""Seconds between two Pings, which keep the connection open (:rfc:`7977#section-6`); one that nothing has answered
-until the next shows that it is lost."""
+"""Seconds between two Pings, which keep the connection open (:rfc:`7977#section-6`, :rfc:`7118#section-6`); one
+that nothing has answered until the next shows that it is lost."""
 NORMAL = 1000
 """What is said when a connection has served its purpose (:rfc:`6455#section-7.4.1`)."""
 CLOSE_TIMEOUT = 2.0
-"""Seconds that a relay has to end a connection that we close."""
+"""Seconds that a server has to end a connection that we close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What the handshake asks a server for."""
+
+    host: str
+    port: int
+    secure: bool = True
+    path: str = "/"
 
 
 class WebSocket(asyncio.Protocol, asyncio.Transport):
-    """A WebSocket connection: what the socket's transport drives, and itself the transport of an MSRP connection.
+    """A WebSocket connection: what the socket's transport drives, and itself the transport of a connection.
 
-    ``user`` is told of the connection when the handshake has succeeded, and from then on gets the octets of the
-    messages; what it writes goes out as one binary message for each MSRP frame. :meth:`opened` waits for that.
+    ``user`` is told of the connection when the handshake has succeeded, and from then on gets each message whole; what
+    it writes is cut into messages by ``split``. :meth:`opened` waits for that. :class:`MsrpWebSocket` and
+    :class:`SipWebSocket` know how.
     """
 
-    def __init__(self, user: asyncio.Protocol, host: str, port: int) -> None:
+    subprotocol: str
+
+    def __init__(self, user: asyncio.Protocol, resource: Resource, split: Callable[[bytes], Iterable[bytes]]) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
         self._user = user
-        self._frames = FrameSplitter()
+        self._split = split
+        self._parts: list[bytes] = []
         self._protocol = ClientProtocol(
-            WebSocketURI(True, host, port, "/", ""), subprotocols=[SUBPROTOCOL], max_size=MAX_MESSAGE, logger=logger
+            WebSocketURI(resource.secure, resource.host, resource.port, resource.path, ""),
+            subprotocols=[Subprotocol(self.subprotocol)],
+            max_size=MAX_MESSAGE,
+            logger=logger,
         )
         self._transport: asyncio.Transport | None = None
         self._opened: asyncio.Future[None] = self._loop.create_future()
@@ -54,7 +72,7 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         self._timer: asyncio.TimerHandle | None = None
 
     async def opened(self) -> None:
-        """Wait for the end of the handshake. Raise :exc:`OSError` when there is no WebSocket for MSRP."""
+        """Wait for the end of the handshake. Raise :exc:`OSError` when there is no WebSocket for our protocol."""
         try:
             await self._opened
         except BaseException:
@@ -75,9 +93,16 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
             if not isinstance(event, Frame):
                 self._shake_hands()
             elif event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-                # Both kinds are octets (:rfc:`7977#section-4.2`), and in how many frames they come is all the same.
-                self._user.data_received(bytes(event.data))
+                self._frame_received(event)
         self._flush()
+
+    def _frame_received(self, frame: Frame) -> None:
+        # Text and binary are octets alike (:rfc:`7977#section-4.2`, :rfc:`7118#section-4.2`), and in how many frames a
+        # message comes is all the same. The library limits their sum.
+        self._parts.append(bytes(frame.data))
+        if frame.fin:
+            message, self._parts = b"".join(self._parts), []
+            self._user.data_received(message)
 
     def eof_received(self) -> None:
         self._protocol.receive_eof()
@@ -102,8 +127,9 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         error = self._protocol.handshake_exc
         if error is not None:
             self._opened.set_exception(ConnectionRefusedError(f"no WebSocket: {error}"))
-        elif self._protocol.subprotocol != SUBPROTOCOL:
-            self._opened.set_exception(ConnectionRefusedError("the WebSocket server does not speak MSRP"))
+        elif self._protocol.subprotocol != self.subprotocol:
+            name = self.subprotocol.upper()
+            self._opened.set_exception(ConnectionRefusedError(f"the WebSocket server does not speak {name}"))
         else:
             self._is_open = True
             self._opened.set_result(None)
@@ -113,13 +139,14 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         self._need_transport().abort()
 
     def _reason(self) -> Exception | None:
-        """Return why the relay has closed, when it has said so."""
+        """Return why the server has closed, when it has said so."""
         close = self._protocol.close_rcvd
         return None if close is None or close.code == NORMAL else ConnectionResetError(str(close))
 
     def _ping(self) -> None:
         if not self._has_heard:
-            logger.warning("the WebSocket of an MSRP relay is silent: %s", self.get_extra_info("peername"))
+            name = self.subprotocol.upper()
+            logger.warning("the WebSocket for %s is silent: %s", name, self.get_extra_info("peername"))
             self.abort()
             return
         self._has_heard = False
@@ -145,19 +172,25 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         assert self._transport is not None
         return self._transport
 
-    # asyncio.Transport, for the MSRP connection
+    def _send(self, message: bytes) -> None:
+        self._protocol.send_binary(message)
+
+    # asyncio.Transport, for the user
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._need_transport().get_extra_info(name, default)
 
     def write(self, data: bytes | bytearray | memoryview[int]) -> None:
         try:
-            for frame in self._frames.receive_data(bytes(data)):
-                self._protocol.send_binary(frame)
+            for message in self._split(bytes(data)):
+                self._send(message)
         except WebSocketException as error:
-            # The relay has begun to close: as with a socket, what is written then is lost.
+            # The server has begun to close: as with a socket, what is written then is lost.
             logger.debug("not written: %s", error)
         self._flush()
+
+    def get_write_buffer_size(self) -> int:
+        return self._need_transport().get_write_buffer_size()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._need_transport().set_write_buffer_limits(high, low)
@@ -179,3 +212,30 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._need_transport().resume_reading()
+
+
+class MsrpWebSocket(WebSocket):
+    """One binary message for each MSRP frame."""
+
+    subprotocol = "msrp"
+
+    def __init__(self, user: asyncio.Protocol, resource: Resource) -> None:
+        super().__init__(user, resource, FrameSplitter().receive_data)
+
+
+class SipWebSocket(WebSocket):
+    """One message for each SIP message, which is written at once (:rfc:`7118#section-5`)."""
+
+    subprotocol = "sip"
+
+    def __init__(self, user: asyncio.Protocol, resource: Resource) -> None:
+        super().__init__(user, resource, lambda message: (message,))
+
+    def _send(self, message: bytes) -> None:
+        # Browsers like text better; what is no UTF-8 must not go as text (:rfc:`7118#section-4.2`).
+        try:
+            message.decode()
+        except UnicodeDecodeError:
+            self._protocol.send_binary(message)
+        else:
+            self._protocol.send_text(message)
