@@ -108,9 +108,7 @@ class Accounts:
             unused = Endpoint(endpoint_config(config))
             interaction = interaction_driver(config, unused, Uri.parse(f"sip:rcsgw@{config.core.domain}"))
             stack.push_async_callback(interaction.close)
-            origin = "pool" if config.provisioning.driver == "pool" else "gateway"
-            known = partial(core_account, self._sealer)
-            auditor = Auditor(self._store, provisioning, interaction, known, config.policy.types, origin)
+            auditor = Auditor(self._store, config, provisioning, interaction, partial(core_account, self._sealer))
             comparison = await auditor.compare()
             left = await auditor.fix(comparison.findings) if fix else comparison.findings
             return comparison, left

@@ -7,10 +7,12 @@ store was taken after the first look at the others. An account that is just bein
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.config.settings import Config
 from gateway.drivers import DriverError
 from gateway.interaction.base import Auditable as AuditableInteraction
 from gateway.interaction.base import InteractionDriver
@@ -48,25 +50,33 @@ class Comparison:
     """Places that cannot tell what they know."""
 
 
+def _no_lock(kind: str, identifier: str) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
 class Auditor:
     """Compares, and puts right what it has found."""
 
     def __init__(
         self,
         store: Store,
+        config: Config,
         provisioning: ProvisioningDriver,
         interaction: InteractionDriver,
         core_account: Callable[[AccountRecord], CoreAccount],
-        kinds: Collection[str],
-        origin: str,
+        lock: Callable[[str, str], AbstractAsyncContextManager[None]] = _no_lock,
     ) -> None:
-        """``kinds`` are the interaction types on offer; ``origin`` says whose accounts the core's driver serves."""
+        """``lock`` returns the lock of a person (kind and identifier), which is held while an account is taken down;
+        a process beside the one that does that has none."""
         self._store = store
         self._provisioning = provisioning
         self._interaction = interaction
         self._core_account = core_account
-        self._kinds = kinds
-        self._origin = origin
+        self._lock = lock
+        self._kinds = config.policy.types
+        self._keeps = config.policy.on_end == "relation"
+        self._origin = "pool" if config.provisioning.driver == "pool" else "gateway"
+        """Of the accounts that the core's driver serves."""
 
     async def compare(self) -> Comparison:
         """Look; once more if there is a difference. Raises DriverError, StoreError."""
@@ -138,12 +148,29 @@ class Auditor:
         account = await self._store.account_by_uri(finding.name)
         if account is None:
             return
-        if finding.place != CORE:
-            await self._interaction.register(account.uri, finding.place)
-        else:
-            await self._provisioning.provision(self._core_account(account))
-        if await self._store.account_by_id(account.id) is None:  # it was taken down meanwhile
+        async with self._lock(account.identifier_kind, account.identifier):
+            if not await self._is_wanted(account, finding.place):
+                return
+            if finding.place != CORE:
+                await self._interaction.register(account.uri, finding.place)
+            else:
+                await self._provisioning.provision(self._core_account(account))
+            log.info("%s: made known again in %s", finding.name, finding.place)
+            if await self._is_wanted(account, finding.place):
+                return
+            # another process, whose lock is not ours, takes it down meanwhile, and may have been here already
             if finding.place != CORE:
                 await self._interaction.deregister(account.uri, finding.place)
             else:
                 await self._provisioning.deprovision(self._core_account(account))
+
+    async def _is_wanted(self, account: AccountRecord, place: str) -> bool:
+        """Tell whether a place has to know an account: it is there, and is not being taken down."""
+        known = await self._store.invitations(account_id=account.id)
+        lasting = [item.invitation for item in known if item.invitation.state != "ending"]
+        stays = self._keeps and not lasting
+        if place == CORE:
+            now = await self._store.account_by_id(account.id)
+            return now is not None and now.provisioned and (bool(lasting) or stays)
+        registered = place in await self._store.registrations(account.id)
+        return registered and (stays or any(place in invitation.types for invitation in lasting))

@@ -106,9 +106,8 @@ class Invitations:
             store, config, users, names, self._lifecycle, delivery.keys(), sealer, self._feeds, clock
         )
         self._entrance = Entrance(store, sealer, clock, single_use=config.policy.single_use)
-        origin = "pool" if config.provisioning.driver == "pool" else "gateway"
         self.auditor = Auditor(
-            store, provisioning, interaction, self._lifecycle.core_account, config.policy.types, origin
+            store, config, provisioning, interaction, self._lifecycle.core_account, self._lifecycle.lock
         )
         self._reconciling = Reconciling(store, self._lifecycle, self.auditor, config.provisioning.reconcile)
         self.orders = Orders(store, self)

@@ -50,9 +50,6 @@ class Reconciling(Looking):
             self._lifecycle.go_on(account_id)
         comparison = await self._auditor.compare()
         left = await self._auditor.fix(comparison.findings, orphans=False)
-        for finding in comparison.findings:
-            if finding.kind == "missing" and finding not in left:
-                log.info("%s: made known again in %s", finding.name, finding.place)
         orphans = sum(finding.kind == "orphan" for finding in left)
         if orphans:
             log.warning("%d accounts elsewhere belong to nobody: see rcsgw accounts audit", orphans)

@@ -98,9 +98,36 @@ async def test_an_account_that_ends_while_it_is_made_known_again_is_not(house: H
 
     core = Ending(house.faults)
     known = partial(core_account, Sealer.from_file(house.config.key_file))
-    auditor = Auditor(house.store, core, core, known, ("im",), "gateway")
+    auditor = Auditor(house.store, house.config, core, core, known)
     assert await auditor.fix([Finding("core", "missing", B)]) == []
     assert core.accounts == {}
+
+
+@pytest.mark.parametrize("place", ["core", "im"])
+async def test_an_account_that_is_being_taken_down_is_not_made_known_again(house: House, place: str) -> None:
+    """As after a crash between the core's answer and our commit: it is missing there, and is on its way out."""
+    fixing: list[asyncio.Task[list[Finding]]] = []
+
+    class Late(OpenCore):
+        async def deregister(self, uri: str, kind: str) -> None:
+            await super().deregister(uri, kind)
+            await self._look("im")
+
+        async def deprovision(self, account: CoreAccount) -> None:
+            await super().deprovision(account)
+            await self._look("core")
+
+        async def _look(self, gone_from: str) -> None:
+            if place == gone_from:
+                finding = Finding(place, "missing", B)
+                fixing.append(asyncio.create_task(house.invitations.auditor.fix([finding])))
+                await asyncio.wait(fixing, timeout=0.2)
+
+    house.core.__class__ = Late
+    await house.invitations.revoke(ALICE, B)
+    assert await fixing[0] == []
+    assert set(house.core.accounts) == {D} and house.core.registered == {(D, "im")}
+    assert (await house.invitations.auditor.compare()).findings == ()
 
 
 async def test_drivers_that_tell_nothing_are_named(tmp_path: Path) -> None:
