@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 
 import msgspec
 from aiohttp import web
 
 from gateway.fileservices import RangeRefused
+from gateway.http.invalid import in_words
 from gateway.services import AlreadySubscriber, ServiceError
 from translators.from_http import FieldError, FieldTooLarge
 from translators.model import Problem
@@ -18,10 +18,6 @@ log = logging.getLogger("rcsgw.http")
 
 CHALLENGE = 'Basic realm="rcsgw", charset="UTF-8"'
 """RFC 7617 §2.1."""
-
-
-_FIELD = re.compile(r" - at `(\$[^`]*)`$")
-"""Where msgspec says that a value does not fit."""
 
 
 class BadRequest(ServiceError):
@@ -113,8 +109,7 @@ def as_service_error(error: Exception) -> ServiceError:
     if isinstance(error, FieldError):
         return InvalidBody(f"{error.field} {error.detail}.", error.field)
     if isinstance(error, msgspec.ValidationError | XmlInvalid):
-        match = _FIELD.search(str(error))
-        return InvalidBody(f"{_FIELD.sub('', str(error))}.", match[1].removeprefix("$.") if match else None)
+        return InvalidBody(*in_words(str(error)))
     if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
         return BadRequest("The body is not JSON in UTF-8.")
     if isinstance(error, XmlError):
