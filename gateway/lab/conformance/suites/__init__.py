@@ -1,0 +1,1 @@
+"""The cases that come with the runner, a module a suite."""

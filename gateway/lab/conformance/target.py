@@ -1,0 +1,149 @@
+"""What is under test: where it is, what it can be, and how it is made to act."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.lab.conformance.case import ROLES
+from gateway.lab.conformance.verdict import Inconclusive, NotApplicable
+from sipstack.errors import ParseError
+from sipstack.flow import HostPort
+from sipstack.sip.uri import Uri
+
+ACTIONS: dict[str, str] = {
+    "register": "REGISTER",
+    "reregister": "REGISTER",
+    "unregister": "REGISTER",
+    "options": "OPTIONS",
+    "message": "MESSAGE",
+    "invite": "INVITE",
+    "cancel": "CANCEL",
+    "reinvite": "INVITE",
+    "bye": "BYE",
+}
+"""What a target can be made to do → the request that it sends then."""
+
+TRIGGER_SECONDS = 20.0
+"""How long a trigger's command may take."""
+
+CANNOT = 3
+"""Exit status by which a trigger's command says that the target can't do that."""
+
+DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
+
+Act = Callable[[str, Mapping[str, str]], Awaitable[None]]
+"""Makes a target do one of :data:`ACTIONS` towards ``details["uri"]``. Raises NotApplicable, Inconclusive."""
+
+
+class BadTarget(ValueError):
+    """A target can't be meant; the text says why."""
+
+
+@dataclass(slots=True)
+class Target:
+    """An element under test."""
+
+    uri: Uri
+    """The Request-URI of what we send."""
+    hop: HostPort
+    """Numeric address that it goes to."""
+    roles: tuple[str, ...]
+    """What it can be, most wanted first."""
+    transports: tuple[str, ...] = ("UDP", "TCP")
+    """Upper case, the preferred one first."""
+    name: str = "target"
+    """Its column of the ladder, its name in reports."""
+    act: Act | None = field(default=None, repr=False)
+    """Makes it act; None: nobody said how."""
+    http: str = ""
+    """URL of its HTTP face, when it is a gateway."""
+
+    @property
+    def aor(self) -> str:
+        """Its URI without parameters: what stands in To."""
+        user = f"{self.uri.user}@" if self.uri.user else ""
+        port = f":{self.uri.port}" if self.uri.port else ""
+        return f"{self.uri.scheme}:{user}{self.uri.host}{port}"
+
+    async def trigger(self, action: str, **details: str) -> None:
+        """Make it act. Raises NotApplicable when nobody said how or it can't, Inconclusive when that went wrong."""
+        if action not in ACTIONS:
+            raise ValueError(f"there is no action {action!r}, but {', '.join(ACTIONS)}")
+        if self.act is None:
+            raise NotApplicable(f"nobody told how to make the target {action} (--trigger)")
+        await self.act(action, details)
+
+
+def read_target(text: str, roles: tuple[str, ...] = ("uas",)) -> Target:
+    """Return the target that a SIP URI names; without ``transport`` it is tried by UDP and TCP. Raises BadTarget."""
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown:
+        raise BadTarget(f"there is no role {unknown[0]!r}, but {', '.join(ROLES)}")
+    try:
+        uri = Uri.parse(text)
+    except ParseError as error:
+        raise BadTarget(f"{text!r} is no SIP URI: {error}") from None
+    if not uri.is_sip or uri.host is None:
+        raise BadTarget(f"{text!r} is no SIP URI")
+    named = (uri.param("transport") or "").upper()
+    secure = uri.scheme == "sips" or named == "TLS"
+    transports = ("TLS",) if secure else (named,) if named else ("UDP", "TCP")
+    if transports[0] not in DEFAULT_PORTS:
+        raise BadTarget(f"the transport of {text!r} is none of {', '.join(DEFAULT_PORTS)}".lower())
+    port = uri.port or DEFAULT_PORTS[transports[0]]
+    return Target(uri, resolve(uri.host, port), roles, transports, name=f"{uri.host}:{port}")
+
+
+def resolve(host: str, port: int) -> HostPort:
+    """Return the numeric address of a host that the user names. Raises BadTarget."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        raise BadTarget(f"{host} has no address: {error.strerror or error}") from None
+    address = found[0][4]
+    return str(address[0]), port
+
+
+def local_address(remote: HostPort) -> str:
+    """Return the address of ours from which ``remote`` is reached. Raises OSError."""
+    family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(remote)
+        return str(probe.getsockname()[0])
+
+
+def command_trigger(command: str) -> Act:
+    """Return what runs a command with ``{action}`` and ``{uri}`` filled in; no shell sees it.
+
+    It should return when the target has begun to act; with status 3 it says that the target can't do that.
+    """
+    words = shlex.split(command)
+
+    async def act(action: str, details: Mapping[str, str]) -> None:
+        fields = {"action": action, "uri": "", **details}
+        filled = [word.format_map(fields) for word in words]
+        process = await asyncio.create_subprocess_exec(
+            *filled,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "CONFORMANCE_ACTION": action, "CONFORMANCE_URI": fields["uri"]},
+        )
+        try:
+            async with asyncio.timeout(TRIGGER_SECONDS):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise Inconclusive(f"the trigger did not end within {TRIGGER_SECONDS:.0f} s") from None
+        if process.returncode == CANNOT:
+            raise NotApplicable(f"the trigger says that the target can't {action}")
+        if process.returncode:
+            raise Inconclusive(f"the trigger ended with {process.returncode}: {output.decode(errors='replace')[-200:]}")
+
+    return act
