@@ -58,6 +58,8 @@ class Target:
     """Upper case, the preferred one first."""
     name: str = "target"
     """Its column of the ladder, its name in reports."""
+    ringing: Uri | None = None
+    """Who there does not answer a call for some seconds."""
     act: Act | None = field(default=None, repr=False)
     """Makes it act; None: nobody said how."""
     http: str = ""
