@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 HostPort = tuple[str, int]
 """A numeric address without brackets, and a port."""
+
+MAPPED = "::ffff:"
+"""How a socket for both families writes an address of the older one (:rfc:`4291#section-2.5.5.2`)."""
+
+
+def host_port(address: Sequence[Any]) -> HostPort:
+    """Return host and port of what the socket module tells of a peer, IPv4 as such whatever the socket's family."""
+    host, port = address[:2]
+    return (host[len(MAPPED) :], port) if host.startswith(MAPPED) and "." in host else (host, port)
+
 
 RELIABLE = frozenset({"TCP", "TLS", "WS", "WSS"})
 

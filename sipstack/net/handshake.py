@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from sipstack.flow import HostPort
+from sipstack.flow import HostPort, host_port
 
 from .tls import HANDSHAKE_TIMEOUT, SHUTDOWN_TIMEOUT
 from .unclaimed import Unclaimed
@@ -19,6 +19,13 @@ BACKLOG = 100
 """Connections that the kernel keeps for us, and that we take at a time; what asyncio's own servers have."""
 ACCEPT_PAUSE = 1.0
 """Seconds that nothing is accepted after the system had no file descriptor or memory for it."""
+
+
+def listening_socket(address: HostPort) -> socket.socket:
+    """Return a socket that listens at ``address``, for IPv4 too where that is ``::``. Raise :exc:`OSError`."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    both = address[0] == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
 
 
 class TlsListener:
@@ -44,8 +51,7 @@ class TlsListener:
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._handshakes: set[asyncio.Task[None]] = set()
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._socket = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._socket = listening_socket(address)
         self._socket.setblocking(False)
         self._listen()
 
@@ -83,7 +89,7 @@ class TlsListener:
                 self._loop.call_later(ACCEPT_PAUSE, self._listen)
                 return
             raw.setblocking(False)
-            if self._unclaimed.add(raw, remote[0]):
+            if self._unclaimed.add(raw, host_port(remote)[0]):
                 task = self._loop.create_task(self._shake_hands(raw))
                 self._handshakes.add(task)
                 task.add_done_callback(self._handshakes.discard)

@@ -11,7 +11,7 @@ from sipstack.flow import HostPort
 from sipstack.msrp.uri import DEFAULT_PORT, MsrpUri
 from sipstack.sdp_msrp import DISCARD_PORT
 
-from .handshake import TlsListener
+from .handshake import TlsListener, listening_socket
 from .tls import Tls
 from .unclaimed import Unclaimed
 
@@ -48,8 +48,8 @@ class MsrpListener:
 
         Raise :exc:`OSError`.
         """
-        host, port = self._bind
-        self._server = await asyncio.get_running_loop().create_server(partial(accept, False), host, port)
+        listening = listening_socket(self._bind)
+        self._server = await asyncio.get_running_loop().create_server(partial(accept, False), sock=listening)
         self._local = self._server.sockets[0].getsockname()[:2]
         if self._tls is None or self._tls.server is None:
             return

@@ -1,45 +1,39 @@
-"""SIP over UDP and TCP on one port (RFC 3261 §18): flows and bytes, no transactions."""
+"""SIP over UDP and TCP on one port, TLS on another, and WebSockets (RFC 3261 §18): flows and bytes, no transactions."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import socket
-from collections.abc import Callable
+import ssl
+from functools import partial
 
 from sipstack.errors import ConnectionClosed, ParseError
 from sipstack.flow import Flow, HostPort
-from sipstack.net.tcp import TcpConnection
-from sipstack.net.timers import Timer, TimerHeap
+from sipstack.net.connections import (
+    IDLE_TIMEOUT,
+    Connections,
+    Dialling,
+    FailureCallback,
+    MessageCallback,
+)
+from sipstack.net.flowkeeper import FlowKeeper
+from sipstack.net.handshake import TlsListener
+from sipstack.net.timers import TimerHeap
 from sipstack.net.udp import UdpSocket
+from sipstack.net.unclaimed import HubLimits, Unclaimed
 from sipstack.sip.message import Request, Response
 from sipstack.sip.parser import parse_message
+from sipstack.stun import BindingRequest, parse_stun
 from sipstack.trace import Trace
-
-logger = logging.getLogger(__name__)
 
 PORT_ATTEMPTS = 64
 """Tries to find a port that is free for UDP and TCP alike."""
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds for a TCP connection to come up; a SYN that got lost twice still makes it."""
-
-IDLE_TIMEOUT = 300.0
-"""Seconds after which a silent connection is closed. More than two keep-alive intervals (A-OUT-03: up to 120 s) and
-far more than the 32 s after the last transaction that A-TRN-08 asks for."""
-
-CONNECTION_LIMIT = 4096
-"""Connections that peers may have opened at once; more are closed as they come. Ours always get through."""
-
-CONNECTIONS_PER_HOST = 1024
-"""The same from one address: a stranger leaves room for the core, which needs a handful."""
+FIRST_OF_SIP = 2
+"""First octet from which on a datagram may be SIP: the STUN that we know begins with 0 or 1."""
 
 BACKLOG = 512
 """Connections that the kernel may hold until we accept them."""
-
-MessageCallback = Callable[[Request | Response | ParseError, Flow], None]
-FailureCallback = Callable[[Flow, Exception], None]
 
 
 def bind_sockets(host: str, port: int, *, udp: bool, tcp: bool) -> tuple[socket.socket | None, socket.socket | None]:
@@ -74,8 +68,10 @@ class SipTransport:
     """Sends bytes by flow and hands on the messages that come in.
 
     ``on_message(message, flow)`` gets each message, or the ParseError that stands for one. ``on_failed(flow, error)``
-    says that what was sent by ``flow`` cannot arrive: the flow as it was given to :meth:`send`, or that of a
-    connection that went down. Both are called from the loop.
+    says that what was sent by ``flow`` cannot arrive: the flow as it was given to :meth:`send`, that of a connection
+    that went down, or that of a UDP peer. Both are called from the loop. ``dialling`` says how connections are opened;
+    without it that is TCP. ``tls_port`` is where its certificate is for peers to connect to, 0 for any, None for
+    nowhere.
     """
 
     def __init__(
@@ -88,33 +84,33 @@ class SipTransport:
         timers: TimerHeap,
         udp: bool = True,
         tcp: bool = True,
+        tls_port: int | None = None,
+        dialling: Dialling | None = None,
         idle_timeout: float = IDLE_TIMEOUT,
-        connect_timeout: float = CONNECT_TIMEOUT,
         trace: Trace | None = None,
     ) -> None:
         # configuration
         self.host = host
         self.port = port
+        self.tls_port = tls_port
         self.udp = udp
         self.tcp = tcp
-        self.idle_timeout = idle_timeout
-        self.connect_timeout = connect_timeout
+        self._dialling = dialling or Dialling(transports=frozenset({"TCP"} if tcp else ()))
         self._on_message = on_message
         self._on_failed = on_failed
-        self._timers = timers
         self._trace = trace
         # sockets
         self._datagrams: UdpSocket | None = None
         self._server: asyncio.Server | None = None
-        self._connections: dict[int, TcpConnection] = {}
-        self._by_remote: dict[HostPort, TcpConnection] = {}
-        self._connecting: set[asyncio.Task[None]] = set()
-        self._serial = 0
-        self._sweep: Timer | None = None
+        self._secure: TlsListener | None = None
+        self._connections = Connections(
+            self._dialling, timers, on_message, on_failed, idle_timeout=idle_timeout, trace=trace
+        )
+        self._keeper = FlowKeeper(timers, self._send_stun, self._peer_died)
         self._closed = False
 
     async def start(self) -> None:
-        """Bind and listen. ``port`` is the real one afterwards. Raise OSError when the port is taken."""
+        """Bind and listen. ``port`` and ``tls_port`` are the real ones afterwards. Raise OSError when one is taken."""
         loop = asyncio.get_running_loop()
         datagram, stream = bind_sockets(self.host, self.port, udp=self.udp, tcp=self.tcp)
         if datagram is not None:
@@ -122,32 +118,32 @@ class SipTransport:
             self.port = self._datagrams.local[1]
         if stream is not None:
             self.port = stream.getsockname()[1]
-            self._server = await loop.create_server(self._accepted, sock=stream, backlog=BACKLOG)
+            accept = partial(self._connections.accept, "TCP")
+            self._server = await loop.create_server(accept, sock=stream, backlog=BACKLOG)
+        tls = self._dialling.tls
+        if self.tls_port is not None and tls is not None and tls.server is not None:
+            try:
+                self._secure = self._listen_by_tls(tls.server, self.tls_port)
+            except OSError:
+                await self.close()
+                raise
+            self.tls_port = self._secure.port
+
+    def _listen_by_tls(self, context: ssl.SSLContext, port: int) -> TlsListener:
+        accept = partial(self._connections.accept, "TLS")
+        return TlsListener(accept, context, Unclaimed(HubLimits()), (self.host, port), protocol="SIP")
 
     async def close(self) -> None:
-        """Close listener and connections after what is buffered has been sent, without waiting for slow peers."""
+        """Close listeners and connections after what is buffered has been sent, without waiting for slow peers."""
         self._closed = True
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        if self._server is not None:
-            self._server.close()
-        for task in list(self._connecting):
-            task.cancel()
-        if self._connecting:
-            await asyncio.wait(self._connecting)
-        for connection in list(self._connections.values()):
-            connection.close()
-        for _ in range(10):
-            if not self._connections:
-                break
-            await asyncio.sleep(0.01)
-        for connection in list(self._connections.values()):
-            connection.abort()
-        while self._connections:
-            await asyncio.sleep(0)
-        if self._server is not None:
-            await self._server.wait_closed()
+        self._keeper.close()
+        for server in (self._server, self._secure):
+            if server is not None:
+                server.close()
+        await self._connections.close()
+        for server in (self._server, self._secure):
+            if server is not None:
+                await server.wait_closed()
         if self._datagrams is not None:
             self._datagrams.close()
             self._datagrams = None
@@ -159,19 +155,33 @@ class SipTransport:
     def send(self, flow: Flow, data: bytes) -> None:
         """Send ``data`` by ``flow``; failures come to ``on_failed`` later, never from here.
 
-        A TCP flow without connection number uses a connection to ``flow.remote`` that is up, else opens one.
+        A flow by connection, but without its number, uses one that is up and leads there, else opens one.
         """
         if self._closed:
             return
         if flow.transport == "UDP":
             self._send_datagram(flow, data)
             return
-        connection = self._connection_for(flow)
+        connection = self._connections.find_or_open(flow)
         if connection is None:
             self._fail(flow, ConnectionClosed(f"no connection to {flow.remote[0]}:{flow.remote[1]}", certain=True))
         elif not connection.send(data):
             connection.abort()
             self._fail(flow, ConnectionClosed("the connection is closing, or its peer does not read"))
+
+    def keep_alive(self, flow: Flow, interval: float | None = None) -> None:
+        """Keep ``flow`` open with keep-alives, ``interval`` seconds apart at most, until it is closed or dead; None:
+        as A-OUT-03 has it. Of several intervals the shortest counts. WebSockets do that by themselves."""
+        if flow.transport == "UDP":
+            self._keeper.keep_peer(flow.remote, interval)
+        elif flow.transport in ("TCP", "TLS"):
+            connection = self._connections.find(flow)
+            if connection is not None:
+                self._keeper.keep_connection(connection, interval)
+
+    def is_kept(self, remote: HostPort) -> bool:
+        """Tell whether the flow to ``remote`` by UDP has keep-alives."""
+        return self._keeper.keeps_peer(remote)
 
     # UDP
 
@@ -188,7 +198,10 @@ class SipTransport:
     def _datagram_received(self, data: bytes, remote: HostPort) -> None:
         datagrams = self._datagrams
         if datagrams is None or not data.strip(b"\r\n\x00 "):
-            return  # a keep-alive (RFC 5626 §3.5.1 and what older devices send)
+            return  # a keep-alive (what older devices send)
+        if data[0] < FIRST_OF_SIP:
+            self._stun_received(data, remote)
+            return
         if self._trace is not None:
             self._trace.wire("SIP", "UDP", "in", datagrams.local, remote, data)
         message: Request | Response | ParseError
@@ -203,90 +216,19 @@ class SipTransport:
             error = ConnectionClosed(f"{remote[0]}:{remote[1]} is not reachable by UDP")
             self._on_failed(Flow("UDP", remote), error)
 
-    # TCP
+    def _stun_received(self, data: bytes, remote: HostPort) -> None:
+        message = parse_stun(data)
+        if isinstance(message, BindingRequest):
+            self._send_stun(message.answer(remote), remote)
+        elif message is not None:
+            self._keeper.answered(message, remote)
 
-    def _connection_for(self, flow: Flow) -> TcpConnection | None:
-        if flow.connection is not None:
-            return self._connections.get(flow.connection)
-        connection = self._by_remote.get(flow.remote)
-        if connection is not None and connection.is_closing:
-            connection = None
-        if connection is None and self.tcp:
-            connection = self._new_connection(flow.remote)
-            self._by_remote[flow.remote] = connection
-            task = asyncio.ensure_future(self._connect(connection, flow))
-            self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
-        return connection
+    def _send_stun(self, data: bytes, remote: HostPort) -> None:
+        if self._datagrams is not None:
+            self._datagrams.send(data, remote)
 
-    async def _connect(self, connection: TcpConnection, flow: Flow) -> None:
-        host, port = flow.remote
-        loop = asyncio.get_running_loop()
-        error: ConnectionClosed | None = None
-        try:
-            async with asyncio.timeout(self.connect_timeout):
-                await loop.create_connection(lambda: connection, host, port)
-        except OSError as failure:  # TimeoutError is one
-            error = ConnectionClosed(f"{host}:{port} refuses TCP: {failure}", certain=True)
-        finally:
-            if connection.transport is None and self._by_remote.get(flow.remote) is connection:
-                del self._by_remote[flow.remote]
-        if error is not None:
-            self._fail(flow, error)
-
-    def _new_connection(self, remote: HostPort | None = None) -> TcpConnection:
-        self._serial += 1
-        wire = None if self._trace is None else self._record
-        return TcpConnection(self, self._serial, self._timers.time, remote, wire)
-
-    def _accepted(self) -> TcpConnection:
-        return self._new_connection()
-
-    def _record(self, direction: str, flow: Flow, data: bytes) -> None:
-        assert self._trace is not None
-        self._trace.wire("SIP", "TCP", direction, flow.local, flow.remote, data)
-
-    def connection_opened(self, connection: TcpConnection) -> None:
-        """Keep ``connection`` (:class:`~sipstack.net.tcp.ConnectionOwner`)."""
-        if self._closed or (connection.is_incoming and not self._has_room(connection.flow.remote[0])):
-            connection.abort()
-            return
-        self._connections[connection.number] = connection
-        # What the peer opened serves requests to that address too (RFC 5923 wants a reason to trust it; a
-        # request to an ephemeral port can have no other meaning).
-        self._by_remote.setdefault(connection.flow.remote, connection)
-        if self._sweep is None:
-            self._sweep = self._timers.schedule(self._timers.time() + self.idle_timeout / 2, self._close_idle)
-        logger.debug("TCP connection %d with %s:%d is up", connection.number, *connection.flow.remote)
-
-    def _has_room(self, host: str) -> bool:
-        incoming = [known.flow.remote[0] for known in self._connections.values() if known.is_incoming]
-        return len(incoming) < CONNECTION_LIMIT and incoming.count(host) < CONNECTIONS_PER_HOST
-
-    def message_received(self, message: Request | Response | ParseError, connection: TcpConnection) -> None:
-        """Hand on what came by ``connection``."""
-        self._on_message(message, connection.flow)
-
-    def connection_lost(self, connection: TcpConnection, error: Exception | None) -> None:
-        """Forget ``connection`` and fail what was on its way."""
-        if self._connections.pop(connection.number, None) is None:
-            return
-        remote = connection.flow.remote
-        if self._by_remote.get(remote) is connection:
-            del self._by_remote[remote]
-        logger.debug("TCP connection %d with %s:%d is down", connection.number, *remote)
-        if not self._closed:
-            self._on_failed(connection.flow, ConnectionClosed(f"{remote[0]}:{remote[1]} closed the connection"))
-
-    def _close_idle(self) -> None:
-        self._sweep = None
-        now = self._timers.time()
-        for connection in list(self._connections.values()):
-            if now - connection.last_used >= self.idle_timeout:
-                connection.close()
-        if self._connections:
-            self._sweep = self._timers.schedule(now + self.idle_timeout / 2, self._close_idle)
+    def _peer_died(self, remote: HostPort) -> None:
+        self._on_failed(Flow("UDP", remote), ConnectionClosed(f"{remote[0]}:{remote[1]} answers no keep-alive"))
 
     def _fail(self, flow: Flow, error: Exception) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closing
-            asyncio.get_running_loop().call_soon(self._on_failed, flow, error)
+        self._connections.fail(flow, error)

@@ -16,7 +16,7 @@ import struct
 import sys
 from collections.abc import Callable
 
-from sipstack.flow import HostPort
+from sipstack.flow import MAPPED, HostPort, host_port
 
 RECEIVE_SIZE = 65_535
 """The largest datagram there is (A-TRN-02)."""
@@ -50,6 +50,7 @@ class UdpSocket:
         self._loop = loop
         self._on_data = on_data
         self._on_error = on_error
+        self._is_ipv6 = sock.family == socket.AF_INET6
         self.local: HostPort = sock.getsockname()[:2]
         self.dropped = 0
         """Datagrams that found the send buffer full; to the peers this is loss, which SIP repairs."""
@@ -58,7 +59,7 @@ class UdpSocket:
             sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER)
         self._readable_file = sock.fileno()
         if sys.platform == "linux":
-            if sock.family == socket.AF_INET6:
+            if self._is_ipv6:
                 sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
             else:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
@@ -70,6 +71,8 @@ class UdpSocket:
 
     def send(self, data: bytes, remote: HostPort) -> bool:
         """Send a datagram; return False when the system refuses to (no route, too long)."""
+        if self._is_ipv6 and ":" not in remote[0]:
+            remote = MAPPED + remote[0], remote[1]  # bound to all addresses, it has both families
         # The socket reports an error that an earlier datagram brought at the next call, whoever that is for.
         for _ in range(2):
             try:
@@ -102,7 +105,7 @@ class UdpSocket:
             except OSError:
                 self._drain_errors()
                 continue
-            self._on_data(data, address[:2])
+            self._on_data(data, host_port(address))
 
     def _drain_errors(self) -> bool:
         """Report what the error queue holds; return True when there was something."""
@@ -116,7 +119,7 @@ class UdpSocket:
                 found = True
                 if address and any(_is_fatal(data) for _, kind, data in ancillary if kind in (11, 25)):
                     # From the loop, because a sender may be in the middle of its own work.
-                    self._loop.call_soon(self._on_error, address[:2])
+                    self._loop.call_soon(self._on_error, host_port(address))
         return found
 
 

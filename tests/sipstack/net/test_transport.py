@@ -200,8 +200,8 @@ async def test_close_while_connecting() -> None:
 
 
 async def test_strangers_do_not_take_our_own_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipstack.net.transport.CONNECTION_LIMIT", 3)
-    monkeypatch.setattr("sipstack.net.transport.CONNECTIONS_PER_HOST", 2)
+    monkeypatch.setattr("sipstack.net.connections.CONNECTION_LIMIT", 3)
+    monkeypatch.setattr("sipstack.net.connections.CONNECTIONS_PER_HOST", 2)
     async with ends() as (one, two):
         strangers = [await asyncio.open_connection("127.0.0.1", one.transport.port) for _ in range(3)]
         reader, _ = strangers[-1]
