@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from gateway.services import Inviter
+from gateway.sims import SimKeys
 from translators.identifiers import Identifier
 
 Origin = Literal["gateway", "pool", "up-center"]
@@ -33,6 +34,8 @@ class SourcedAccount:
     """Its SIP password; empty where only hashes are known."""
     ha1: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Digest algorithm (``MD5``, ``SHA-256``) → H(impi:realm:password) in hex, where the password is not known."""
+    sim: SimKeys | None = field(default=None, repr=False)
+    """The keys of its SIM, where it has no password (IMS AKA)."""
 
 
 @runtime_checkable

@@ -26,8 +26,10 @@ from gateway.peers import reachable_peers, trusted_flows
 from gateway.presence import Presence
 from gateway.provisioning.drivers import provisioning_driver
 from gateway.secrets import Sealer
+from gateway.serviceaccount import service_identity
 from gateway.services import Services
 from gateway.sessions import Guests, Settings
+from gateway.sims import Sims
 from gateway.sourcing import account_source
 from gateway.storage.accountstore import AccountRecord
 from gateway.storage.errors import StoreError
@@ -42,7 +44,6 @@ from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.tls import Tls
 from sipstack.net.useragent import AgentHandler, Identity, SilentAgent, UserAgent
-from sipstack.sip.digest import Credentials
 from sipstack.sip.message import Request
 from sipstack.sip.uri import Uri
 from sipstack.trace import Trace
@@ -69,6 +70,7 @@ class Gateway:
         self._registrar = Uri.parse(f"sip:{config.core.domain}")
         self._proxy = Uri.parse(config.core.outbound_proxy) if config.core.outbound_proxy else None
         self._sealer: Sealer
+        self._sims = Sims(self.store)
         self._service: UserAgent | None = None
         self._running = AsyncExitStack()
 
@@ -92,6 +94,8 @@ class Gateway:
         self._running.callback(lock.release)
         await self.store.open()
         self._running.push_async_callback(self.store.close)
+        await self._sims.start()
+        self._running.push_async_callback(self._sims.close)
         await self.endpoint.start()
         self._running.push_async_callback(self.endpoint.close)
         self.store.on_pressure = self._store_pressed
@@ -181,7 +185,7 @@ class Gateway:
         """Make the user agent of a guest; token and instance are the account's, so that a restart takes over."""
         identity = Identity(
             Uri.parse(account.uri),
-            self._sealer.credentials(account.sealed_secret, account.uri, account.impi),
+            self._sealer.credentials(account.sealed_secret, account.uri, account.impi, self._sims),
             contact_token=account.contact_token,
             instance_id=account.instance_id,
         )
@@ -200,10 +204,7 @@ class Gateway:
         core = self.config.core
         if not core.service_account:
             return None
-        aor = Uri.parse(core.service_account)
-        password = self.config.secret(core.service_password, core.service_password_file)
-        user = core.service_user or aor.user or ""
-        identity = Identity(aor, Credentials.from_password(user, password))
+        identity = service_identity(self.config, self._sims)
         agent = UserAgent(
             self.endpoint, identity, domain=self._registrar, outbound_proxy=self._proxy, handler=SilentAgent()
         )

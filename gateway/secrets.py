@@ -20,6 +20,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.sims import SimKeys, Sims
 from sipstack import ids
 from sipstack.sip.digest import Credentials, compute_ha1
 
@@ -34,6 +35,9 @@ MARK = "rcsgw-"
 
 HASHES = "\0hashes\0"
 """How sealed text begins that is no secret but its hashes; no secret holds a NUL."""
+
+SIM = "\0sim\0"
+"""How sealed text begins that is the keys of a SIM."""
 
 _LINE = re.compile(rf"([0-9a-f]{{{2 * KEY_ID_BYTES}}}) ([0-9a-f]{{{2 * KEY_BYTES}}})")
 
@@ -136,16 +140,21 @@ class Sealer:
         """Return the sealed digest hashes (algorithm → hex) of an account whose SIP secret nobody has told us."""
         return self.seal(HASHES + json.dumps([username, realm, dict(hashes)]), account)
 
+    def seal_sim(self, keys: SimKeys, account: str) -> bytes:
+        """Return the sealed keys of an account that has a SIM instead of a password."""
+        return self.seal(SIM + keys.text, account)
+
     def secret(self, sealed: bytes, account: str) -> str:
-        """Return a SIP secret. Raises :class:`SecretsError` where there are only hashes of it, as :meth:`open` does."""
-        text = self.open(sealed, account)
+        """Return a SIP secret. Raises :class:`SecretsError` where there is none, or only its hashes, as :meth:`open`
+        does."""
+        text = self._open_secret(sealed, account)
         if text.startswith(HASHES):
             raise SecretsError(f"{account}: of its SIP secret only hashes are known")
         return text
 
     def ha1(self, sealed: bytes, account: str, username: str, realm: str, algorithm: str) -> str:
         """Return the digest hash that a SIP secret gives for a username, realm and algorithm."""
-        text = self.open(sealed, account)
+        text = self._open_secret(sealed, account)
         if not text.startswith(HASHES):
             return compute_ha1(username, realm, text, algorithm)
         their_username, their_realm, hashes = json.loads(text.removeprefix(HASHES))
@@ -154,15 +163,30 @@ class Sealer:
         found: str = hashes[algorithm]
         return found
 
-    def credentials(self, sealed: bytes, account: str, impi: str) -> Credentials:
-        """Return digest credentials that open the SIP secret only while a challenge is answered."""
+    def _open_secret(self, sealed: bytes, account: str) -> str:
+        text = self.open(sealed, account)
+        if text.startswith(SIM):
+            raise SecretsError(f"{account}: it has a SIM and no SIP secret")
+        return text
+
+    def credentials(self, sealed: bytes, account: str, impi: str, sims: Sims | None = None) -> Credentials:
+        """Return digest credentials that open the SIP secret only while a challenge is answered.
+
+        ``sims`` makes those of an account with a SIM; without, what its network counts is not kept.
+        """
         known = None
         with contextlib.suppress(SecretsError):  # which is for the first challenge to find out
             text = self.open(sealed, account)
+            if text.startswith(SIM):
+                return (sims or Sims()).credentials(impi, lambda: self._sim_keys(sealed, account))
             if text.startswith(HASHES):
                 _, realm, hashes = json.loads(text.removeprefix(HASHES))
                 known = frozenset((realm, algorithm) for algorithm in hashes)
         return Credentials(impi, lambda realm, algorithm: self.ha1(sealed, account, impi, realm, algorithm), known)
+
+    def _sim_keys(self, sealed: bytes, account: str) -> SimKeys:
+        k, opc = self.open(sealed, account).removeprefix(SIM).split()
+        return SimKeys.parse(k, opc=opc)
 
 
 def _make_key_file(path: Path) -> None:

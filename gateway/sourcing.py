@@ -144,9 +144,16 @@ class Sourcing:
         await self.undo(identifier, account.uri)
 
     def _sealed(self, account: SourcedAccount) -> bytes:
-        if account.secret:
-            return self._sealer.seal(account.secret, account.uri)
-        return self._sealer.seal_hashes(account.ha1, account.uri, account.impi, account.realm)
+        return seal_credentials(self._sealer, account)
+
+
+def seal_credentials(sealer: Sealer, account: SourcedAccount) -> bytes:
+    """Return what is kept of an account's credentials, of whatever kind they are."""
+    if account.sim is not None:
+        return sealer.seal_sim(account.sim, account.uri)
+    if account.secret:
+        return sealer.seal(account.secret, account.uri)
+    return sealer.seal_hashes(account.ha1, account.uri, account.impi, account.realm)
 
 
 def _key(identifier: Identifier) -> str:
@@ -161,5 +168,5 @@ def _check(account: SourcedAccount) -> None:
         raise DriverError(f"The account that was allocated has no SIP URI: {error}", temporary=False) from error
     if not uri.is_sip or not uri.user:
         raise DriverError(f"The account that was allocated has no SIP URI: {account.uri}", temporary=False)
-    if not account.impi or not account.realm or not (account.secret or account.ha1):
+    if not account.impi or not account.realm or not (account.secret or account.ha1 or account.sim):
         raise DriverError(f"{account.uri} was allocated without credentials.", temporary=False)

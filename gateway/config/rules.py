@@ -12,6 +12,7 @@ from gateway.config.deliveryrules import delivery_rules
 from gateway.config.provisioningrules import interaction_rules, provisioning_rules
 from gateway.config.settings import Config, split_host_port
 from gateway.config.userrules import user_rules
+from gateway.sims import SimError, SimKeys
 from sipstack.msrp.relay import chain_fault
 from sipstack.msrp.uri import MsrpUri
 from translators.identifiers import TemplateError, check_template
@@ -42,10 +43,22 @@ def _core(config: Config) -> Iterator[Problem]:
     if not config.core.outbound_proxy:
         yield "core.outbound_proxy", "is missing: SIP goes to the core's hops only"
     secret = config.core.service_password or config.core.service_password_file
-    if config.core.service_account and not secret:
-        yield "core.service_account", "needs service_password or service_password_file"
-    if secret and not config.core.service_account:
+    sim = config.core.service_sim_file
+    if config.core.service_account and not secret and not sim:
+        yield "core.service_account", "needs service_password, service_password_file or service_sim_file"
+    if (secret or sim) and not config.core.service_account:
         yield "core.service_account", "is missing, but there is a password for it"
+    if secret and sim:
+        yield "core.service_sim_file", "and a password cannot both be set"
+    if sim and config.file(sim).is_file():
+        yield from _sim_file(config)
+
+
+def _sim_file(config: Config) -> Iterator[Problem]:
+    try:
+        SimKeys.from_file(config.file(config.core.service_sim_file))
+    except (SimError, OSError) as error:
+        yield "core.service_sim_file", f"cannot be used: {error}"
 
 
 def _drivers(config: Config) -> Iterator[Problem]:
@@ -159,6 +172,7 @@ def _files(config: Config) -> Iterator[Problem]:
         "msrp.ca_file": config.msrp.ca_file,
         "client.logo": config.client.logo,
         "core.service_password_file": config.core.service_password_file,
+        "core.service_sim_file": config.core.service_sim_file,
         "delivery.email.password_file": config.delivery.email.password_file,
         "delivery.email.ca_file": config.delivery.email.ca_file,
     }

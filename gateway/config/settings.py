@@ -89,6 +89,7 @@ class CoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     service_user: str = ""
     service_password: str = ""
     service_password_file: str = ""
+    service_sim_file: str = ""
     initial_authorization: bool = False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 
-from gateway.accountsource import AccountSource, SourcedAccount
+from gateway.accountsource import AccountSource
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped
 from gateway.doctor.core import asked, make_agent, registered
 from gateway.doctor.patient import Patient
@@ -18,6 +18,7 @@ from gateway.provisioning.base import CoreAccount, ProvisioningDriver
 from gateway.provisioning.drivers import provisioning_driver
 from gateway.provisioning.none import NoProvisioning
 from gateway.services import Inviter, NoAccountLeft
+from gateway.sourcing import seal_credentials
 from sipstack import ids
 from sipstack.errors import ConnectionClosed
 from sipstack.net.identity import Identity
@@ -132,13 +133,8 @@ class ThrowAway:
             return failed(str(error), "Add accounts to provisioning.pool.file, or let some end.")
         self._leased = account.uri
         self.uri, self.impi, self.realm = account.uri, account.impi, account.realm
-        self._sealed = self._seal(account)
+        self._sealed = seal_credentials(self._sealer, account)
         return ok(f"{self.uri} is free")
-
-    def _seal(self, account: SourcedAccount) -> bytes:
-        if account.secret:
-            return self._sealer.seal(account.secret, account.uri)
-        return self._sealer.seal_hashes(account.ha1, account.uri, account.impi, account.realm)
 
     def _account(self) -> CoreAccount:
         sealer, sealed, uri = self._sealer, self._sealed, self.uri

@@ -7,11 +7,13 @@ from functools import partial
 from gateway.config.settings import split_host_port
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped, warning
 from gateway.doctor.patient import Patient
+from gateway.serviceaccount import service_identity
+from gateway.sims import Sims
 from sipstack import ids
 from sipstack.errors import ParseError, RequestFailed, SipstackError
 from sipstack.net.identity import Identity, SilentAgent
 from sipstack.net.useragent import UserAgent
-from sipstack.sip.digest import Challenge, Credentials
+from sipstack.sip.digest import Challenge
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
 
@@ -175,11 +177,7 @@ def _request(patient: Patient, method: str, uri: Uri, to: Uri) -> Request:
 
 
 async def _service(patient: Patient) -> Outcome:
-    core = patient.config.core
-    aor = Uri.parse(core.service_account)
-    password = patient.config.secret(core.service_password, core.service_password_file)
-    identity = Identity(aor, Credentials.from_password(core.service_user or aor.user or "", password))
-    agent = make_agent(patient, identity)
+    agent = make_agent(patient, service_identity(patient.config, Sims()))
     try:
         return await registered(patient, agent, "core.service_user and core.service_password")
     finally:

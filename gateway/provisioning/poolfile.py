@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gateway.accountsource import SourcedAccount
+from gateway.sims import SimError, SimKeys
 from sipstack.errors import ParseError
 from sipstack.sip.uri import Uri
 
-COLUMNS = frozenset({"uri", "impi", "realm", "password", "ha1_md5", "ha1_sha256"})
-"""``uri`` and one of the last three are needed; ``docs/provisioning.md`` explains them."""
+COLUMNS = frozenset({"uri", "impi", "realm", "password", "ha1_md5", "ha1_sha256", "k", "op", "opc"})
+"""``uri`` is needed, and a password, a hash of it, or the keys of a SIM; ``docs/provisioning.md`` explains them."""
 
 HASHES = {"ha1_md5": ("MD5", 32), "ha1_sha256": ("SHA-256", 64)}
 """Column → algorithm and hex digits."""
@@ -108,6 +109,7 @@ def _account(row: Mapping[str, str], realm: str, line: int) -> SourcedAccount:
         origin="pool",
         secret=row.get("password", ""),
         ha1=_hashes(row, line),
+        sim=_sim(row, line),
     )
 
 
@@ -119,6 +121,18 @@ def _hashes(row: Mapping[str, str], line: int) -> dict[str, str]:
             raise PoolError(f"line {line}: {name} is not {digits} hex digits")
         if value:
             hashes[algorithm] = value
-    if not hashes and not row.get("password"):
-        raise PoolError(f"line {line}: needs a password or a hash")
+    if not hashes and not row.get("password") and not row.get("k"):
+        raise PoolError(f"line {line}: needs a password or a hash, or k with op or opc")
     return hashes
+
+
+def _sim(row: Mapping[str, str], line: int) -> SimKeys | None:
+    keys = {name: row.get(name, "") for name in ("k", "op", "opc")}
+    if not any(keys.values()):
+        return None
+    if row.get("password") or any(row.get(name) for name in HASHES):
+        raise PoolError(f"line {line}: has both a password and the keys of a SIM")
+    try:
+        return SimKeys.parse(**keys)
+    except SimError as error:
+        raise PoolError(f"line {line}: {error}") from None

@@ -215,7 +215,21 @@ def _history(db: Database) -> None:
             db.execute(f"ALTER TABLE invitation ADD COLUMN {name} {kind}")
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_first, _asked, _files, _invited, _channels, _leases, _history)
+def _sims(db: Database) -> None:
+    # for as long as the store: an account of a pool comes back, and its network goes on counting
+    _create(db, "sim", {"impi": str, "sqn": int}, "impi")
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (
+    _first,
+    _asked,
+    _files,
+    _invited,
+    _channels,
+    _leases,
+    _history,
+    _sims,
+)
 """Step n brings ``user_version`` n to n + 1. A step may run twice when the process dies in it."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gateway.storage import deliveries, entries, files, history, leases, quotas, relations, steps
+from gateway.storage import deliveries, entries, files, history, leases, quotas, relations, sequences, steps
 from gateway.storage.accountstore import AccountRecord, NewAccount, nobody
 from gateway.storage.deliverystore import DeliveryResult
 from gateway.storage.entrystore import Done, Entry, InviterEvent, Notice, StateDone
@@ -325,6 +325,16 @@ class SqliteStore(SqliteFile):
     async def drop_lease(self, key: str, origin: str) -> None:
         """Forget one."""
         await self._write(leases.drop, key, origin)
+
+    # accounts with a SIM
+
+    async def sequence_numbers(self) -> dict[str, int]:
+        """Return private identity → highest sequence number used."""
+        return await self._read(sequences.everything)
+
+    async def put_sequence_number(self, impi: str, sqn: int) -> None:
+        """Note that a number was used, unless a higher one was."""
+        await self._write(sequences.put, impi, sqn)
 
     # history and operators
 

@@ -67,7 +67,9 @@ class Usim:
         the highest number whenever it rises, to be kept for the next life."""
         self._milenage = milenage
         self._on_accepted = on_accepted
-        self._sequences = [-1 if sqn is None else sqn >> INDEX_BITS] * INDEXES
+        # What is not known of an earlier life is taken as a network leaves it that only counts up.
+        sequence, index = (-1, INDEXES) if sqn is None else (sqn >> INDEX_BITS, sqn % INDEXES)
+        self._sequences = [sequence if i <= index else sequence - 1 for i in range(INDEXES)]
 
     def __repr__(self) -> str:
         return "<Usim>"

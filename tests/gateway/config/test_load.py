@@ -231,6 +231,9 @@ listen = "here"
         (MINIMAL + '[files.content]\nserver = "off"\nprefer = true\n', "files.content.prefer: needs"),
         (MINIMAL + 'service_account = "sip:x@cc.com"\n', "core.service_account: needs service_password"),
         (MINIMAL + 'service_password = "x"\n', "core.service_account: is missing"),
+        (MINIMAL + 'service_sim_file = "nowhere"\n', "core.service_sim_file: there is no file"),
+        (MINIMAL + f'service_sim_file = "{__file__}"\n', "core.service_sim_file: cannot be used"),
+        (MINIMAL + 'service_password = "x"\nservice_sim_file = "y"\n', "core.service_sim_file: and a password"),
     ],
 )
 def test_mistakes(text: str, problem: str) -> None:

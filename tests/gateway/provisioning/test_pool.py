@@ -15,6 +15,7 @@ from gateway.provisioning.base import Audit, CoreAccount
 from gateway.provisioning.pool import PoolProvisioning
 from gateway.provisioning.poolfile import PoolError, read_pool
 from gateway.services import NoAccountLeft
+from gateway.sims import SimKeys
 from gateway.storage.errors import StoreError
 from gateway.storage.sqlite import SqliteStore
 from tests.gateway.invitation_helpers import ALICE
@@ -71,6 +72,28 @@ async def test_everybody_gets_one_of_their_own_and_the_same_again(pool: Pool) ->
     with pytest.raises(NoAccountLeft) as caught:
         await pool.lease("e")
     assert caught.value.retry_after is None and caught.value.status == 503
+
+
+def test_accounts_with_a_sim(tmp_path: Path) -> None:
+    path, key = tmp_path / "pool.csv", "0123456789abcdef" * 2
+    path.write_text(
+        f"uri;k;op;opc;password\nsip:g1@cc.com;{key};;{key};\nsip:g2@cc.com;{key};{key};;\nsip:g3@cc.com;;;;x\n"
+    )
+    pool = read_pool(path, "cc.com")
+    assert pool["sip:g1@cc.com"].sim == SimKeys.parse(key, opc=key)
+    assert pool["sip:g2@cc.com"].sim == SimKeys.parse(key, op=key)
+    assert pool["sip:g3@cc.com"].sim is None
+    for line, problem in (
+        (f"{key};;;", "line 2: needs op or opc"),
+        (f"{key};{key};;x", "has both a password and the keys of a SIM"),
+        (f";{key};;x", "both"),
+        (";;;", "needs a password or a hash, or k"),
+        ("12;;34;", "line 2: k is not 32 hex digits"),
+    ):
+        path.write_text(f"uri;k;op;opc;password\nsip:g1@cc.com;{line}\n")
+        with pytest.raises(PoolError, match=problem) as caught:
+            read_pool(path, "cc.com")
+        assert key not in str(caught.value)
 
 
 async def test_many_at_once_get_different_ones(pool: Pool) -> None:

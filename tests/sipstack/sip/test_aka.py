@@ -179,6 +179,15 @@ def test_who_has_a_sim_answers_nothing_else() -> None:
     assert not relay.receive_challenge("msrp://r", [challenge().headers.get("WWW-Authenticate", "")])
 
 
+def test_another_life_goes_on_with_the_next_number() -> None:
+    """Also where the network counts without indexes, by ones."""
+    for last in (33, 63, 64):
+        usim = Usim(milenage(), sqn=last)
+        old, new = usim.answer(nonce(last), "AKAv1-MD5"), usim.answer(nonce(last + 1), "AKAv1-MD5")
+        assert old is not None and old.auts is not None
+        assert new is not None and new.auts is None
+
+
 @pytest.mark.parametrize("text", ["", "####", b64encode(bytes(13)).decode(), b64encode(bytes(14)).decode()])
 def test_an_auts_that_is_none(text: str) -> None:
     assert resynchronized(milenage(), RAND, text) is None
