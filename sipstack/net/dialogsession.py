@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sipstack.errors import SipstackError, UnexpectedMessage
-from sipstack.sip.dialog import DialogState, EarlyInvite
+from sipstack.sip.dialog import DialogState, RequestTooEarly
 from sipstack.sip.headers import quote
 from sipstack.sip.message import Request
 from sipstack.sip.transaction import ServerTransaction
@@ -161,7 +161,7 @@ class DialogSession(ABC):
         try:
             dialog.receive_request(request)
         except UnexpectedMessage as error:
-            headers = [("Retry-After", str(error.retry_after))] if isinstance(error, EarlyInvite) else []
+            headers = [("Retry-After", str(error.retry_after))] if isinstance(error, RequestTooEarly) else []
             endpoint.reply(transaction, error.status, headers=headers)
             return
         match request.method:

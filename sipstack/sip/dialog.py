@@ -11,6 +11,7 @@ from sipstack.errors import LocalProtocolError, RemoteProtocolError, UnexpectedM
 from sipstack.sip.address import Address
 from sipstack.sip.headers import Headers
 from sipstack.sip.message import Message, Request, Response
+from sipstack.sip.offer_answer import OFFER_METHODS, OfferAnswer, describes_session
 from sipstack.sip.uri import Uri
 
 DialogId = tuple[str, str, str]
@@ -43,13 +44,16 @@ class DialogState(Enum):
     TERMINATED = "terminated"
 
 
-class EarlyInvite(UnexpectedMessage):
-    """A second INVITE came before our final response to the first (:rfc:`3261#section-14.2`): 500 with Retry-After."""
+class RequestTooEarly(UnexpectedMessage):
+    """An INVITE, UPDATE or offer came before our answer to the one before it: 500 with Retry-After.
+
+    See :rfc:`3261#section-14.2` and :rfc:`3311#section-5.2`.
+    """
 
     status = 500
 
-    def __init__(self) -> None:
-        super().__init__("INVITE while another one of the peer is not yet answered")
+    def __init__(self, method: str) -> None:
+        super().__init__(f"{method} while the peer's last one is not yet answered")
         self.retry_after = round(ids.uniform(0, MAX_RETRY_AFTER))
         """Seconds."""
 
@@ -76,8 +80,12 @@ class Dialog:
         "secure",
         "state",
         "owner",
+        "takes_update",
+        "_ack_due",
         "_local_invite",
+        "_offers",
         "_remote_invite",
+        "_remote_update",
     )
 
     def __init__(
@@ -112,9 +120,16 @@ class Dialog:
         self.state = state
         self.owner = owner
         """We chose the Call-ID."""
+        self.takes_update = False
+        """The peer's newest Allow lists UPDATE (A-OA-05)."""
+        # what is under way
         self._local_invite: int | None = None
         """CSeq number of our INVITE that has no final response yet."""
         self._remote_invite: int | None = None
+        self._remote_update: int | None = None
+        self._offers = OfferAnswer()
+        self._ack_due = False
+        """Our 2xx to the peer's INVITE has no ACK yet."""
 
     @classmethod
     def from_response(cls, request: Request, response: Response) -> Dialog:
@@ -137,6 +152,7 @@ class Dialog:
             owner=True,
         )
         dialog._local_invite = request.cseq.number
+        dialog._offers.sent(request)
         dialog.receive_response(request, response)
         return dialog
 
@@ -161,6 +177,8 @@ class Dialog:
             secure=request.uri.scheme == "sips",
         )
         dialog._remote_invite = request.cseq.number
+        dialog._offers.received(request)
+        dialog._note_allowed(request)
         return dialog
 
     def __repr__(self) -> str:
@@ -176,24 +194,40 @@ class Dialog:
         """Where requests go: the first route, else the remote target."""
         return self.route_set[0] if self.route_set else self.remote_target
 
+    @property
+    def may_offer(self) -> bool:
+        """Tell whether an offer of ours may be sent now: no INVITE and no offer is under way, in neither direction."""
+        under_way = self._local_invite is not None or self._remote_invite is not None
+        return not under_way and not self._offers.is_open
+
+    @property
+    def may_end(self) -> bool:
+        """Tell whether a BYE of ours may be sent: "the callee's UA MUST NOT send a BYE on a confirmed dialog until it
+        has received an ACK for its 2xx response or until the server transaction times out" (:rfc:`3261#section-15`),
+        nor on an early dialog."""
+        return not self._ack_due and (self.owner or self.state is not DialogState.EARLY)
+
     # our requests
 
     def create_request(self, method: str, *, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Request:
         """Return the next request in the dialog (:rfc:`3261#section-12.2.1.1`), with the next CSeq number.
 
         A BYE ends the dialog, whatever will be answered (:rfc:`3261#section-15.1.1`). :class:`LocalProtocolError` if
-        it has ended, or for an INVITE while another one is under way in either direction (A-INV-04).
+        it has ended, or for an INVITE or an offer while another one is under way in either direction (A-INV-04).
         """
         if self.state is DialogState.TERMINATED:
             raise LocalProtocolError("the dialog is over")
-        if method == "INVITE":
-            if self._local_invite is not None or self._remote_invite is not None:
-                raise LocalProtocolError("another INVITE is under way in this dialog")
-            self._local_invite = self.local_cseq + 1
+        request = self._request(method, self.local_cseq + 1, headers, body)
+        offers = method in OFFER_METHODS and describes_session(request)
+        if (method == "INVITE" or offers) and not self.may_offer:
+            raise LocalProtocolError("another INVITE or offer is under way in this dialog")
         self.local_cseq += 1
-        if method == "BYE":
+        self._offers.sent(request)
+        if method == "INVITE":
+            self._local_invite = self.local_cseq
+        elif method == "BYE":
             self.state = DialogState.TERMINATED
-        return self._request(method, self.local_cseq, headers, body)
+        return request
 
     def create_ack(
         self, cseq_number: int, *, credentials: Iterable[tuple[str, str]] = (), body: bytes = b""
@@ -234,8 +268,10 @@ class Dialog:
         first = self.state is DialogState.EARLY and self.owner and request.method == "INVITE"
         if status == 100:
             return
+        self._note_allowed(response)
         if response.is_final and request.method == "INVITE":
             self._local_invite = None
+        self._offers.answered(request, response)
         if status < 300:
             if first:
                 self._establish(response)
@@ -254,13 +290,18 @@ class Dialog:
             self.remote_target = response.contacts[0].uri
         self.route_set = tuple(address.uri for address in reversed(response.record_routes))
 
+    def _note_allowed(self, message: Message) -> None:
+        if "Allow" in message.headers:
+            self.takes_update = "UPDATE" in message.allow
+
     # the peer's requests
 
     def receive_request(self, request: Request) -> None:
         """Take a request of the peer in the dialog (:rfc:`3261#section-12.2.2`): check its number, refresh the target.
 
         A BYE ends the dialog. :class:`UnexpectedMessage` to be answered with its ``status``: 500 for a CSeq number
-        that is not higher than the last (A-DLG-06), 491 for an INVITE while ours is under way, :class:`EarlyInvite`.
+        that is not higher than the last (A-DLG-06), 491 for an INVITE or an offer while ours is under way,
+        :class:`RequestTooEarly`.
         """
         if request.method in NO_SEQUENCE_METHODS:
             return
@@ -268,32 +309,59 @@ class Dialog:
         if self.remote_cseq is not None and number <= self.remote_cseq:
             raise UnexpectedMessage(f"CSeq {number} is not above {self.remote_cseq}", status=500)
         self.remote_cseq = number
-        if request.method == "INVITE":
-            if self._local_invite is not None:
-                raise UnexpectedMessage("INVITE while ours is under way", status=491)
-            if self._remote_invite is not None:
-                raise EarlyInvite
-            self._remote_invite = number
+        match request.method:
+            case "INVITE":
+                self._check_glare(request)
+                self._remote_invite = number
+            case "UPDATE":
+                if self._remote_update is not None:
+                    raise RequestTooEarly("UPDATE")
+                self._check_glare(request)
+                self._remote_update = number
+            case "PRACK":
+                self._offers.received(request)
+            case "BYE":
+                self.state = DialogState.TERMINATED
+            case _:
+                pass
+        self._note_allowed(request)
         if request.method in TARGET_REFRESH_METHODS and request.contacts:
             self.remote_target = request.contacts[0].uri
-        if request.method == "BYE":
-            self.state = DialogState.TERMINATED
+
+    def _check_glare(self, request: Request) -> None:
+        """Refuse what crosses our own INVITE or offer, and what comes before we have answered the peer's."""
+        invites, offers = request.method == "INVITE", describes_session(request)
+        if (invites and self._local_invite is not None) or ((invites or offers) and self._offers.local):
+            raise UnexpectedMessage(f"{request.method} while ours is under way", status=491)
+        if (invites and self._remote_invite is not None) or (offers and self._offers.remote):
+            raise RequestTooEarly(request.method)
+        self._offers.received(request)
+
+    def receive_ack(self) -> None:
+        """Take the ACK of our 2xx to INVITE, or the news that it will not come: we may end the dialog now."""
+        self._ack_due = False
+        self._offers.acknowledged()
 
     def send_response(self, request: Request, response: Response) -> None:
         """Note our response to a request of the peer: a final one to INVITE confirms, or ends an early dialog."""
+        self._offers.responded(request, response)
+        if request.method == "UPDATE" and request.cseq.number == self._remote_update:
+            self._remote_update = None
         if request.method != "INVITE" or not response.is_final:
             return
         if request.cseq.number == self._remote_invite:
             self._remote_invite = None
+        self._ack_due |= response.is_success
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED if response.is_success else DialogState.TERMINATED
 
     # endings and pauses
 
     def request_failed(self, request: Request) -> None:
-        """Note that a request of ours could not be sent: an INVITE is not under way any more, the dialog stays."""
+        """Note that a request of ours could not be sent: it is not under way any more, the dialog stays."""
         if request.method == "INVITE":
             self._local_invite = None
+        self._offers.withdrawn(request)
 
     def terminate(self) -> None:
         """End the dialog without a message: a request in it timed out (A-DLG-09), or the INVITE never got an answer."""

@@ -8,7 +8,7 @@ import pytest
 
 from sipstack import ids
 from sipstack.errors import LocalProtocolError, RemoteProtocolError, UnexpectedMessage
-from sipstack.sip.dialog import Dialog, DialogState, EarlyInvite, dialog_id
+from sipstack.sip.dialog import Dialog, DialogState, RequestTooEarly, dialog_id
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
 
@@ -327,7 +327,7 @@ class TestGlare:
         """A-INV-04, A-INV-06: a second one gets 500 with Retry-After from 0 to 10."""
         monkeypatch.setattr(ids, "uniform", lambda low, high: (low + high) * 0.72)
         dialog = callee()
-        with pytest.raises(EarlyInvite) as caught:
+        with pytest.raises(RequestTooEarly) as caught:
             dialog.receive_request(invite(number=8))
         assert (caught.value.status, caught.value.retry_after) == (500, 7)
         with pytest.raises(LocalProtocolError, match="under way"):
