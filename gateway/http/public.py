@@ -1,19 +1,25 @@
-"""The calls that need no credentials: the page's files, health, readiness, the description of the calls."""
+"""The calls that need no credentials: the page's files, health, readiness, what describes calls and problems."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from textwrap import fill
 
 import msgspec
 from aiohttp import web
 
+from gateway.http.explained import EXPLAINED
 from gateway.http.negotiation import JSON, wanted
 from gateway.http.openapi import document
 from gateway.http.page import Pages
+from gateway.http.problems import NoSuchPath
 from gateway.http.routes import Route
 from gateway.services import Health
 from translators import model
+
+LINE = 100
+"""Characters of a line of text."""
 
 
 class HealthCalls:
@@ -67,6 +73,15 @@ class PublicCalls:
             ),
             Route(
                 "GET",
+                "/problems/{type}",
+                self.problem,
+                "What a type of problem means",
+                "anybody",
+                answers={200: "text/plain"},
+                with_head=True,
+            ),
+            Route(
+                "GET",
                 "/rcsgw/web/{file}",
                 self.file,
                 "Files of the guest's page",
@@ -80,6 +95,15 @@ class PublicCalls:
         """Give the OpenAPI document."""
         wanted(request.headers.get("Accept"))
         return JSON.raw(self._openapi)
+
+    async def problem(self, request: web.BaseRequest, type: str) -> web.StreamResponse:
+        """Explain the type of a problem: its URL is what :func:`gateway.http.problems.describe` writes."""
+        text = EXPLAINED.get(type)
+        if text is None:
+            raise NoSuchPath("There is no such type of problem.")
+        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "rcsgw"}
+        body = f"{type}\n\n{fill(text, LINE)}\n"
+        return web.Response(text=body, content_type="text/plain", charset="utf-8", headers=headers)
 
     async def file(self, request: web.BaseRequest, file: str) -> web.StreamResponse:
         """Give a file of the page."""
