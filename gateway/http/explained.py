@@ -36,12 +36,12 @@ EXPLAINED = {
     "no-channel": "The gateway has no way to bring a link to this person, or not the one that via names.",
     "not-permitted": "The UP Center says that this subscriber may not invite.",
     "resent-too-soon": "The link went out less than policy.resend_pause ago. Retry-After says when it may go again.",
-    "state-unknown": "Only subscribers may invite who are known to be active (policy.invite), and the UP Center does not "
-    "tell of this one.",
+    "state-unknown": "Only subscribers may invite who are known to be active (policy.invite), and the UP Center does "
+    "not tell of this one.",
     "subscriber-lost": "The subscriber's account or device is reported as lost at the UP Center.",
     "subscriber-suspended": "The subscriber is suspended at the UP Center.",
-    "too-many-invitations": "The subscriber has as many invitations at a time as policy.max_invitations allows. One has "
-    "to end, by itself or by being revoked; Retry-After says when the first one will.",
+    "too-many-invitations": "The subscriber has as many invitations at a time as policy.max_invitations allows. One "
+    "has to end, by itself or by being revoked; Retry-After says when the first one will.",
     "too-many-lookups": "The subscriber has looked up, or tried to invite, as many subscribers as throttle.lookups "
     "allows. Retry-After says when there is room.",
     # files
@@ -71,10 +71,10 @@ EXPLAINED = {
     "upstream-error": "The network failed at the request (SIP 500, 502).",
     "upstream-forbidden": "The network does not allow this (SIP 403, MSRP 403).",
     "upstream-loop": "Requests go round in the network (SIP 482, 483). This is for the operator.",
-    "upstream-redirect": "The network names another place for the request, and the gateway does not go there (SIP 3xx).",
+    "upstream-redirect": "The network names another place for the request, and the gateway does not go there (3xx).",
     "upstream-refused": "The core, or a service beside it, refused the request. detail has its words.",
-    "upstream-timeout": "No answer came in time, so that nobody knows whether the request was carried out (SIP 408, 504). "
-    "Send it again with the same id: nothing is done twice.",
+    "upstream-timeout": "No answer came in time, so that nobody knows whether the request was carried out (SIP 408, "
+    "504). Send it again with the same id: nothing is done twice.",
     "upstream-unavailable": "The network has no room for the request now (SIP 503).",
 }
 """Type → what it means, for who writes clients of the gateway."""
