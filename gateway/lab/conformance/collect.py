@@ -7,13 +7,14 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from gateway.lab.conformance import suites
 from gateway.lab.conformance.case import ROLES, BadCase, Case
+from gateway.lab.conformance.target import Target
 
 
 class BadSelection(ValueError):
@@ -115,11 +116,12 @@ def count_by_suite(cases: Sequence[Case]) -> dict[str, int]:
     return {name: sum(case.suite == name for case in cases) for name in sorted({case.suite for case in cases})}
 
 
-def applicable(case: Case, roles: Collection[str], transports: Sequence[str]) -> tuple[str, str] | str:
+def applicable(case: Case, target: Target) -> tuple[str, str] | str:
     """Return role and transport in which a case tries a target, or why it does not apply."""
-    role = next((role for role in roles if role in case.roles), None)
+    role = next((role for role in target.roles if role in case.roles), None)
     if role is None:
         return f"the target is no {' or '.join(sorted(case.roles))}"
+    transports = (target.calls_by,) if role == "uac" and target.calls_by else target.transports
     transport = next((name for name in transports if not case.transports or name in case.transports), None)
     if transport is None:
         return f"only by {' or '.join(case.transports)}"

@@ -35,6 +35,8 @@ class Options:
     credentials: Credentials | None = None
     identity: str | None = None
     """Who we are, as a URI; made of credentials and domain when None."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """On every request outside of dialogs: what the network before the target would have added."""
     media: str = "audio"
     """What calls offer: ``audio`` or ``msrp``."""
     vectors: Path | None = None

@@ -198,10 +198,8 @@ class Peer:
             request.headers.remove("Contact")
         if body:
             request.headers.add("Content-Type", content_type)
-        added: set[str] = set()
-        for name, value in headers:
-            (request.headers.add if name.lower() in added else request.headers.set)(name, value)
-            added.add(name.lower())
+        for more in (self.options.headers, headers):
+            _replace(request, more)
         return request
 
     def ack(self, invite: Request, response: Response) -> Request:
@@ -411,6 +409,14 @@ class Peer:
         self._parsers.pop(flow, None)
         self.lost.append(flow)
         self._came.set()
+
+
+def _replace(request: Request, headers: Iterable[tuple[str, str]]) -> None:
+    """Put headers in the place of those of their name; several of one name stand one below the other."""
+    done: set[str] = set()
+    for name, value in headers:
+        (request.headers.add if name.lower() in done else request.headers.set)(name, value)
+        done.add(name.lower())
 
 
 def _readable(error: ParseError) -> Request | Response | None:

@@ -87,7 +87,7 @@ class Runner:
 
     async def run_case(self, case: Case) -> Result:
         """Run one case; whatever goes wrong in it is its verdict."""
-        where = applicable(case, self.target.roles, self.target.transports)
+        where = applicable(case, self.target)
         if isinstance(where, str):
             return Result(case, Verdict.NOT_APPLICABLE, where)
         result = Result(case, Verdict.PASS, role=where[0], transport=where[1], started=time.time())

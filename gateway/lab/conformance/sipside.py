@@ -34,6 +34,7 @@ class SipSide:
         """Where the target calls us; open for the whole run."""
         self.answered: dict[str, Handler] = {}
         """Method → who answers it on the listener, unless the running case takes it."""
+        self._case_answers: dict[str, Handler] = {}
         self._taken: set[str] = set()
         self._calls: set[str] = set()
         self._old_calls: set[str] = set()
@@ -71,6 +72,10 @@ class SipSide:
         """Let the running case see requests of a method that the runner itself answers at other times."""
         self._taken.add(method)
 
+    def answer_in_case(self, method: str, handler: Handler) -> None:
+        """Have the runner answer requests of a method until the case ends."""
+        self._case_answers[method] = handler
+
     def _look(self, received: Received) -> bool:
         """Deal with what no case waits for: leftovers of the one before, and what the runner itself answers."""
         request = received.message
@@ -80,7 +85,7 @@ class SipSide:
         if call_id in self._old_calls:
             self._answer(_dismiss, received)
             return True
-        handler = self.answered.get(request.method)
+        handler = self._case_answers.get(request.method) or self.answered.get(request.method)
         if handler is not None and request.method not in self._taken and "tag=" not in request.headers.get("To", ""):
             self._answer(handler, received)
             return True
@@ -97,6 +102,7 @@ class SipSide:
         """Get ready for a case that goes by ``transport``."""
         self.transport = transport
         self._taken.clear()
+        self._case_answers.clear()
         self._old_calls |= self._calls
         self._calls.clear()
         if self.standing is not None:

@@ -8,12 +8,16 @@ import shlex
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gateway.lab.conformance.case import ROLES
 from gateway.lab.conformance.verdict import Inconclusive, NotApplicable
 from sipstack.errors import ParseError
 from sipstack.flow import HostPort
 from sipstack.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from gateway.lab.conformance.gatewaytarget import OwnGateway
 
 ACTIONS: dict[str, str] = {
     "register": "REGISTER",
@@ -58,16 +62,22 @@ class Target:
     """Upper case, the preferred one first."""
     name: str = "target"
     """Its column of the ladder, its name in reports."""
+    to: str = ""
+    """Its address of record, where that is not :attr:`uri`."""
+    calls_by: str = ""
+    """The transport by which it sends requests of its own; empty: any."""
+    gateway: OwnGateway | None = field(default=None, repr=False)
+    """Its HTTP side, when it is a gateway that the runner has started."""
     ringing: Uri | None = None
     """Who there does not answer a call for some seconds."""
     act: Act | None = field(default=None, repr=False)
     """Makes it act; None: nobody said how."""
-    http: str = ""
-    """URL of its HTTP face, when it is a gateway."""
 
     @property
     def aor(self) -> str:
         """Its URI without parameters: what stands in To."""
+        if self.to:
+            return self.to
         user = f"{self.uri.user}@" if self.uri.user else ""
         port = f":{self.uri.port}" if self.uri.port else ""
         return f"{self.uri.scheme}:{user}{self.uri.host}{port}"
