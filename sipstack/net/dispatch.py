@@ -88,8 +88,8 @@ class Dispatcher:
             case TransportFailed(transaction=transaction):
                 if isinstance(transaction.owner, ClientRequest):
                     transaction.owner.transport_failed()
-            case AckMissing(transaction=server):
-                if server.owner is not None:
+            case AckMissing(transaction=server, success=success):
+                if success and server.owner is not None:
                     server.owner.ack_missing()
             case TransactionTerminated(transaction=transaction):
                 transaction.owner = None

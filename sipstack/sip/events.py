@@ -64,9 +64,11 @@ class TransportFailed:
 
 @dataclass(slots=True)
 class AckMissing:
-    """A 2xx to an INVITE was not acknowledged in 64*T1: the user sends a BYE (:rfc:`3261#section-13.3.1.4`)."""
+    """A final response to an INVITE was not acknowledged in 64*T1 (:rfc:`3261#section-17.2.1`)."""
 
     transaction: ServerTransaction
+    success: bool = True
+    """It was a 2xx: the user sends a BYE (:rfc:`3261#section-13.3.1.4`); after a failure there is nothing to do."""
 
 
 @dataclass(slots=True)

@@ -134,6 +134,10 @@ class ServerTransaction(Transaction):
         if self._repeats_success and not self.acknowledged:
             self.emit(AckMissing(self))
 
+    def _report_failure_unheard(self, now: float, message: Message | None) -> None:
+        # "the server transaction [...] MUST indicate to the TU that a transaction failure has occurred" (A-IST-03)
+        self.emit(AckMissing(self, success=False))
+
     def _report_transport_error(self, now: float, message: Message | None) -> None:
         self.emit(TransportFailed(self))
 
@@ -167,6 +171,7 @@ class ServerTransaction(Transaction):
         Effect.REPEAT: _repeat,
         Effect.REPORT_ACK: _report_ack,
         Effect.REPORT_ACK_MISSING: _report_ack_missing,
+        Effect.REPORT_FAILURE_UNHEARD: _report_failure_unheard,
         Effect.REPORT_TRANSPORT_ERROR: _report_transport_error,
         Effect.START_G: _start_g,
         Effect.START_H: _start_h,

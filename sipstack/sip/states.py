@@ -65,6 +65,7 @@ class Effect(Enum):
     REPORT_TRANSPORT_ERROR = "transport error to TU"
     REPORT_ACK = "ACK to TU"
     REPORT_ACK_MISSING = "missing ACK to TU"
+    REPORT_FAILURE_UNHEARD = "missing ACK of failure to TU"
     STOP_TIMERS = "stop timers"
     STOP_REPEATING = "stop repeating"
     START_A = "start A"
@@ -162,7 +163,7 @@ INVITE_SERVER: Table = {
     (State.COMPLETED, Input.REQUEST): ((Effect.REPEAT,), State.COMPLETED),
     (State.COMPLETED, Input.ACK): ((Effect.STOP_TIMERS, Effect.START_I), State.CONFIRMED),
     (State.COMPLETED, Input.TIMER_G): ((Effect.REPEAT, Effect.START_G), State.COMPLETED),
-    (State.COMPLETED, Input.TIMER_H): ((), State.TERMINATED),
+    (State.COMPLETED, Input.TIMER_H): ((Effect.REPORT_FAILURE_UNHEARD,), State.TERMINATED),
     (State.COMPLETED, Input.TRANSPORT_ERROR): ((Effect.REPORT_TRANSPORT_ERROR,), State.COMPLETED),
     (State.CONFIRMED, Input.REQUEST): ((), State.CONFIRMED),
     (State.CONFIRMED, Input.ACK): ((), State.CONFIRMED),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from sipstack.flow import Flow
 from sipstack.sip.message import Message, Request, Response
 from sipstack.sip.parser import parse_message
+from sipstack.sip.timers import TimerValues
 from sipstack.sip.transaction import (
     AckReceived,
     CancelReceived,
@@ -111,9 +112,11 @@ def play(stage: Stage, script: Sequence[Step], act: Callable[[str], None], until
     return stage.record
 
 
-def play_client(method: str, flow: Flow, script: Sequence[Step], until: float) -> tuple[list[Step], ClientTransaction]:
+def play_client(
+    method: str, flow: Flow, script: Sequence[Step], until: float, values: TimerValues | None = None
+) -> tuple[list[Step], ClientTransaction]:
     """Send a request at 0 s. Steps: a status (``180``, ``200 other`` with another To tag), ``cancel``, ``broken``."""
-    stage = Stage(TransactionLayer())
+    stage = Stage(TransactionLayer(values))
     request = make_request(method, flow=flow)
     transaction = stage.layer.send_request(request, flow, 0.0)
     stage.collect()
@@ -131,11 +134,13 @@ def play_client(method: str, flow: Flow, script: Sequence[Step], until: float) -
     return play(stage, script, act, until), transaction
 
 
-def play_server(method: str, flow: Flow, script: Sequence[Step], until: float) -> tuple[list[Step], ServerTransaction]:
+def play_server(
+    method: str, flow: Flow, script: Sequence[Step], until: float, values: TimerValues | None = None
+) -> tuple[list[Step], ServerTransaction]:
     """Receive a request at 0 s. Steps: ``again``, ``ACK`` (own branch), ``ack`` (that of the INVITE), ``broken``,
     a status that the user answers, ``200 once`` as a proxy does it.
     """
-    stage = Stage(TransactionLayer())
+    stage = Stage(TransactionLayer(values))
     stage.layer.receive_message(wire(make_request(method, flow=flow)), flow, 0.0)
     event = stage.layer.next_event()
     assert isinstance(event, RequestReceived)

@@ -46,6 +46,7 @@ CASES: dict[str, tuple[str, Flow, list[Step], list[Step]]] = {
             *copies(486, 0.1, 0.6, 1.6, 3, 3.6),
             (5, "TransportFailed"),
             *copies(486, 7.6, 11.6, 15.6, 19.6, 23.6, 27.6, 31.6),
+            (32.1, "AckMissing"),
             (32.1, END),
         ],
     ),
@@ -53,7 +54,7 @@ CASES: dict[str, tuple[str, Flow, list[Step], list[Step]]] = {
         "INVITE",
         TCP,
         [(0.1, "486"), (1, "again")],
-        [*copies(486, 0.1, 1), (32.1, END)],
+        [*copies(486, 0.1, 1), (32.1, "AckMissing"), (32.1, END)],
     ),
     "A-IST-03 ACK ends the repeating, Timer I absorbs more": (
         "INVITE",
