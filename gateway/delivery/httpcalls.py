@@ -15,6 +15,9 @@ from gateway.drivers import Checked, DriverError
 MAX_ANSWER = 64 * 1024
 """Octets of an answer that are read: it says taken or not, and why."""
 
+UNCERTAIN = frozenset({504})
+"""Statuses of a proxy that has handed the request on and got no answer (RFC 9110 §15.6.5): it may have been done."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:

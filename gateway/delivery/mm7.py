@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.config.channels import DeliveryMm7Section
 from gateway.delivery.base import DeliveryOrder, DeliveryReceipt, ReceiptState
-from gateway.delivery.httpcalls import HttpAnswer, HttpCalls
+from gateway.delivery.httpcalls import UNCERTAIN, HttpAnswer, HttpCalls
 from gateway.delivery.mm7content import Part, message_part, multipart, read_picture
 from gateway.delivery.mm7soap import (
     SUCCESS,
@@ -135,7 +135,9 @@ def _judge(answer: HttpAnswer) -> Answer:
         if 200 <= answer.status < 300:
             raise DriverError("The MMS centre's answer cannot be read.", temporary=True, certain=False) from None
         final = answer.status in FINAL_STATUSES
-        raise DriverError(f"The MMS centre answered HTTP {answer.status}", temporary=not final) from None
+        certain = answer.status not in UNCERTAIN
+        text = f"The MMS centre answered HTTP {answer.status}"
+        raise DriverError(text, temporary=not final, certain=certain) from None
     if told.status in SUCCESS:
         return told
     reason = one_line(f"{told.status or 'fault'} {told.text}")[:LONGEST_REASON]

@@ -14,7 +14,7 @@ import msgspec
 from gateway.config.channels import DeliverySmsHttpSection
 from gateway.delivery import gsm
 from gateway.delivery.base import DeliveryOrder, DeliveryReceipt, ReceiptState
-from gateway.delivery.httpcalls import HttpAnswer, HttpCalls
+from gateway.delivery.httpcalls import UNCERTAIN, HttpAnswer, HttpCalls
 from gateway.delivery.texts import one_line, sms_text
 from gateway.drivers import Checked, DriverError
 from gateway.placeholders import fill
@@ -107,7 +107,8 @@ class HttpSmsDelivery:
         if section.final_body and re.search(section.final_body, answer.text):
             raise DriverError(f"The SMS service has refused it: {told}", temporary=False)
         if answer.status not in section.success:
-            raise DriverError(f"The SMS service answered {told}", temporary=answer.status not in section.final)
+            temporary, certain = answer.status not in section.final, answer.status not in UNCERTAIN
+            raise DriverError(f"The SMS service answered {told}", temporary=temporary, certain=certain)
         if section.success_body and not re.search(section.success_body, answer.text):
             raise DriverError(f"The SMS service answered {told}", temporary=True)
 

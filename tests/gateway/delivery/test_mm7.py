@@ -114,6 +114,7 @@ async def test_refusals(centre: Mmsc, driver: Drivers, code: int, status: int, f
         (200, '<!DOCTYPE x [<!ENTITY e "x">]><x>&e;</x>', True, False),
         (401, "who?", True, True),
         (503, "later", True, True),
+        (504, "no answer from behind", True, False),
         (400, "what?", False, True),
     ],
 )

@@ -121,6 +121,7 @@ async def test_forms_and_json(service: Service, driver: Driver) -> None:
         (404, "", {}, False),
         (401, "who?", {}, True),
         (503, "later", {}, True),
+        (504, "no answer from behind", {}, True),
         (302, "", {}, True),
         (200, "ERR 7 number is barred", {"final_body": r"^ERR [1-9]\b"}, False),
         (200, "something else", {"success_body": "^OK"}, True),
@@ -134,6 +135,7 @@ async def test_refusals(
     with pytest.raises(DriverError) as caught:
         await driver(**keys).send(sms())
     assert caught.value.temporary is temporary and str(status) in str(caught.value) and answer in str(caught.value)
+    assert caught.value.certain is (status != 504), "behind a proxy it may have been sent"
     assert len(service.calls) == 1, "no redirect is followed"
 
 
