@@ -10,7 +10,7 @@ from sipstack.flow import Flow
 from sipstack.im.multipart import ALTERNATIVE, MIXED
 from sipstack.msrp.relay import chain_fault
 from sipstack.msrp.uri import MsrpUri
-from sipstack.net.tls import Tls
+from sipstack.net.tls import SipTls, Tls
 from sipstack.sdp_msrp import TCP_MSRP, TLS_MSRP
 from sipstack.sip.timers import TimerValues
 
@@ -91,6 +91,18 @@ class EndpointConfig:
     """Name of this host in Warning headers: a token or host."""
     udp: bool = True
     tcp: bool = True
+    tls: SipTls | None = None
+    """Certificates for SIP over TLS and secure WebSockets; None: there is neither."""
+    tls_port: int | None = None
+    """Where peers may connect by TLS, at ``bind_host``, when ``tls`` lets them; 0: any port, None: nowhere."""
+    tls_advertise_port: int | None = None
+    websocket: bool = False
+    """Whether servers can be reached by WebSocket (:rfc:`7118`)."""
+    websocket_path: str = "/"
+    keep_alive: Literal["off", "negotiated", "always"] = "negotiated"
+    """Keep-alives on flows by which we register: never, where the core agrees (:rfc:`5626`, :rfc:`6223`), always."""
+    behind_nat: bool = False
+    """Whether pending INVITEs are repeated by UDP where there are no keep-alives (:rfc:`3581#section-3`)."""
     mtu_limit: int = MTU_LIMIT
     timers: TimerValues = TimerValues()
     trusted: Callable[[Flow], bool] = nobody
@@ -106,7 +118,9 @@ class EndpointConfig:
     @property
     def transports(self) -> tuple[str, ...]:
         """The transports that are on, the preferred one first."""
-        return tuple(name for name, on in (("UDP", self.udp), ("TCP", self.tcp)) if on)
+        websocket, secure = self.websocket, self.tls is not None
+        switches = {"UDP": self.udp, "TCP": self.tcp, "TLS": secure, "WS": websocket, "WSS": websocket and secure}
+        return tuple(name for name, on in switches.items() if on)
 
     @property
     def msrp_protocols(self) -> tuple[str, ...]:

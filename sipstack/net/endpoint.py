@@ -14,17 +14,19 @@ from typing import Any, Self
 
 from sipstack.errors import ConnectionClosed, ParseError, TransactionTimeout
 from sipstack.flow import Flow, HostPort
+from sipstack.net.addresses import OwnAddresses
 from sipstack.net.client import (
     MAX_FORWARDS,
     ClientRequest,
     FailureCallback,
     ResponseCallback,
     ResponseWaiter,
-    new_via,
     next_hop,
 )
 from sipstack.net.config import EndpointConfig
+from sipstack.net.connections import Dialling
 from sipstack.net.dispatch import DialogUser, Dispatcher, answer_malformed
+from sipstack.net.flowcare import FlowCare
 from sipstack.net.hub import MsrpHub
 from sipstack.net.locator import Locator
 from sipstack.net.pool import UserAgentPool
@@ -81,11 +83,11 @@ class Endpoint:
         self._requests: set[ClientRequest] = set()
         self.closing = False
         """close() has begun: new requests get 503."""
-        self._local: HostPort | None = None
+        self._addresses: OwnAddresses | None = None
+        self._care: FlowCare | None = None
         self._date = DateTime()
         self.shared_route: Callable[[tuple[Uri, ...]], tuple[Uri, ...]] = lru_cache(ROUTE_LIMIT)(lambda route: route)
         """Returns an equal route that others may be using too: a core has few, its users many."""
-        self._sent_by = ""
         # callbacks
         self.on_request: Callable[[ServerTransaction, Request], bool] | None = None
         self.on_ack: Callable[[Request], bool] | None = None
@@ -103,6 +105,8 @@ class Endpoint:
             port=config.bind_port,
             udp=config.udp,
             tcp=config.tcp,
+            tls_port=config.tls_port,
+            dialling=Dialling(frozenset(config.transports), config.tls, config.websocket_path),
             on_message=self._message_received,
             on_failed=self._transport_failed,
             timers=self._timers,
@@ -110,9 +114,11 @@ class Endpoint:
         )
         await transport.start()
         self._pump = TransactionPump(self.transactions, self._timers, transport, Dispatcher(self).dispatch)
-        host, port = self._local = (config.advertise_host or config.bind_host, config.advertise_port or transport.port)
-        self._sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        logger.info("endpoint %s is up", self._sent_by)
+        self._care = FlowCare(config, self._timers, transport)
+        local = config.advertise_host or config.bind_host, config.advertise_port or transport.port
+        tls_port = config.tls_advertise_port or transport.tls_port
+        self._addresses = OwnAddresses(local, config.bind_host, tls_port)
+        logger.info("endpoint %s is up", self.sent_by)
         if config.msrp:
             try:
                 await self._start_hub()
@@ -157,7 +163,7 @@ class Endpoint:
         if transport is not None:
             await transport.close()
         self.timers.close()
-        logger.info("endpoint %s is closed", self._sent_by)
+        logger.info("endpoint %s is closed", self.sent_by)
 
     async def _drain(self, timeout: float) -> None:
         deadline = self.timers.time() + timeout
@@ -174,15 +180,20 @@ class Endpoint:
     # addresses
 
     @property
+    def addresses(self) -> OwnAddresses:
+        """What Via and Contact tell."""
+        assert self._addresses is not None, "the endpoint is not started"
+        return self._addresses
+
+    @property
     def local(self) -> HostPort:
-        """Host and port as told in Via and Contact."""
-        assert self._local is not None, "the endpoint is not started"
-        return self._local
+        """Host and port as told in Via and Contact, but for TLS and WebSockets."""
+        return self.addresses.local
 
     @property
     def sent_by(self) -> str:
         """``local`` as text, IPv6 in brackets."""
-        return self._sent_by
+        return self.addresses.sent_by
 
     @property
     def timers(self) -> TimerHeap:
@@ -196,15 +207,13 @@ class Endpoint:
         assert self._hub is not None, "the endpoint is not started, or has no MSRP"
         return self._hub
 
-    def uri(self, user: str | None = None) -> Uri:
-        """Return a sip URI that leads to this endpoint."""
-        host, port = self.local
-        return Uri("sip", user, None, f"[{host}]" if ":" in host else host, port)
+    def uri(self, user: str | None = None, transport: str | None = None, *, secure: bool = False) -> Uri:
+        """Return a URI that leads to this endpoint; see :meth:`OwnAddresses.uri`."""
+        return self.addresses.uri(user, transport, secure=secure)
 
     def is_local(self, uri: Uri) -> bool:
         """Tell whether ``uri`` names this endpoint by its advertised or bound address."""
-        host, port = uri.host_port
-        return host.lower() in (self.local[0].lower(), self.config.bind_host) and (port or 5060) == self.local[1]
+        return self.addresses.is_ours(uri)
 
     def date(self) -> str:
         """Return the time as CPIM writes it, in UTC to the second."""
@@ -212,7 +221,12 @@ class Endpoint:
 
     def via(self, transport: str) -> str:
         """Return a new Via value for a request by ``transport``."""
-        return new_via(transport, self._sent_by)
+        return self.addresses.via(transport)
+
+    def keep_alive(self, flow: Flow, interval: float | None = None) -> None:
+        """Keep ``flow`` open (:meth:`SipTransport.keep_alive`), unless the configuration forbids it."""
+        if self._care is not None:
+            self._care.keep_alive(flow, interval)
 
     def is_too_long(self, request: Request) -> bool:
         """Tell whether ``request`` must not go in a datagram (A-TRN-01) and need not."""
@@ -344,9 +358,12 @@ class Endpoint:
 
     def start_transaction(self, request: Request, flow: Flow, owner: ClientRequest) -> ClientTransaction:
         """Send ``request``, which has our Via, by ``flow``."""
+        assert self._care is not None, "the endpoint is not started"
+        self._care.prepare(request)
         transaction = self.transactions.send_request(request, flow, self.timers.time())
         transaction.owner = owner
         self._run()
+        self._care.follow(transaction)
         return transaction
 
     def cancel_transaction(self, transaction: ClientTransaction, reason: str | None) -> None:

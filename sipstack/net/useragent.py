@@ -33,7 +33,7 @@ from sipstack.sip.digest import DigestClient
 from sipstack.sip.digest_relay import RelayCredentials
 from sipstack.sip.message import Request, Response
 from sipstack.sip.registration import Registered
-from sipstack.sip.routing import initial_routes
+from sipstack.sip.routing import initial_routes, wanted_transport
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Parameters, Uri
 
@@ -182,13 +182,12 @@ class UserAgent:
 
     def contact(self) -> str:
         """Return our Contact with instance id and feature tags (B-REG-02)."""
-        uri = self.endpoint.uri(self.identity.contact_token)
         config, proxy = self.endpoint.config, self.outbound_proxy
-        transport = proxy.param("transport") if proxy is not None else None
-        if transport is None and not config.udp:
-            transport = "tcp"
-        if transport is not None:
-            uri = uri.with_param("transport", transport.lower())
+        secure = proxy is not None and proxy.scheme == "sips"
+        transport = wanted_transport(proxy) if proxy is not None else None
+        if transport is None and (secure or not config.udp):
+            transport = "TLS" if secure else config.transports[0]
+        uri = self.endpoint.uri(self.identity.contact_token, transport, secure=secure)
         return f'<{uri}>;+sip.instance="<{self.identity.instance_id}>"{feature_text(self.features)}'
 
     def create_request(
