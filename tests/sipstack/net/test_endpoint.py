@@ -391,9 +391,10 @@ async def test_answer_finds_its_way_when_the_connection_is_gone() -> None:
         flow = waiting[0].flow
         assert flow.connection is not None
         # Our side of the connection goes without our layer's knowing, as behind a proxy that restarts.
-        one._transport._on_failed = lambda flow, error: None
-        two._transport._connections[flow.connection].abort()
-        await until(lambda: not one._transport._connections)  # type: ignore[union-attr]  # asserted above
+        ours, theirs = one._transport._connections, two._transport._connections
+        ours._on_failed = lambda flow, error: None
+        theirs._open[flow.connection].abort()
+        await until(lambda: not ours._open)
         two.reply(waiting[0], 200)
         await until(lambda: responses)
         assert responses[0].status == 200 and client.final
