@@ -310,4 +310,6 @@ def _same_way(used: Flow, failed: Flow) -> bool:
     """Tell whether what was sent by ``used`` went by ``failed``. A flow that was yet to be opened has no connection."""
     if used.transport != failed.transport or used.remote != failed.remote:
         return False
+    if used.connection is None and failed.connection is None:
+        return used.name == failed.name  # who cannot prove one may be good for another
     return used.connection is None or failed.connection is None or used.connection == failed.connection

@@ -359,6 +359,19 @@ def test_ack_for_2xx_passes_straight_through() -> None:
     assert layer.get_timer() is None and len(layer) == 0
 
 
+def test_wrong_certificate_meets_only_who_asked_for_it() -> None:
+    layer = TransactionLayer()
+    names = {name: Flow("TLS", ("192.0.2.1", 5061), name=name) for name in ("core.example", "other.example")}
+    sent = {
+        name: layer.send_request(make_request("OPTIONS", branch=f"z9hG4bK{name}"), flow, 0.0)
+        for name, flow in names.items()
+    }
+    layer.transport_failed(names["other.example"], 0.0)
+    assert layer.next_event() == TransportFailed(sent["other.example"])
+    layer.next_event()
+    assert layer.next_event() is None
+
+
 def test_transport_failure_meets_only_its_flow() -> None:
     """A flow that was yet to be opened has no connection number; any failure toward that remote is its own."""
     layer = TransactionLayer()
