@@ -93,6 +93,7 @@ async def _look_up(host: str) -> Outcome:
 async def _locate(patient: Patient, uri: Uri) -> Outcome:
     sip = patient.config.sip
     transports = tuple(name for name, on in (("UDP", sip.udp), ("TCP", sip.tcp)) if on)
-    resolver = Resolver(transports=transports, ipv6=":" in split_host_port(sip.bind)[0])
+    families = ("AAAA",) if ":" in split_host_port(sip.bind)[0] else ("A",)
+    resolver = Resolver(transports=transports, families=families)
     targets = await resolver.resolve(uri)
     return ok(", ".join(f"{target.transport} {target.host}:{target.port}" for target in targets))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sipstack import ids
 from sipstack.errors import ConnectionClosed, RequestTooLarge, SipstackError, TransactionTimeout
 from sipstack.flow import Flow
-from sipstack.net.resolver import Target
+from sipstack.net.resolver import Servers, Target
 from sipstack.sip.headers import split_list
 from sipstack.sip.message import Request, Response
+from sipstack.sip.outages import Place
+from sipstack.sip.redirect import FOLLOWED, Redirects
+from sipstack.sip.repair import REPAIRABLE, repair
 from sipstack.sip.transaction import ClientTransaction
 from sipstack.sip.uri import Uri
 
@@ -45,8 +49,13 @@ class ClientRequest:
         "_dialog",
         "_digest",
         "_endpoint",
+        "_heard",
+        "_hop",
         "_on_failure",
         "_on_response",
+        "_place",
+        "_redirects",
+        "_repaired",
         "_target",
         "_targets",
         "_udp_left",
@@ -60,6 +69,7 @@ class ClientRequest:
         self,
         endpoint: Endpoint,
         request: Request,
+        hop: Uri | Flow,
         on_response: ResponseCallback,
         on_failure: FailureCallback,
         *,
@@ -68,6 +78,7 @@ class ClientRequest:
         forwarding: bool = False,
     ) -> None:
         self._endpoint = endpoint
+        self._hop = hop
         self._base = request
         self._attempt = request
         self._digest = digest
@@ -76,7 +87,11 @@ class ClientRequest:
         self._on_failure = on_failure
         self._targets: list[Target] = []
         self._target: Target | Flow | None = None
+        self._place: Place | None = None
+        self._heard = False
         self._challenges = 0
+        self._repaired: tuple[int, ...] = ()
+        self._redirects: Redirects | None = None
         # The request is big and went to TCP: when that is refused, UDP is left to try (A-TRN-01).
         self._udp_left = False
         self.forwarding = forwarding
@@ -117,21 +132,49 @@ class ClientRequest:
 
     # what the endpoint calls
 
-    def start(self, targets: list[Target]) -> None:
-        """Send to the first of ``targets``, unless it was cancelled while they were looked up."""
+    def begin(self) -> None:
+        """Send to where the request has to go now."""
+        if isinstance(self._hop, Flow):
+            self._target = self._hop
+            self._send()
+        else:
+            self._endpoint.locator.find(self._hop, self._start, self._unreachable)
+
+    def _start(self, servers: Servers) -> None:
+        """Send to the first of ``servers``, unless it was cancelled while they were looked up."""
         if self.final:
             return
-        self._targets = targets
+        if self.cancelled:
+            self.fail(ConnectionClosed("cancelled before it was sent", certain=True))
+            return
+        locator = self._endpoint.locator
+        if self._base.to.tag is None:
+            self._targets = locator.arrange(servers, self._base)
+        else:
+            # What belongs to a dialog goes out in any case: it is little, and what it ends makes room.
+            self._targets = locator.arrange_all(servers, self._base)
+        if not self._targets:
+            self._leave_alone(locator.pause(servers))
+            return
         self._target = self._targets.pop(0)
         self._send()
 
-    def start_on(self, flow: Flow) -> None:
-        """Send by ``flow``."""
-        self._target = flow
-        self._send()
+    def _leave_alone(self, seconds: int) -> None:
+        """Answer in place of servers that want no requests now (:rfc:`3261#section-21.5.4`)."""
+        response = Response.for_request(self._base, 503, headers=[("Retry-After", str(seconds))])
+
+        def answer() -> None:
+            if not self.final:
+                self.final = True
+                self._endpoint.request_done(self)
+                self._on_response(response)
+
+        asyncio.get_running_loop().call_soon(answer)
 
     def response_received(self, response: Response) -> None:
         """Take a response of the transaction."""
+        if not self._heard:
+            self._note_answer(response)
         if self.final and not response.is_success:
             return
         if response.is_provisional:
@@ -147,18 +190,23 @@ class ClientRequest:
 
     def timed_out(self) -> None:
         """Take the end of the transaction without a final response."""
-        if not self._next_target():
-            self.fail(TransactionTimeout(f"no answer to {self._base.method}"))
+        # RFC 3263 section 4.3: only where no response came at all, not even a provisional one.
+        if not self._heard:
+            self._note_failure()
+        if self._heard or not self._next_target():
+            self._unreachable(TransactionTimeout(f"no answer to {self._base.method}"))
 
     def transport_failed(self) -> None:
         """Take the news that the request could not be sent, or that its connection is gone."""
         if self._udp_left and not self.cancelled:
             self._udp_left = False
             assert isinstance(self._target, Target)
-            self._target = Target("UDP", self._target.host, self._target.port)
+            self._target = replace(self._target, transport="UDP")
             self._send(switch=False)
-        elif not self._next_target():
-            self.fail(ConnectionClosed(f"{self._base.method} could not be delivered"))
+            return
+        self._note_failure()
+        if not self._next_target():
+            self._unreachable(ConnectionClosed(f"{self._base.method} could not be delivered"))
 
     # attempts
 
@@ -167,10 +215,68 @@ class ClientRequest:
             pop_via(response)
         self._on_response(response)
 
+    def _note_answer(self, response: Response) -> None:
+        """Remember that the target is there, or that it wants to be left alone."""
+        self._heard = True
+        if self._place is None:
+            return
+        if response.status == 503 and response.retry_after is not None:
+            self._endpoint.locator.refused(self._place, response.retry_after.seconds)
+        else:
+            self._endpoint.locator.answered(self._place)
+
+    def _note_failure(self) -> None:
+        if self._place is not None:
+            self._endpoint.locator.died(self._place)
+
     def _retry(self, response: Response) -> bool:
+        """Send once more what may be accepted then; return whether that was done."""
         if response.status in (401, 407):
             return self._answer_challenge(response)
-        return response.status == 503 and self._next_target()
+        if response.status == 503 and self._next_target():
+            return True
+        return not self.forwarding and (self._mend(response) or self._redirect(response))
+
+    def _mend(self, response: Response) -> bool:
+        """Send the request in a form that is understood (A-UAC-09), one try for each kind of objection."""
+        if response.status not in REPAIRABLE or response.status in self._repaired:
+            return False
+        repaired = repair(self._base, response)
+        if repaired is None:
+            return False
+        self._repaired += (response.status,)
+        self._base = repaired
+        self._renumber()
+        self._send()
+        return True
+
+    def _redirect(self, response: Response) -> bool:
+        """Try the next URI after a 3xx, and after what came of the one before (A-UAC-08)."""
+        if self._redirects is None:
+            limit = self._endpoint.config.redirects
+            is_followed = limit and response.status in FOLLOWED and self._base.method != "REGISTER"
+            if not is_followed or self._base.to.tag is not None:
+                return False
+            self._redirects = Redirects(self._base.uri, limit)
+        if response.status in FOLLOWED:
+            self._redirects.add(response)
+        return response.status < 600 and not response.is_success and self._next_uri()
+
+    def _next_uri(self) -> bool:
+        uri = self._redirects.next() if self._redirects is not None and not self.cancelled else None
+        if uri is None:
+            return False
+        if not self._base.headers.get("Route") and self._hop == self._base.uri:
+            self._hop = uri
+        self._renumber()
+        self._base.uri = uri
+        self.begin()
+        return True
+
+    def _unreachable(self, error: SipstackError) -> None:
+        """Take the end of all targets of one URI."""
+        if self.final or not self._next_uri():
+            self.fail(error)
 
     def _answer_challenge(self, response: Response) -> bool:
         if self._digest is None or self._challenges == CHALLENGE_LIMIT:
@@ -185,9 +291,8 @@ class ClientRequest:
     def _next_target(self) -> bool:
         if not self._targets or self.cancelled or self.final:
             return False
+        # RFC 3263 section 4.3: identical to the one before, but for its branch.
         self._target = self._targets.pop(0)
-        if not self.forwarding:
-            self._renumber()
         self._send()
         return True
 
@@ -208,7 +313,13 @@ class ClientRequest:
             attempt.headers.insert("Max-Forwards", MAX_FORWARDS)
         if self._digest is not None:
             self._digest.authorize(attempt)
-        flow = target if isinstance(target, Flow) else target.flow
+        if isinstance(target, Flow):
+            flow = target
+        else:
+            flow = target.flow
+            if target.route is not None and attempt.headers.get("Route"):
+                attempt.headers.remove_first("Route")
+                attempt.headers.insert("Route", f"<{target.route}>")
         attempt.headers.insert("Via", endpoint.via(flow.transport))
         if flow.transport == "UDP" and switch and endpoint.is_too_long(attempt) and isinstance(target, Target):
             self._udp_left = True
@@ -216,6 +327,8 @@ class ClientRequest:
             attempt.headers.remove_first("Via")
             attempt.headers.insert("Via", endpoint.via("TCP"))
         self._attempt = attempt
+        self._heard = False
+        self._place = None if isinstance(target, Flow) else (flow.transport, *flow.remote)
         if attempt.method == "MESSAGE" and self._dialog is None and not self.forwarding and self._is_too_large(attempt):
             return
         self.transaction = endpoint.start_transaction(attempt, flow, self)

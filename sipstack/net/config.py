@@ -6,13 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sipstack.flow import Flow
+from sipstack.flow import Flow, HostPort
 from sipstack.im.multipart import ALTERNATIVE, MIXED
 from sipstack.msrp.relay import chain_fault
 from sipstack.msrp.uri import MsrpUri
+from sipstack.net import uas
+from sipstack.net.locator import DEAD_TIME
 from sipstack.net.tls import SipTls, Tls
 from sipstack.sdp_msrp import TCP_MSRP, TLS_MSRP
+from sipstack.sip.reliable import OPTION as RELIABLE
+from sipstack.sip.session_timer import MINIMUM, RECOMMENDED
 from sipstack.sip.timers import TimerValues
+from sipstack.sip.uri import Uri
 
 MTU_LIMIT = 1300
 """Octets above which a request goes by TCP when the path MTU is unknown (:rfc:`3261#section-18.1.1`)."""
@@ -105,6 +110,23 @@ class EndpointConfig:
     """Whether pending INVITEs are repeated by UDP where there are no keep-alives (:rfc:`3581#section-3`)."""
     mtu_limit: int = MTU_LIMIT
     timers: TimerValues = TimerValues()
+    proxies: tuple[Uri, ...] = ()
+    """Outbound proxies that stand for each other: what would go to the first goes to any of them, in equal shares."""
+    name_servers: tuple[HostPort, ...] = ()
+    """DNS servers to ask instead of the system's."""
+    dead_time: float = DEAD_TIME
+    """Seconds for which a target that failed is passed over."""
+    redirects: int = 0
+    """URIs that a redirected request is sent to at most, :data:`~sipstack.sip.redirect.REDIRECT_LIMIT` being the most
+    that makes sense; 0: redirections are reported as refusals."""
+    session_expires: int = RECOMMENDED
+    """Seconds after which a dialog ends that neither side has refreshed (:rfc:`4028`), as we ask for it; 0: only where
+    the peer does."""
+    min_se: int = MINIMUM
+    """Seconds; the shortest such interval that we take."""
+    reliable: Literal["required", "supported", "off"] = "required"
+    """Which invitations ring by reliable responses (:rfc:`3262`): those that require it, all whose caller supports it,
+    or none; then 100rel is not supported at all."""
     trusted: Callable[[Flow], bool] = nobody
     """Whether P-Asserted-Identity counts in what comes by this flow (:rfc:`3325#section-9.1`)."""
 
@@ -132,6 +154,21 @@ class EndpointConfig:
         return (TLS_MSRP,) if self.msrp_security == "require" else (TLS_MSRP, TCP_MSRP)
 
     @property
+    def supported_options(self) -> frozenset[str]:
+        """The option tags that requests to us may require."""
+        return uas.SUPPORTED_OPTIONS if self.reliable != "off" else uas.SUPPORTED_OPTIONS - {RELIABLE}
+
+    @property
+    def supported(self) -> str:
+        """The same as a value of Supported."""
+        return ", ".join(sorted(self.supported_options))
+
+    @property
     def ipv6(self) -> bool:
         """Whether the sockets are IPv6."""
         return ":" in self.bind_host
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The kinds of DNS records whose addresses our sockets reach."""
+        return ("AAAA",) if self.ipv6 else ("A",)

@@ -70,7 +70,7 @@ class Endpoint:
         # configuration
         self.config = config or EndpointConfig()
         self.trace = trace
-        self._locator = Locator(resolver or Resolver(transports=self.config.transports, ipv6=self.config.ipv6))
+        self.locator = Locator.of(self.config, resolver)
         # what it owns; transport, hub and timers exist from start() on
         self.transactions = TransactionLayer(self.config.timers)
         self.pool = UserAgentPool()
@@ -158,7 +158,7 @@ class Endpoint:
             await self._drain(BYE_DRAIN_TIMEOUT)
         for request in list(self._requests):
             request.fail(ConnectionClosed("the endpoint is closing"))
-        await self._locator.close()
+        await self.locator.close()
         transport, self._transport, self._pump = self._transport, None, None
         if transport is not None:
             await transport.close()
@@ -251,16 +251,14 @@ class Endpoint:
         when an attempt has to be repeated.
         """
         client = ClientRequest(
-            self, request, on_response, on_failure, digest=digest, dialog=dialog, forwarding=forwarding
+            self, request, next_hop, on_response, on_failure, digest=digest, dialog=dialog, forwarding=forwarding
         )
         self._requests.add(client)
         if self._pump is None:
             error = ConnectionClosed("the endpoint is closed", certain=True)
             asyncio.get_running_loop().call_soon(client.fail, error)
-        elif isinstance(next_hop, Flow):
-            client.start_on(next_hop)
         else:
-            self._locator.find(next_hop, client.start, client.fail)
+            client.begin()
         return client
 
     def forward(
@@ -310,9 +308,9 @@ class Endpoint:
         if isinstance(hop, Flow):
             self._send_ack(request, hop)
             return
-        self._locator.find(
+        self.locator.find(
             hop,
-            lambda targets: self._send_ack(request, targets[0].flow),
+            lambda servers: self._send_ack(request, self.locator.arrange_all(servers, request)[0].flow),
             lambda error: logger.info("%s is not sent: %s", request.method, error),
         )
 
@@ -381,7 +379,7 @@ class Endpoint:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` as a task that ends with this endpoint at the latest."""
-        self._locator.spawn(work)
+        self.locator.spawn(work)
 
     def _run(self) -> None:
         if self._pump is not None:
@@ -414,3 +412,4 @@ class Endpoint:
         logger.debug("%s", error)
         if self._pump is not None:
             self._pump.flow_failed(flow)
+            self.locator.flow_failed(flow)

@@ -1,39 +1,152 @@
-"""Finds the targets of a URI for callers that cannot wait, at once wherever no name has to be looked up."""
+"""Finds the targets of a URI for callers that cannot wait, and remembers which of them do not work."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+import math
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 from sipstack.errors import ConnectionClosed
-from sipstack.net.resolver import Resolver, Target
+from sipstack.flow import Flow
+from sipstack.net.resolver import TARGET_LIMIT, Resolver, Servers, Target
+from sipstack.sip.message import Request
+from sipstack.sip.outages import Outages, Place
+from sipstack.sip.spread import Server, spread
 from sipstack.sip.uri import Uri
 
-Use = Callable[[list[Target]], None]
+if TYPE_CHECKING:
+    from sipstack.net.config import EndpointConfig
+
+DEAD_TIME = 30.0
+"""Seconds for which a target that failed is passed over, unless it is asked and answers before."""
+
+LONGEST_PAUSE = 600.0
+"""Seconds of a Retry-After that are obeyed at most: a slip of the pen must not take a core away for a day."""
+
+Use = Callable[[Servers], None]
 Fail = Callable[[ConnectionClosed], object]
 
 
 class Locator:
-    """A :class:`~sipstack.net.resolver.Resolver` with callbacks; owns the look-ups that are under way."""
+    """A :class:`~sipstack.net.resolver.Resolver` with callbacks; owns the look-ups that are under way.
 
-    __slots__ = ("_resolver", "_tasks")
+    ``proxies`` stand for each other: whoever asks for the first is given the servers of all, in equal shares.
+    ``on_change`` is called when a target fails, or answers again; ``on_flow_failed`` with each dead flow.
+    """
 
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
+    __slots__ = ("_proxies", "_tasks", "dead_time", "on_change", "on_flow_failed", "outages", "resolver")
+
+    def __init__(self, resolver: Resolver, proxies: tuple[Uri, ...] = (), dead_time: float = DEAD_TIME) -> None:
+        self.resolver = resolver
+        self.dead_time = dead_time
+        self.outages = Outages()
+        self._proxies = proxies if len(proxies) > 1 else ()
+        # callbacks
+        self.on_change: Callable[[], None] | None = None
+        self.on_flow_failed: Callable[[Flow], None] | None = None
+        # what is under way
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @classmethod
+    def of(cls, config: EndpointConfig, resolver: Resolver | None) -> Self:
+        """Return a locator as ``config`` wants it; ``resolver`` replaces the one that it describes."""
+        resolver = resolver or Resolver(
+            transports=config.transports, families=config.families, name_servers=config.name_servers
+        )
+        return cls(resolver, config.proxies, config.dead_time)
+
+    # finding
+
     def find(self, uri: Uri, use: Use, fail: Fail) -> None:
-        """Call ``use`` with the targets of ``uri``: from in here for addresses, later for names. ``fail`` is later."""
+        """Call ``use`` with the servers of ``uri``: from in here for addresses and for names that were looked up
+        lately, later for others. ``fail`` is later."""
         try:
-            targets = self._resolver.resolve_now(uri)
+            servers = self.servers_now(uri)
         except ConnectionClosed as error:
             asyncio.get_running_loop().call_soon(fail, error)
             return
-        if targets is not None:
-            use(targets)
+        if servers is not None:
+            use(servers)
             return
         self.spawn(self._look_up(uri, use, fail))
+
+    def servers_now(self, uri: Uri) -> Servers | None:
+        """Return the servers of ``uri``, None when DNS has to be asked. Raise ConnectionClosed when there are none."""
+        if not self._proxies or uri != self._proxies[0]:
+            return self.resolver.servers_now(uri)
+        found = [self.resolver.servers_now(proxy) for proxy in self._proxies]
+        known = [servers for servers in found if servers is not None]
+        return self._joined(known) if len(known) == len(found) else None
+
+    async def servers(self, uri: Uri) -> Servers:
+        """Return the servers of ``uri``. Raise ConnectionClosed when there are none."""
+        if not self._proxies or uri != self._proxies[0]:
+            return await self.resolver.servers(uri)
+        found = await asyncio.gather(*map(self.resolver.servers, self._proxies), return_exceptions=True)
+        known = [servers if isinstance(servers, tuple) else () for servers in found]
+        if not any(known):
+            raise ConnectionClosed("none of the outbound proxies has an address", certain=True)
+        return self._joined(known)
+
+    def arrange(self, servers: Servers, request: Request) -> list[Target]:
+        """Return the targets of ``servers`` in the order to try them, the dead ones last; none when all want to be left
+        alone. All requests from one AOR have the same order."""
+        targets = _ordered(servers, request)
+        return self.outages.arrange(targets, _now()) if self.outages else targets
+
+    def arrange_all(self, servers: Servers, request: Request) -> list[Target]:
+        """Return the same with those that want to be left alone, too: for what has to go out."""
+        return self.arrange(servers, request) or _ordered(servers, request)
+
+    def pause(self, servers: Servers) -> int:
+        """Return the seconds for which all targets of ``servers`` want to be left alone."""
+        targets = [target for server in servers for target in server.targets]
+        return math.ceil(self.outages.pause(targets, _now()))
+
+    def _joined(self, found: Iterable[Servers]) -> Servers:
+        """Return the servers of all proxies: what is best at each of them counts the same."""
+        joined = []
+        for proxy, servers in zip(self._proxies, found, strict=True):
+            for place, server in enumerate(sorted(servers, key=lambda server: server.rank)):
+                targets = tuple(replace(target, route=proxy) for target in server.targets)
+                joined.append(Server(targets, server.name, (place,), 1))
+        return tuple(joined)
+
+    async def _look_up(self, uri: Uri, use: Use, fail: Fail) -> None:
+        try:
+            servers = await self.servers(uri)
+        except ConnectionClosed as error:
+            fail(error)
+        else:
+            use(servers)
+
+    # what has become of targets
+
+    def answered(self, place: Place) -> None:
+        """Take the news that a target is there."""
+        if self.outages and self.outages.answered(place) and self.on_change is not None:
+            self.on_change()
+
+    def died(self, place: Place) -> None:
+        """Take the news that nothing comes through to a target."""
+        now = _now()
+        if self.outages.died(place, now, now + self.dead_time) and self.on_change is not None:
+            self.on_change()
+
+    def refused(self, place: Place, seconds: int) -> None:
+        """Take the news that a target wants to be left alone for so long."""
+        now = _now()
+        if self.outages.refused(place, now, now + min(seconds, LONGEST_PAUSE)) and self.on_change is not None:
+            self.on_change()
+
+    def flow_failed(self, flow: Flow) -> None:
+        """Take the news that a connection is gone, or that its keep-alive is not answered."""
+        if self.on_flow_failed is not None:
+            self.on_flow_failed(flow)
+
+    # tasks
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` as a task that :meth:`close` ends."""
@@ -47,11 +160,14 @@ class Locator:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self.resolver.close()
 
-    async def _look_up(self, uri: Uri, use: Use, fail: Fail) -> None:
-        try:
-            targets = await self._resolver.resolve(uri)
-        except ConnectionClosed as error:
-            fail(error)
-        else:
-            use(targets)
+
+def _ordered(servers: Servers, request: Request) -> list[Target]:
+    if len(servers) == 1 and len(servers[0].targets) == 1:
+        return list(servers[0].targets)
+    return spread(servers, request.from_.uri.aor)[:TARGET_LIMIT]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

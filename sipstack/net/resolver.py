@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
-
-from sipstack import ids
 from sipstack.errors import ConnectionClosed
-from sipstack.flow import Flow
+from sipstack.flow import HostPort
+from sipstack.net.lookup import SECURE, Destination, Dns, Hosts, LookUp, Query, Target, preferred
+from sipstack.sip.routing import default_port, wanted_transport
+from sipstack.sip.spread import Server, spread
 from sipstack.sip.uri import Uri
 
-DEFAULT_PORT = 5060
-
-QUERY_LIFETIME = 4.0
-"""Seconds for one DNS question with all its repetitions; a request that waits for a name should still fail in time."""
+__all__ = ["Resolver", "Servers", "Target", "numeric_host", "read_hosts"]
 
 TARGET_LIMIT = 8
 """Targets of one name that are tried at most."""
 
+KEPT_DESTINATIONS = 256
+"""Destinations whose servers are kept, so that most requests wait for no look-up; a core has a few."""
+
+LONGEST_KEPT = 300.0
+"""Seconds after which a destination is looked up again, whatever its records say: who moves a core waits no longer."""
+
+KEPT_LONGER = 5.0
+"""Seconds for which the old servers count once more when DNS does not answer; then it is asked again."""
+
 HOSTS_FILE = Path("/etc/hosts")
 
-Query = Callable[[str, str], Awaitable[Sequence[Any]]]
-"""Takes a name and a record type, returns the rdata (dnspython's), empty when there is none."""
-
-_NAPTR_SERVICES = {"SIP+D2U": "UDP", "SIP+D2T": "TCP"}
-_SRV_PREFIXES = {"UDP": "_sip._udp.", "TCP": "_sip._tcp."}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One place to try: ``UDP`` or ``TCP``, a numeric address, a port."""
-
-    transport: str
-    host: str
-    port: int
-
-    @property
-    def flow(self) -> Flow:
-        """Where to send: a connection that is there, or a new one."""
-        return Flow(self.transport, (self.host, self.port))
+Servers = tuple[Server[Target], ...]
 
 
 def numeric_host(host: str) -> str | None:
@@ -72,68 +57,115 @@ def read_hosts(path: Path = HOSTS_FILE) -> dict[str, list[str]]:
 
 
 class Resolver:
-    """Turns URIs into targets. ``transports`` are those we have, the preferred one first.
+    """Turns URIs into servers and targets. ``transports`` are those we have, as Via writes them.
 
-    ``ipv6`` tells whether our sockets speak it; addresses of the other family are left out. ``query`` and ``hosts``
-    replace DNS and ``/etc/hosts`` in tests.
+    ``families``: ``A``, ``AAAA`` or both, as our sockets speak; other addresses are left out. ``name_servers`` are
+    asked instead of the system's; ``query`` and ``hosts`` replace DNS and ``/etc/hosts`` in tests.
     """
 
     def __init__(
         self,
         *,
         transports: tuple[str, ...] = ("UDP", "TCP"),
-        ipv6: bool = False,
+        families: tuple[str, ...] = ("A",),
+        name_servers: Sequence[HostPort] = (),
         query: Query | None = None,
-        hosts: Mapping[str, list[str]] | None = None,
+        hosts: Hosts | None = None,
     ) -> None:
         self.transports = transports
-        self.ipv6 = ipv6
+        self.families = families
+        self._name_servers = name_servers
         self._query = query
         self._hosts = read_hosts() if hosts is None else hosts
-        self._dns: dns.asyncresolver.Resolver | None = None
+        self._kept: dict[Destination, tuple[float, Servers]] = {}
+        self._asking: dict[Destination, asyncio.Task[Servers]] = {}
 
-    def resolve_now(self, uri: Uri) -> list[Target] | None:
-        """Return the targets of a URI whose host is numeric or in the hosts file; None when DNS has to be asked.
+    async def resolve(self, uri: Uri, key: str | None = None) -> list[Target]:
+        """Return the targets of ``uri``, best first, at least one. ``key`` as in :func:`~sipstack.sip.spread.spread`.
+
+        Raise ConnectionClosed when there is none.
+        """
+        return spread(await self.servers(uri), key)[:TARGET_LIMIT]
+
+    def servers_now(self, uri: Uri) -> Servers | None:
+        """Return the servers of a URI whose host is numeric, in the hosts file or was asked for lately; None when DNS
+        has to be asked.
 
         Raise ConnectionClosed when there can be none: a scheme or a transport that we don't have.
         """
-        host, port = self._destination(uri)
-        addresses = self._known(host)
+        to = self._destination(uri)
+        kept = self._kept.get(to)
+        if kept is not None and asyncio.get_running_loop().time() < kept[0]:
+            return kept[1]
+        addresses = self._known(to.host)
         if addresses is None:
             return None
         # A-RES-01: a numeric host without transport parameter means UDP, which is first where we have it.
-        transport = self._transport(uri) or self.transports[0]
-        return [Target(transport, address, port or DEFAULT_PORT) for address in addresses]
+        transport = to.transport or preferred(self.transports)
+        port = to.port or default_port(transport)
+        targets = tuple(Target(transport, address, port, to.host) for address in addresses)
+        return (Server(targets, f"{to.host}:{port}"),)
 
-    async def resolve(self, uri: Uri) -> list[Target]:
-        """Return the targets of ``uri``, best first, at least one. Raise ConnectionClosed when there is none."""
-        known = self.resolve_now(uri)
+    async def servers(self, uri: Uri) -> Servers:
+        """Return the servers of ``uri``, at least one with at least one target.
+
+        Raise ConnectionClosed when there is none. A DNS that does not answer changes nothing of what is known.
+        """
+        known = self.servers_now(uri)
         if known is not None:
             return known
-        host, port = self._destination(uri)
-        wanted = self._transport(uri)
-        if port is not None:
-            # A-RES-02: an explicit port leaves nothing for SRV to say.
-            targets = await self._addresses(host, port, wanted or self.transports[0])
-        else:
-            targets = await self._services(host, wanted)
-        if not targets:
-            raise ConnectionClosed(f"{host} has no address", certain=True)
-        return targets[:TARGET_LIMIT]
+        to = self._destination(uri)
+        task = self._asking.get(to)
+        if task is None:
+            task = self._asking[to] = asyncio.ensure_future(self._look_up(to))
+            task.add_done_callback(lambda task: self._asked(to, task))
+        return await asyncio.shield(task)
 
-    def _destination(self, uri: Uri) -> tuple[str, int | None]:
-        if uri.scheme != "sip":
+    def _asked(self, to: Destination, task: asyncio.Task[Servers]) -> None:
+        del self._asking[to]
+        if not task.cancelled():
+            task.exception()  # seen, even if everybody who waited has gone
+
+    async def close(self) -> None:
+        """Call off what is being asked."""
+        for task in self._asking.values():
+            task.cancel()
+        if self._asking:
+            await asyncio.wait(self._asking.values())
+
+    async def _look_up(self, to: Destination) -> Servers:
+        if self._query is None:
+            self._query = Dns(self._name_servers)
+        look_up = LookUp(to, self._query, transports=self._usable(to.secure), families=self.families, known=self._known)
+        try:
+            servers, ttl = await look_up.run(), look_up.ttl
+        except ConnectionClosed:
+            if to not in self._kept:
+                raise
+            servers, ttl = self._kept[to][1], KEPT_LONGER
+        if not servers:
+            raise ConnectionClosed(f"{to.host} has no address", certain=True)
+        if len(self._kept) >= KEPT_DESTINATIONS:
+            del self._kept[next(iter(self._kept))]
+        self._kept[to] = asyncio.get_running_loop().time() + min(ttl, LONGEST_KEPT), servers
+        return servers
+
+    def _destination(self, uri: Uri) -> Destination:
+        if uri.scheme not in ("sip", "sips"):
             raise ConnectionClosed(f"there is no route to a {uri.scheme} URI", certain=True)
+        transport, secure = wanted_transport(uri), uri.scheme == "sips"
+        usable = self._usable(secure)
+        if transport is not None and transport not in usable:
+            raise ConnectionClosed(f"there is no transport {uri.param('transport')} for {uri.scheme}", certain=True)
+        if not usable:
+            raise ConnectionClosed("there is no TLS for a sips URI", certain=True)
         host, port = uri.host_port
-        return uri.param("maddr") or host, port
+        if secure and transport is None and (port is not None or numeric_host(host) is not None):
+            transport = preferred(usable)
+        return Destination((uri.param("maddr") or host).lower(), port, transport, secure)
 
-    def _transport(self, uri: Uri) -> str | None:
-        wanted = uri.param("transport")
-        if not wanted:
-            return None
-        if wanted.upper() not in self.transports:
-            raise ConnectionClosed(f"there is no transport {wanted}", certain=True)
-        return wanted.upper()
+    def _usable(self, secure: bool) -> tuple[str, ...]:
+        return tuple(name for name in self.transports if name in SECURE) if secure else self.transports
 
     def _known(self, host: str) -> list[str] | None:
         numeric = numeric_host(host)
@@ -142,57 +174,4 @@ class Resolver:
         addresses = self._hosts.get(host.lower())
         if addresses is None:
             return None
-        return [address for address in addresses if (":" in address) == self.ipv6] or None
-
-    async def _services(self, host: str, wanted: str | None) -> list[Target]:
-        names = [(wanted, _SRV_PREFIXES[wanted] + host)] if wanted else await self._naptr(host)
-        targets: list[Target] = []
-        for transport, name in names:
-            for service in _srv_order(await self._ask(name, "SRV")):
-                server = str(service.target).rstrip(".")
-                targets += await self._addresses(server, service.port, transport)
-        return targets or await self._addresses(host, DEFAULT_PORT, wanted or self.transports[0])
-
-    async def _naptr(self, host: str) -> list[tuple[str, str]]:
-        records = sorted(await self._ask(host, "NAPTR"), key=lambda record: (record.order, record.preference))
-        found = []
-        for record in records:
-            transport = _NAPTR_SERVICES.get(record.service.decode("ascii", "replace").upper())
-            if transport in self.transports and record.flags.lower() == b"s":
-                found.append((transport, str(record.replacement).rstrip(".")))
-        return found or [(transport, _SRV_PREFIXES[transport] + host) for transport in self.transports]
-
-    async def _addresses(self, host: str, port: int, transport: str) -> list[Target]:
-        addresses = self._known(host)
-        if addresses is None:
-            addresses = [record.address for record in await self._ask(host, "AAAA" if self.ipv6 else "A")]
-        return [Target(transport, address, port) for address in addresses]
-
-    async def _ask(self, name: str, kind: str) -> Sequence[Any]:
-        if self._query is not None:
-            return await self._query(name, kind)
-        if self._dns is None:
-            self._dns = dns.asyncresolver.Resolver()
-            self._dns.cache = dns.resolver.LRUCache(1000)
-        try:
-            return list(await self._dns.resolve(name, kind, lifetime=QUERY_LIFETIME))
-        except (dns.exception.DNSException, OSError, UnicodeError):
-            return []
-
-
-def _srv_order(records: Sequence[Any]) -> list[Any]:
-    """Order SRV records by priority, and at random by weight within one (RFC 2782)."""
-    waiting = sorted(records, key=lambda record: (record.priority, record.weight))
-    ordered = []
-    while waiting:
-        same = [record for record in waiting if record.priority == waiting[0].priority]
-        mark = ids.uniform(0, sum(record.weight for record in same))
-        chosen = same[-1]
-        for record in same:
-            mark -= record.weight
-            if mark <= 0:
-                chosen = record
-                break
-        waiting.remove(chosen)
-        ordered.append(chosen)
-    return ordered
+        return [address for address in addresses if ("AAAA" if ":" in address else "A") in self.families] or None

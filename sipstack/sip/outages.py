@@ -76,6 +76,11 @@ class Outages:
                 dead.append(target)
         return alive + dead
 
+    def pause(self, targets: Iterable[Placed], now: float) -> float:
+        """Return the seconds until the first of ``targets``, of which all are busy, may be asked again."""
+        outages = [self.of(target.place, now) for target in targets]
+        return min((outage.until - now for outage in outages if outage is not None), default=0.0)
+
     def _note(self, place: Place, outage: Outage, now: float) -> bool:
         known = self.of(place, now)
         self._outages[place] = outage

@@ -33,6 +33,9 @@ def test_the_busy_are_left_alone() -> None:
     assert outages.of(ONE, 1.0) == Outage(60.0, is_busy=True)
     assert arranged(outages, [ONE, TWO], 1.0) == [TWO]
     assert arranged(outages, [ONE], 1.0) == []
+    outages.refused(TWO, 0.0, 31.0)
+    assert outages.pause(map(Node, [ONE, TWO]), 1.0) == 30.0
+    assert outages.pause([], 1.0) == 0.0
     assert arranged(outages, [ONE], 60.0) == [ONE]
 
 
