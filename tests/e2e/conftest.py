@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import pytest_asyncio
+from selenium import webdriver
 
 from gateway.lab.kamailio import is_available
 from tests.e2e.client import Format
+from tests.e2e.pagelab import PageLab, page_lab
 from tests.e2e.world import WORLDS, World
+from tests.gateway.browser import start_browser
 
 CORES = ["embedded", pytest.param("kamailio", marks=pytest.mark.interop)]
 
@@ -79,3 +83,18 @@ async def start(core: str, tmp_path: Path) -> AsyncIterator[Start]:
 async def world(start: Start) -> World:
     """A network with the settings that most tests want."""
     return await start()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A browser."""
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(driver: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PageLab]:
+    """The network with the browser in it."""
+    async with page_lab(tmp_path_factory.mktemp("lab"), driver) as lab:
+        yield lab

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,19 +18,11 @@ from gateway.lab.kamailio import is_available
 from tests.e2e.files import octets
 from tests.e2e.pagelab import PNG, Page, PageLab, page_lab
 from tests.e2e.world import NAMES, Guest, eventually, subscribers
-from tests.gateway.browser import start_browser
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
 
 
 EVIL = '<img src=x onerror="window.pwned=1"><script>window.pwned=2</script><b>bold</b>" onclick="window.pwned=3"'
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    driver = start_browser(tmp_path_factory.mktemp("profile"))
-    yield driver
-    driver.quit()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
-import pytest_asyncio
-from selenium import webdriver
 
-from tests.e2e.pagelab import Page, PageLab, page_lab
+from tests.e2e.pagelab import Page, PageLab
 from tests.e2e.world import eventually
-from tests.gateway.browser import start_browser
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    driver = start_browser(tmp_path_factory.mktemp("profile"))
-    yield driver
-    driver.quit()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lab(driver: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PageLab]:
-    async with page_lab(tmp_path_factory.mktemp("lab"), driver) as lab:
-        yield lab
 
 
 async def opened_again(lab: PageLab, link: str, words: str) -> None:
