@@ -17,6 +17,7 @@ from gateway.accountscli import accounts
 from gateway.clients.cli import main as guest
 from gateway.config.options import config_option, configured, set_option
 from gateway.config.settings import Config
+from gateway.lab.conformance.cli import conformance
 from gateway.lab.phonecli import main as phone
 from gateway.lab.run import loop_factory, open_trace
 from sipstack.trace import Trace
@@ -123,6 +124,7 @@ phone.short_help = "Be A's phone in the terminal: receive and answer chats, invi
 main.add_command(phone, "phone")
 main.add_command(accounts, "accounts")
 main.add_command(guest, "guest")
+main.add_command(conformance, "conformance")
 
 
 @main.group()

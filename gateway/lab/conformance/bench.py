@@ -48,6 +48,7 @@ class Bench:
         self.random = random.Random(f"{options.seed} {case.id}")
         """The same in every run with the same seed."""
         self.remarks: list[str] = []
+        self.log = ""
         self._recording = recording
         self._cleanups: list[Callable[[], Awaitable[object]]] = []
 
@@ -74,6 +75,10 @@ class Bench:
         """Say something in the report that is no fail: a SHOULD that is not met, a choice that was made."""
         self.remarks.append(text)
         self._recording.remark(text)
+
+    def attach(self, text: str) -> None:
+        """Put a program's log into the report."""
+        self.log = f"{self.log}\n\n{text}".strip()
 
     # time
 

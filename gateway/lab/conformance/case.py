@@ -70,6 +70,8 @@ class Case:
     """Ids of ``docs/conformance.md`` that the case proves when the target is the gateway."""
     transports: tuple[str, ...] = ()
     """Upper case; only by these. Empty: by whichever the target has."""
+    risky: bool = False
+    """May bring a target down that is not well made: runs only when its suite or the case itself is named."""
     slow: bool = False
     """Takes so long that it runs when asked for only."""
     limit: float = DEFAULT_LIMIT
@@ -103,6 +105,7 @@ def case(
     expects: str = "",
     rules: tuple[str, ...] = (),
     transports: tuple[str, ...] = (),
+    risky: bool = False,
     slow: bool = False,
     limit: float = DEFAULT_LIMIT,
 ) -> Callable[[Run], Case]:
@@ -119,6 +122,7 @@ def case(
             expects=expects,
             rules=rules,
             transports=transports,
+            risky=risky,
             slow=slow,
             limit=limit,
             source=run.__module__,

@@ -48,8 +48,10 @@ class Selection:
         return case.id in self.cases
 
     def _wants(self, case: Case) -> bool:
+        is_named = bool(self.suites or self.cases)
         return (
-            (not self.suites or any(in_suite(case, name) for name in self.suites))
+            (is_named or not case.risky)
+            and (not self.suites or any(in_suite(case, name) for name in self.suites))
             and (not self.cases or any(fnmatch.fnmatchcase(case.id, name) for name in self.cases))
             and (not self.roles or bool(case.roles.intersection(self.roles)))
         )

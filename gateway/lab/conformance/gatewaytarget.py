@@ -210,15 +210,16 @@ class OwnGateway:
 
     async def act(self, action: str, details: Mapping[str, str]) -> None:
         """Have a guest do what makes the gateway send something. Raises NotApplicable, Inconclusive."""
+        text = details.get("text", "Hello from the guest.")
         if action == "register":
             self._begin((await self.invited()).login())
         elif action == "options":
             self._begin((await self.new_guest()).status(INVITER))
         elif action == "invite":
-            self._begin((await self.new_guest()).send(INVITER, "Hello from the guest."))
+            self._begin((await self.new_guest()).send(INVITER, text))
         elif action == "message":
             self.sip.answer_in_case("INVITE", _not_allowed)
-            self._begin((await self.new_guest()).send(INVITER, "Hello from the guest."))
+            self._begin((await self.new_guest()).send(INVITER, text))
         elif action in ("bye", "cancel", "unregister"):
             self._begin(self.newest.logout())
         else:

@@ -37,6 +37,8 @@ class Options:
     """Who we are, as a URI; made of credentials and domain when None."""
     headers: tuple[tuple[str, str], ...] = ()
     """On every request outside of dialogs: what the network before the target would have added."""
+    domain: str = ""
+    """Domain of the target's registrar; empty: the host of its URI."""
     media: str = "audio"
     """What calls offer: ``audio`` or ``msrp``."""
     vectors: Path | None = None
@@ -45,6 +47,10 @@ class Options:
     """Of everything that is random."""
     slow: bool = False
     """Whether slow cases run."""
+    mutations: int = 200
+    """Broken messages that each case of robustness sends."""
+    rate: float = 100.0
+    """Of them a second, at most."""
 
     @property
     def t2(self) -> float:

@@ -106,6 +106,7 @@ class Runner:
             await self.msrp.end()
         result.seconds = time.monotonic() - begun
         result.remarks = bench.remarks
+        result.log = result.log or bench.log
         result.records, result.left_out = self.recording.records, self.recording.left_out
         return result
 
