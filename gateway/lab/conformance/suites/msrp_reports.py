@@ -10,7 +10,8 @@ from gateway.lab.conformance.msrpsteps import report, response_to, session, visi
 SUITE = "msrp.reports"
 MSRP = {"msrp"}
 
-LONG = "The target shall stop in the middle of what it writes when it is told to. " * 4000
+LONG = "The target shall stop in the middle of what it writes when it is told to. " * 12_000
+"""Far more than sockets hold: who goes on regardless is seen."""
 
 
 @case(
@@ -116,10 +117,6 @@ async def message_that_is_refused_in_the_middle(bench: Bench) -> None:
         if chunk.message_id != refused.message_id:
             continue
         size += len(chunk.body)
-        if chunk.flag == "$":
-            bench.check(
-                (chunk.start + len(chunk.body) - 1) < len(LONG), "the target goes on to the end though it got 413"
-            )
         if chunk.flag == "#":
             return
     bench.check(size < len(LONG) // 2, f"{size} octets more of the message came behind 413")
