@@ -18,6 +18,7 @@ sys.path.insert(0, str(PROJECT))
 
 from sipstack.sip.registration_states import REGISTRATION, RegistrationState  # noqa: E402  (needs the path above)
 from sipstack.sip.states import BEGINNINGS, TABLES, State  # noqa: E402
+from sipstack.sip.subscription_states import SUBSCRIPTION, SubscriptionState  # noqa: E402
 
 StateT = TypeVar("StateT", bound=Enum)
 InputT = TypeVar("InputT", bound=Enum)
@@ -29,9 +30,10 @@ Row = tuple[Enum, Enum, tuple[Enum, ...], Enum]
 HEAD = """\
 # State machines of SIP
 
-Drawn by `scripts/draw_states.py` from the tables in `sipstack/sip/states.py` and `sipstack/sip/registration_states.py`;
-change those, not this page. An arrow reads *input / effects*. The four transactions are those of RFC 3261 section 17
-with the corrections of RFC 6026 and RFC 4320. What a machine ignores is listed below its diagram; what is neither drawn
+Drawn by `scripts/draw_states.py` from the tables in `sipstack/sip/states.py`, `sipstack/sip/registration_states.py` and
+`sipstack/sip/subscription_states.py`; change those, not this page. An arrow reads *input / effects*. The four
+transactions are those of RFC 3261 section 17 with the corrections of RFC 6026 and RFC 4320, the subscription is that of
+RFC 6665 section 4.1. What a machine ignores is listed below its diagram; what is neither drawn
 nor listed is an error.
 """
 
@@ -67,6 +69,7 @@ def page() -> str:
     """Return the whole page."""
     sections = [draw(name, BEGINNINGS[name], rows_of(table), State.TERMINATED) for name, table in TABLES.items()]
     sections.append(draw("Registration", RegistrationState.UNREGISTERED, rows_of(REGISTRATION), None))
+    sections.append(draw("Subscription", SubscriptionState.INIT, rows_of(SUBSCRIPTION), SubscriptionState.ENDED))
     return "\n".join([HEAD, *sections])
 
 

@@ -96,6 +96,7 @@ class Registration:
         "initial_realm",
         "state",
         "expires_at",
+        "_dropped_at",
         "_tag",
         "_cseq",
         "_failures",
@@ -134,6 +135,7 @@ class Registration:
         self.state = RegistrationState.UNREGISTERED
         self.expires_at: float | None = None
         """Until when the registrar may have our binding (monotonic); None: it surely has none."""
+        self._dropped_at = float("-inf")
         self._tag = ids.tag()
         self._cseq = 0
         self._failures = 0
@@ -187,6 +189,31 @@ class Registration:
         self._exchange = None
         self._failures += 1
         self._step(RegistrationInput.POSTPONED, now, wait=self._back_off())
+
+    def dropped(self, now: float, reason: str, again_in: float | None) -> None:
+        """Take the news that the registrar has removed our binding (B-REG-08); register again after ``again_in`` s.
+
+        None: only when asked to. Who is dropped twice in a short time waits, lest the two go on for ever. Nothing
+        happens while no registration stands: what is under way will tell.
+        """
+        if self.state is not RegistrationState.REGISTERED:
+            return
+        self.expires_at = None
+        if again_in is not None and now - self._dropped_at < BACK_OFF_BASE:
+            again_in = max(again_in, BACK_OFF_BASE)
+        self._dropped_at = now
+        if again_in is not None and again_in <= 0:
+            self._step(RegistrationInput.REGISTER, now)
+            return
+        final = again_in is None
+        self._step(RegistrationInput.REFUSED if final else RegistrationInput.POSTPONED, now, wait=again_in or 0.0)
+        self._events += (RegistrationFailed(None, self._timer, final, reason),)
+
+    def shorten(self, now: float, seconds: int) -> None:
+        """Take the news that the registrar has made our binding last so long only: the refresh comes earlier."""
+        if self.state is RegistrationState.REGISTERED and self._timer is not None:
+            self.expires_at = now + seconds
+            self._timer = min(self._timer, now + max(refresh_delay(seconds), SHORTEST_PAUSE))
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""

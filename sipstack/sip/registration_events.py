@@ -22,7 +22,7 @@ class Registered:
 
 @dataclass(slots=True)
 class RegistrationFailed:
-    """A REGISTER failed."""
+    """A REGISTER failed, or the registrar let go of us."""
 
     response: Response | None
     """None if none came."""
@@ -30,6 +30,8 @@ class RegistrationFailed:
     """Monotonic seconds of the next try by ourselves."""
     final: bool
     """Nothing more is tried until ``register`` is called again."""
+    reason: str = ""
+    """Why the registrar has ended a registration that there was (B-REG-08); empty for a REGISTER that failed."""
 
 
 @dataclass(slots=True)

@@ -84,6 +84,9 @@ REGISTRATION: dict[
     (_S.REGISTERED, _I.REGISTER_LATER): ((_E.START_WAITING,), _S.WAITING),
     (_S.REGISTERED, _I.TIMER): ((_E.SEND_REGISTER,), _S.REGISTERING),
     (_S.REGISTERED, _I.UNREGISTER): ((_E.STOP_TIMER, _E.SEND_UNREGISTER), _S.UNREGISTERING),
+    # The registrar has told that it removed the binding (B-REG-08).
+    (_S.REGISTERED, _I.POSTPONED): ((_E.START_BACK_OFF,), _S.WAITING),
+    (_S.REGISTERED, _I.REFUSED): ((_E.STOP_TIMER,), _S.REFUSED),
     # The refresh was missed, the binding has expired.
     (_S.REGISTERED, _I.LEAVE): ((_E.STOP_TIMER, _E.REPORT_UNREGISTERED), _S.UNREGISTERED),
     (_S.STOPPING, _I.REGISTER): ((), _S.REGISTERING),

@@ -628,3 +628,57 @@ def test_idle_registration_holds_no_message() -> None:
     held = gc.get_referents(registration)
     assert not [thing for thing in held if isinstance(thing, Request | Response)]
     assert registration._exchange is None and registration._outgoing == () and registration._events == ()
+
+
+@pytest.mark.parametrize(
+    ("again_in", "retry_at", "state"),
+    [
+        (0.0, None, RegistrationState.REGISTERING),
+        (40.0, 140.0, RegistrationState.WAITING),
+        (None, None, RegistrationState.REFUSED),
+    ],
+)
+def test_dropped_by_the_registrar(again_in: float | None, retry_at: float | None, state: RegistrationState) -> None:
+    """B-REG-08: at once, later, or only when asked to."""
+    registration = registered()
+    registration.dropped(100.0, "rejected", again_in)
+    assert (registration.state, registration.expires_at) == (state, None)
+    if state is RegistrationState.REGISTERING:
+        assert summary(registration) == "2/3600" and events(registration) == []
+    else:
+        final = again_in is None
+        assert summary(registration) is None
+        assert events(registration) == [RegistrationFailed(None, retry_at, final, "rejected")]
+    assert registration.get_timer() == retry_at
+
+
+def test_who_is_dropped_twice_waits() -> None:
+    """B-REG-08: registrar and client must not go on for ever."""
+    registration = registered()
+    for now, again in ((100.0, True), (129.0, False), (170.0, True)):
+        registration.dropped(now, "deactivated", 0.0)
+        assert (summary(registration) is not None) == again
+        if not again:
+            assert registration.get_timer() == now + 30.0
+            registration.handle_timer(now + 30.0)
+            registration.data_to_send()
+        accept(registration, now)
+
+
+def test_dropped_while_something_is_under_way() -> None:
+    registration = registered()
+    registration.register(1.0)
+    registration.dropped(1.0, "expired", 0.0)
+    registration.shorten(1.0, 10)
+    assert summary(registration) == "2/3600" and registration.state is RegistrationState.REGISTERING
+    accept(registration, 1.0)
+    assert registration.get_timer() == 3001.0
+
+
+def test_shortened_by_the_registrar() -> None:
+    """B-REG-08: refresh earlier, never later."""
+    registration = registered()
+    registration.shorten(0.0, 100)
+    assert (registration.get_timer(), registration.expires_at) == (50.0, 100.0)
+    registration.shorten(10.0, 1000)
+    assert registration.get_timer() == 50.0
