@@ -207,12 +207,8 @@ async def binding_is_refreshed(bench: Bench) -> None:
     guest = await registrant(bench)
     await guest.add(";expires=600")
     answer = await guest.register([f"<{guest.contact}>;expires=1200"])
-    listed = bindings(answer.response)
-    same = (
-        [contact for contact in listed if contact.uri.user == find(listed, guest.contact).uri.user]
-        if (find(listed, guest.contact))
-        else []
-    )
+    user = guest.contact[4:].partition("@")[0]
+    same = [contact for contact in bindings(answer.response) if contact.uri.user == user]
     bench.check(len(same) == 1, f"a Contact that is registered twice is listed {len(same)} times")
     bench.check((seconds(same[0], answer.response) or 0) <= 1200, "the binding lasts longer than asked for")
 

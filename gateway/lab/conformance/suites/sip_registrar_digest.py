@@ -147,7 +147,7 @@ async def made_up_nonce_is_refused(bench: Bench) -> None:
     roles=REGISTRAR,
     rules=("A-DIG-05",),
     purpose="An answer made for another request should not let in.",
-    expects="A digest over the URI of another domain should be refused; proxies may have changed the Request-URI, though.",
+    expects="A digest over the URI of another domain should be refused, unless a proxy changed the Request-URI.",
 )
 async def answer_for_another_uri_is_refused(bench: Bench) -> None:
     guest, _, _, challenge = await challenged(bench)
