@@ -60,7 +60,8 @@ async def test_a_conversation_on_the_screen(start: Start, tmp_path: Path) -> Non
         await shows("Alice  hi \ufffd[31m red")
         await enter("/nonsense")
         await shows("there is no /nonsense")
-        app.query_one("#entry", Input).value = ""
+        await enter("/status")
+        await shows("Alice: online")
         (tmp_path / "note.txt").write_text("a small file")
         await enter(f"/file {tmp_path / 'note.txt'}")
         await shows("[1] note.txt", "12 B")

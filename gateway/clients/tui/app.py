@@ -230,6 +230,7 @@ class GuestApp(ChatFrame):
     async def _ask_status(self, conversation: Conversation) -> None:
         conversation.status = await self.guest.status(conversation.uid)
         self.changed()
+        self.notice(f"{conversation.name}: {render.status_words(conversation)}")  # what is above may be as it was
 
     async def _send_file(self, conversation: Conversation, path: Path) -> None:
         book = self.book

@@ -92,6 +92,11 @@ def head_text(conversation: Conversation) -> Text:
     return text
 
 
+def status_words(conversation: Conversation) -> str:
+    """Return what is known of whether the other side is there."""
+    return _status(conversation)[2]
+
+
 def _status(conversation: Conversation) -> tuple[str, str, str]:
     known = "unknown" if conversation.status is None else conversation.status.status
     return STATUS.get(known, STATUS["unknown"])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 
 from gateway.lab.invitations import Invitations, View, link_words
 from gateway.lab.inviter import Inviter
@@ -38,11 +38,12 @@ class PhoneApp(ChatFrame):
     FAILURES = FAILURES
     BINDINGS: ClassVar[list[BindingType]] = [
         ("f2", "invite", "Invite"),
-        ("f3", "invitations", "Invitations"),
+        ("f3", "invitations", "Invited"),
         ("f4", "ladder", "Ladder"),
         ("f5", "accept", "Accept"),
         ("f6", "decline", "Decline"),
         ("f7", "hang_up", "Hang up"),
+        Binding("ctrl+n", "next", "Next conversation", show=False),  # so that the others fit 80 columns
     ]
 
     def __init__(

@@ -72,6 +72,11 @@ async def screen(lab: Lab, a: Phone, tmp_path: Path) -> AsyncIterator[Screen]:
         yield screen
 
 
+async def test_all_keys_are_named_on_a_narrow_screen(screen: Screen) -> None:
+    await screen.pilot.resize_terminal(80, 24)
+    await screen.shows("f1 Help f2 Invite f3 Invited f4 Ladder f5 Accept f6 Decline f7 Hang up")
+
+
 async def test_a_conversation(screen: Screen, a: Phone) -> None:
     await screen.shows("b@cc.com", "Alice", "online, no chat")
     await screen.enter("hello [b]Alice[/b]")
