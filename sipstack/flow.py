@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from sipstack.valuetype import value_type
 
 HostPort = tuple[str, int]
 """A numeric address without brackets, and a port."""
@@ -22,7 +24,7 @@ def host_port(address: Sequence[Any]) -> HostPort:
 RELIABLE = frozenset({"TCP", "TLS", "WS", "WSS"})
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Flow:
     """A transport and the two addresses it joins (RFC 3261 §18, RFC 5626 §2)."""
 
@@ -31,7 +33,7 @@ class Flow:
     remote: HostPort
     local: HostPort | None = None
     """Our own address as the peer sees it in this flow; None before the connection is up."""
-    connection: int | None = field(default=None)
+    connection: int | None = None
     """Number of the stream connection that the bytes came in by; None for UDP and for flows yet to be opened."""
     name: str = field(default="", compare=False)
     """Whom the certificate of the other end names (:rfc:`5922#section-7`). Where bytes came from: what has been proven,

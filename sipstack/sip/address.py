@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sipstack.errors import ParseError
 from sipstack.sip.grammar import (
@@ -20,6 +20,7 @@ from sipstack.sip.grammar import (
     unquote,
 )
 from sipstack.sip.uri import Uri
+from sipstack.valuetype import value_type
 
 __all__ = ["Address", "Parameters"]
 
@@ -31,7 +32,7 @@ _NAME_ADDR = re.compile(rf"(?:({QUOTED})|({_WORD}(?:[ \t]++{_WORD})*))?[ \t]*<([
 _ADDR_SPEC = re.compile(r'[^;,?<>" \t]+')
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Address:
     """A URI with a display name and the parameters of the header it stands in."""
 
@@ -45,6 +46,8 @@ class Address:
     def parse(cls, text: str) -> Address:
         """Parse one header value. :class:`ParseError` if it is no address, or if more follows."""
         text = text.strip(" \t")
+        if text.startswith("<") and (end := text.find(">")) > 0:
+            return cls(Uri.parse(text[1:end]), None, parse_parameters(text, end + 1, "address"))
         match = _NAME_ADDR.match(text)
         if match is None:
             match = _ADDR_SPEC.match(text)
@@ -62,6 +65,8 @@ class Address:
     @classmethod
     def parse_many(cls, text: str) -> list[Address]:
         """Parse a comma list; an empty text gives an empty list, an empty item :class:`ParseError`."""
+        if "," not in text and text.strip(" \t"):
+            return [cls.parse(text)]
         return [cls.parse(item) for item in split_list(text)]
 
     def __str__(self) -> str:

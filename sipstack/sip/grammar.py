@@ -25,7 +25,7 @@ QUOTED = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 # host = hostname / IPv4address / IPv6reference
 # Wider than the grammar: "_" in names (common in labs), any top label, and hexadecimal digits, colons and dots in any
 # order between brackets, because RFC 5118 section 4.10 asks to accept three colons in a row.
-HOST = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_\-]|\.(?=[A-Za-z0-9_]))*\.?|\[[0-9A-Fa-f:.]+\])"
+HOST = r"(?:[A-Za-z0-9_][A-Za-z0-9_\-]*+(?:\.[A-Za-z0-9_][A-Za-z0-9_\-]*+)*+\.?|\[[0-9A-Fa-f:.]+\])"
 
 # gen-value = token / host / quoted-string
 # Wider: "=", "/", "@" and more are seen in tags and branches, and RFC 5118 section 4.5 wants received=2001:db8::1 as
@@ -33,6 +33,9 @@ HOST = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_\-]|\.(?=[A-Za-z0-9_]))*\.?|\[[0-9A-Fa-f:.
 UNQUOTED_VALUE = r"[A-Za-z0-9\-.!%*_+`'~\[\]:/@&$=()#^|{}]+"
 
 MAX_UINT32 = 2**32 - 1
+
+SHORT_NUMBER = 10
+"""Digits of the largest number that 32 bits hold; longer ones may only bring leading zeros."""
 
 _TOKEN = re.compile(TOKEN)
 _NUMBER = re.compile(r"0*([0-9]{1,10})")
@@ -57,7 +60,7 @@ def is_token(text: str) -> bool:
 
 def refuse_line_breaks(text: str, what: str) -> None:
     """Raise :class:`LocalProtocolError` if ``text`` holds CR, LF or a NUL that is no quoted-pair."""
-    if LINE_BREAK.search(text) is not None:
+    if "\r" in text or "\n" in text or ("\x00" in text and LINE_BREAK.search(text) is not None):
         raise LocalProtocolError(f"{what} must not hold line breaks or NUL")
 
 
@@ -83,6 +86,8 @@ def unquote(text: str) -> str:
 
 def parse_number(text: str, what: str, maximum: int = MAX_UINT32) -> int:
     """Return ``1*DIGIT`` as a number; leading zeros are legal. :class:`ParseError` when larger than ``maximum``."""
+    if len(text) <= SHORT_NUMBER and text.isdecimal() and text.isascii() and (number := int(text)) <= maximum:
+        return number
     match = _NUMBER.fullmatch(text)
     if match is None or (number := int(match[1])) > maximum:
         raise ParseError(what, "is not a number in its range")

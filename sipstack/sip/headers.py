@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from sipstack.errors import LocalProtocolError, ParseError
 from sipstack.sip.grammar import LINE_BREAK, is_token, quote, refuse_line_breaks, split_list, unquote
@@ -77,6 +77,9 @@ def _known_names() -> dict[str, tuple[str, str]]:
 
 _KNOWN = _known_names()
 
+NAMES = {name.lower(): name for name in COMMON_NAMES}
+""":func:`header_key` → the name as the standards write it."""
+
 
 def header_key(name: str) -> str:
     """Return what two spellings of a header name have in common: the long name in lower case."""
@@ -91,16 +94,17 @@ def header_key(name: str) -> str:
 class Headers:
     """An ordered multimap from header name to raw value; names compare without case and compact equals long.
 
-    Values are unfolded text without surrounding white space. ``version`` counts changes, so that whoever keeps
-    something parsed from here sees when it is stale.
+    Values are unfolded text without surrounding white space. ``version`` counts changes. What the typed properties of a
+    message have read is kept in ``parsed``, by :func:`header_key`; a change of a header drops what was read from it.
     """
 
-    __slots__ = ("_keys", "_names", "_values", "version")
+    __slots__ = ("_keys", "_names", "_values", "parsed", "version")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
         self._keys: list[str] = []
         self._names: list[str] = []
         self._values: list[str] = []
+        self.parsed: dict[str, Any] = {}
         self.version = 0
         for name, value in items:
             self.add(name, value)
@@ -113,20 +117,21 @@ class Headers:
 
     def get(self, name: str, default: Default | None = None) -> str | Default | None:
         """Return the first value of the name, raw, or ``default``."""
-        key = header_key(name)
-        if key in self._keys:
-            return self._values[self._keys.index(key)]
-        return default
+        key, keys = header_key(name), self._keys
+        return self._values[keys.index(key)] if key in keys else default
 
     def get_all(self, name: str) -> list[str]:
         """Return the raw values of the name, one a line."""
-        key = header_key(name)
-        count = self._keys.count(key)
-        if count == 0:
+        return self.values_of(header_key(name))
+
+    def values_of(self, key: str) -> list[str]:
+        """Return the raw values of the name whose :func:`header_key` is ``key``."""
+        keys = self._keys
+        if key not in keys:
             return []
-        if count == 1:
-            return [self._values[self._keys.index(key)]]
-        return [value for other, value in zip(self._keys, self._values, strict=True) if other == key]
+        if keys.count(key) == 1:
+            return [self._values[keys.index(key)]]
+        return [value for other, value in zip(keys, self._values, strict=True) if other == key]
 
     def get_list(self, name: str) -> list[str]:
         """Return the values of all lines of a comma-separated header (:rfc:`3261#section-7.3.1`), without empty ones.
@@ -141,9 +146,10 @@ class Headers:
 
     def counts(self) -> dict[str, int]:
         """Return how many lines each header has, by :func:`header_key`."""
-        counts: dict[str, int] = {}
-        for key in self._keys:
-            counts[key] = counts.get(key, 0) + 1
+        counts = dict.fromkeys(self._keys, 1)
+        if len(counts) < len(self._keys):
+            for key in counts:
+                counts[key] = self._keys.count(key)
         return counts
 
     def add(self, name: str, value: str) -> None:
@@ -159,7 +165,7 @@ class Headers:
         refuse_line_breaks(value, name)
         first = self._keys.index(key)
         self._values[first] = value
-        self.version += 1
+        self._changed(key)
         if self._keys.count(key) > 1:
             self._keep([index == first or other != key for index, other in enumerate(self._keys)])
 
@@ -173,6 +179,7 @@ class Headers:
         key = header_key(name)
         if key in self._keys:
             self._keep([other != key for other in self._keys])
+            self._changed(key)
 
     def remove_first(self, name: str) -> None:
         """Remove the first line of the name; none is no error."""
@@ -180,7 +187,7 @@ class Headers:
         if key in self._keys:
             index = self._keys.index(key)
             del self._keys[index], self._names[index], self._values[index]
-            self.version += 1
+            self._changed(key)
 
     def items(self) -> list[tuple[str, str]]:
         """Return (name as written, raw value) of every line."""
@@ -196,14 +203,24 @@ class Headers:
 
     def copy_from(self, other: Headers, *names: str) -> None:
         """Append the lines of ``other`` that have one of the names, in the order of ``names``, as they are."""
+        keys = other._keys
         for name in names:
             key = header_key(name)
-            for index, candidate in enumerate(other._keys):
-                if candidate == key:
-                    self._keys.append(key)
-                    self._names.append(other._names[index])
-                    self._values.append(other._values[index])
-        self.version += 1
+            index = -1
+            for _ in range(keys.count(key)):
+                index = keys.index(key, index + 1)
+                self._keys.append(key)
+                self._names.append(other._names[index])
+                self._values.append(other._values[index])
+            self._changed(key)
+
+    def extend(self, other: Headers) -> None:
+        """Append all lines of ``other`` as they are."""
+        self._keys += other._keys
+        self._names += other._names
+        self._values += other._values
+        for key in other._keys:
+            self._changed(key)
 
     def fields(self) -> str:
         """Return all lines as they go to the wire, each with its CRLF."""
@@ -231,13 +248,17 @@ class Headers:
         self._names.insert(index, known[0])
         self._keys.insert(index, known[1])
         self._values.insert(index, value)
-        self.version += 1
+        self._changed(known[1])
 
     def _keep(self, kept: list[bool]) -> None:
         self._names = [name for name, keep in zip(self._names, kept, strict=True) if keep]
         self._values = [value for value, keep in zip(self._values, kept, strict=True) if keep]
         self._keys = [key for key, keep in zip(self._keys, kept, strict=True) if keep]
+
+    def _changed(self, key: str) -> None:
         self.version += 1
+        if self.parsed:
+            self.parsed.pop(key, None)
 
 
 _FOLD = re.compile(r"\r\n[ \t]+")
@@ -256,7 +277,8 @@ def parse_headers(text: str, limit: int) -> tuple[Headers, ParseError | None]:
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
     lines = text.split("\r\n")
-    if any(text.count(end) != len(lines) - 1 for end in "\r\n") or "\x00" in text and LINE_BREAK.search("".join(lines)):
+    breaks = len(lines) - 1
+    if text.count("\r") != breaks or text.count("\n") != breaks or "\x00" in text and LINE_BREAK.search("".join(lines)):
         # A lone CR or LF could hide a header from us and show it to the next hop.
         error = ParseError("header block", "has a lone CR, LF or NUL")
         lines = [LINE_BREAK.sub(" ", line) for line in lines]

@@ -16,7 +16,7 @@ from sipstack.errors import LocalProtocolError, ParseError
 from sipstack.sip import typed
 from sipstack.sip.address import Address
 from sipstack.sip.grammar import refuse_line_breaks
-from sipstack.sip.headers import Headers
+from sipstack.sip.headers import NAMES, Headers
 from sipstack.sip.reasons import REASONS
 from sipstack.sip.typed import DEFAULT_EXPIRES
 from sipstack.sip.uri import Uri
@@ -35,7 +35,7 @@ _REQUEST_LINE = re.compile(r"[!-~]+ [!-~]+")
 class Message:
     """What requests and responses have in common."""
 
-    __slots__ = ("_cache", "_cached_headers", "_cached_version", "body", "headers", "raw")
+    __slots__ = ("body", "headers", "raw")
 
     def __init__(
         self, headers: Headers | Iterable[tuple[str, str]] = (), body: bytes = b"", *, raw: bytes | None = None
@@ -45,35 +45,36 @@ class Message:
         self.body = body
         self.raw = raw
         """The octets as received, None for a message made here."""
-        self._cache: dict[str, object] = {}
-        self._cached_headers = self.headers
-        self._cached_version = self.headers.version
 
     def start_line(self) -> str:
         """Return the first line without CRLF; :class:`LocalProtocolError` if it would not be one."""
         raise NotImplementedError
 
     def __bytes__(self) -> bytes:
-        headers, length = self.headers, str(len(self.body))
+        headers, length, added = self.headers, str(len(self.body)), ""
         # Every message says its length: streams need it (RFC 3261 section 18.3), datagrams lose nothing by it.
-        if headers.get("Content-Length") != length or headers.count("Content-Length") > 1:
+        told = headers.values_of("content-length")
+        if not told:
+            added = f"Content-Length: {length}\r\n"
+        elif told != [length]:
             headers = headers.copy()
             headers.set("Content-Length", length)
-        return f"{self.start_line()}\r\n{headers.fields()}\r\n".encode("utf-8", "surrogateescape") + self.body
+        head = f"{self.start_line()}\r\n{headers.fields()}{added}\r\n".encode("utf-8", "surrogateescape")
+        return head + self.body if self.body else head
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.start_line()!r}>"
 
-    def _typed(self, name: str, parse: Parser[Value]) -> Value:
-        headers, cache = self.headers, self._cache
-        if headers is not self._cached_headers or headers.version != self._cached_version:
-            cache.clear()
-            self._cached_headers, self._cached_version = headers, headers.version
-        if name in cache:
-            return cache[name]  # type: ignore[return-value]  # one name is always parsed by one function
+    def _typed(self, key: str, parse: Parser[Value]) -> Value:
+        headers = self.headers
+        parsed = headers.parsed
+        if key in parsed:
+            value: Value = parsed[key]  # one header is always read by one function
+            return value
         try:
-            value = cache[name] = parse(headers.get_all(name))
+            value = parsed[key] = parse(headers.values_of(key))
         except ParseError as error:
+            name = NAMES[key]
             detail = _detail(name, error) if name in headers else "is missing"
             raise ParseError(name, detail, offset=error.offset, message=self) from error
         return value
@@ -83,7 +84,7 @@ class Message:
     @property
     def vias(self) -> list[Via]:
         """Top Via first; at least one (:rfc:`3261#section-20.42`)."""
-        return self._typed("Via", typed.vias)
+        return self._typed("via", typed.vias)
 
     @property
     def via(self) -> Via:
@@ -93,116 +94,116 @@ class Message:
     @property
     def from_(self) -> Address:
         """:rfc:`3261#section-20.20`."""
-        return self._typed("From", typed.address)
+        return self._typed("from", typed.address)
 
     @property
     def to(self) -> Address:
         """:rfc:`3261#section-20.39`."""
-        return self._typed("To", typed.address)
+        return self._typed("to", typed.address)
 
     @property
     def call_id(self) -> str:
         """Compared octet by octet (:rfc:`3261#section-20.8`)."""
-        return self._typed("Call-ID", typed.call_id)
+        return self._typed("call-id", typed.call_id)
 
     @property
     def cseq(self) -> CSeq:
         """:rfc:`3261#section-20.16`."""
-        return self._typed("CSeq", typed.cseq)
+        return self._typed("cseq", typed.cseq)
 
     # where it goes, where it came from
 
     @property
     def contacts(self) -> list[Address]:
         """All Contact values; empty for ``Contact: *`` (:rfc:`3261#section-20.10`)."""
-        return self._typed("Contact", typed.contacts)
+        return self._typed("contact", typed.contacts)
 
     @property
     def contact_star(self) -> bool:
         """Whether a Contact is ``*``: all bindings."""
-        return "*" in self.headers.get_all("Contact")
+        return "*" in self.headers.values_of("contact")
 
     @property
     def max_forwards(self) -> int | None:
         """Hops left, None if absent or not from 0 to 255 (:rfc:`3261#section-20.22`)."""
-        return self._typed("Max-Forwards", typed.max_forwards)
+        return self._typed("max-forwards", typed.max_forwards)
 
     @property
     def routes(self) -> list[Address]:
         """:rfc:`3261#section-20.34`."""
-        return self._typed("Route", typed.addresses)
+        return self._typed("route", typed.addresses)
 
     @property
     def record_routes(self) -> list[Address]:
         """:rfc:`3261#section-20.30`."""
-        return self._typed("Record-Route", typed.addresses)
+        return self._typed("record-route", typed.addresses)
 
     @property
     def paths(self) -> list[Address]:
         """:rfc:`3327`."""
-        return self._typed("Path", typed.addresses)
+        return self._typed("path", typed.addresses)
 
     @property
     def service_routes(self) -> list[Address]:
         """:rfc:`3608`."""
-        return self._typed("Service-Route", typed.addresses)
+        return self._typed("service-route", typed.addresses)
 
     @property
     def associated_uris(self) -> list[Address]:
         """P-Associated-URI, :rfc:`7315#section-4.1`."""
-        return self._typed("P-Associated-URI", typed.addresses)
+        return self._typed("p-associated-uri", typed.addresses)
 
     @property
     def asserted_identities(self) -> list[Address]:
         """P-Asserted-Identity, :rfc:`3325#section-9.1`; believe it only from whom you trust."""
-        return self._typed("P-Asserted-Identity", typed.addresses)
+        return self._typed("p-asserted-identity", typed.addresses)
 
     # what it wants and what it can do
 
     @property
     def expires(self) -> int | None:
         """Seconds; None if absent, 3600 if it makes no sense (:rfc:`3261#section-20.19`)."""
-        return self._typed("Expires", typed.expires)
+        return self._typed("expires", typed.expires)
 
     @property
     def min_expires(self) -> int | None:
         """Seconds (:rfc:`3261#section-20.23`)."""
-        return self._typed("Min-Expires", typed.min_expires)
+        return self._typed("min-expires", typed.min_expires)
 
     @property
     def content_type(self) -> MediaType | None:
         """:rfc:`3261#section-20.15`."""
-        return self._typed("Content-Type", typed.content_type)
+        return self._typed("content-type", typed.content_type)
 
     @property
     def require(self) -> list[str]:
         """Option tags (:rfc:`3261#section-20.32`)."""
-        return self._typed("Require", typed.tokens)
+        return self._typed("require", typed.tokens)
 
     @property
     def supported(self) -> list[str]:
         """Option tags (:rfc:`3261#section-20.37`)."""
-        return self._typed("Supported", typed.tokens)
+        return self._typed("supported", typed.tokens)
 
     @property
     def allow(self) -> list[str]:
         """Methods (:rfc:`3261#section-20.5`)."""
-        return self._typed("Allow", typed.tokens)
+        return self._typed("allow", typed.tokens)
 
     @property
     def retry_after(self) -> RetryAfter | None:
         """:rfc:`3261#section-20.33`."""
-        return self._typed("Retry-After", typed.retry_after)
+        return self._typed("retry-after", typed.retry_after)
 
     @property
     def warnings(self) -> list[WarningValue]:
         """:rfc:`3261#section-20.43`, without those that do not parse."""
-        return self._typed("Warning", typed.warnings)
+        return self._typed("warning", typed.warnings)
 
     @property
     def reasons(self) -> list[Reason]:
         """:rfc:`3326`, without those that do not parse."""
-        return self._typed("Reason", typed.reasons)
+        return self._typed("reason", typed.reasons)
 
 
 class Request(Message):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from sipstack.errors import MessageTooLarge, ParseError
-from sipstack.sip.grammar import MAX_UINT32, clean, is_token, parse_number
+from sipstack.sip.grammar import clean, is_token, parse_number
 from sipstack.sip.headers import Headers, parse_headers
 from sipstack.sip.limits import DEFAULT_LIMITS, Limits
 from sipstack.sip.message import Request, Response
+from sipstack.sip.reasons import METHODS
 from sipstack.sip.validate import validate
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "StreamParser", "parse_message", "validate"]
@@ -164,9 +165,11 @@ def _build(start_line: str, headers: Headers, limits: Limits) -> Request | Respo
         return _build_response(start_line, headers)
     # GW strict: single SPs, but those behind the version are let through (RFC 4475 section 3.1.2.10)
     parts = start_line.rstrip(" ").split(" ")
-    request = Request(parts[0], " ".join(parts[1:-1]), headers)
+    request = Request(parts[0], parts[1] if len(parts) == 3 else " ".join(parts[1:-1]), headers)
     if len(start_line) > limits.start_line:
         raise MessageTooLarge("start line", f"has more than {limits.start_line} octets", status=414, message=request)
+    if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[0] in METHODS:
+        return request
     version = _VERSION.fullmatch(parts[-1])
     if len(parts) != 3 or version is None or not is_token(parts[0]):
         raise ParseError("request line", message=request if version is not None else None)
@@ -185,11 +188,13 @@ def _build_response(start_line: str, headers: Headers) -> Response:
 
 def _content_length(headers: Headers, message: Request | Response | None = None) -> int | None:
     """Return the one value of Content-Length, None if it is not there; the same value twice is let through."""
-    values = set(headers.get_all("Content-Length"))
+    values = headers.values_of("content-length")
     if not values:
         return None
     try:
-        lengths = {parse_number(value, "Content-Length", MAX_UINT32) for value in values}
+        if len(values) == 1:
+            return parse_number(values[0], "Content-Length")
+        lengths = {parse_number(value, "Content-Length") for value in values}
     except ParseError as error:
         error.message = message
         raise

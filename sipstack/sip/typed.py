@@ -41,15 +41,20 @@ def address(values: list[str]) -> Address:
 
 
 def addresses(values: list[str]) -> list[Address]:
-    return [item for value in values for item in Address.parse_many(value)]
+    parsed: list[Address] = []
+    for value in values:
+        parsed += Address.parse_many(value)
+    return parsed
 
 
 def contacts(values: list[str]) -> list[Address]:
-    return addresses([value for value in values if value != "*"])
+    return addresses([value for value in values if value != "*"] if "*" in values else values)
 
 
 def vias(values: list[str]) -> list[Via]:
-    parsed = [via for value in values for via in Via.parse_many(value)]
+    parsed: list[Via] = []
+    for value in values:
+        parsed += Via.parse_many(value)
     if not parsed:
         raise ParseError("Via", "is missing")
     return parsed

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 
 from sipstack.errors import ParseError
 from sipstack.sip.grammar import HOST, Parameters, find_parameter, remove_parameters, replace_parameter
+from sipstack.valuetype import value_type
 
 __all__ = ["Parameters", "Uri", "escape_user", "unescape"]
 
 MAX_PORT = 65535
+
+KEPT = 1024
+"""URIs that are kept parsed: some 600 KiB."""
+KEPT_LENGTH = 128
+"""Characters of the longest that is kept, so that nobody fills the memory with long ones."""
 
 # unreserved = alphanum / mark        mark = "-" / "_" / "." / "!" / "~" / "*" / "'" / "(" / ")"
 _UNRESERVED = r"A-Za-z0-9\-_.!~*'()"
@@ -19,14 +26,14 @@ _ESCAPED = r"%[0-9A-Fa-f]{2}"
 # absoluteURI begins with  scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+\-.]*")
 # user = 1*( unreserved / escaped / user-unreserved )   user-unreserved = "&" / "=" / "+" / "$" / "," / ";" / "?" / "/"
-_USER = rf"(?:[{_UNRESERVED}&=+$,;?/]|{_ESCAPED})++"
+_USER = rf"(?:[{_UNRESERVED}&=+$,;?/]++|{_ESCAPED})++"
 # password = *( unreserved / escaped / "&" / "=" / "+" / "$" / "," )
-_PASSWORD = rf"(?:[{_UNRESERVED}&=+$,]|{_ESCAPED})*+"
+_PASSWORD = rf"(?:[{_UNRESERVED}&=+$,]++|{_ESCAPED})*+"
 # SIP-URI = "sip:" [ userinfo ] hostport ...     userinfo = user [ ":" password ] "@"     hostport = host [ ":" port ]
 # "@" stands raw nowhere but behind userinfo, so a user part that holds ";" or "?" can't be taken for anything else.
 _SIP_URI = re.compile(rf"(?:({_USER})(?::({_PASSWORD}))?@)?({HOST})(?::([0-9]{{1,5}}))?(?=[;?]|\Z)")
 # uri-parameters = *( ";" pname [ "=" pvalue ])         paramchar = param-unreserved / unreserved / escaped
-_PARAMCHAR = rf"(?:[{_UNRESERVED}\[\]/:&+$]|{_ESCAPED})+"
+_PARAMCHAR = rf"(?:[{_UNRESERVED}\[\]/:&+$]++|{_ESCAPED})++"
 _PARAMETER = re.compile(rf";({_PARAMCHAR})(?:=({_PARAMCHAR}))?(?=;|\Z)")
 # header = hname "=" hvalue         both of ( hnv-unreserved / unreserved / escaped )
 _HEADERCHAR = rf"(?:[{_UNRESERVED}\[\]/?:+$]|{_ESCAPED})"
@@ -75,7 +82,7 @@ def _canonical_escape(match: re.Match[str]) -> str:
     return character if character in _UNRESERVED_CHARACTERS else match[0].upper()
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Uri:
     """A URI as it was written; nothing is unescaped, so that ``str`` gives it back."""
 
@@ -96,17 +103,7 @@ class Uri:
     @classmethod
     def parse(cls, text: str) -> Uri:
         """Parse a whole URI, without ``<>``. :class:`ParseError` if it is none."""
-        scheme, colon, rest = text.partition(":")
-        scheme = scheme.lower()
-        if colon and (scheme == "sip" or scheme == "sips"):
-            return _parse_sip(scheme, rest)
-        if not colon or not _SCHEME.fullmatch(scheme):
-            raise ParseError("URI", "has no scheme")
-        if scheme == "tel":
-            return _parse_tel(rest)
-        if not _OPAQUE.fullmatch(rest) or _DELIMITERS.search(rest):
-            raise ParseError("URI")
-        return cls(scheme, opaque=rest)
+        return _parse_again(text) if len(text) <= KEPT_LENGTH else _parse(text)
 
     def __str__(self) -> str:
         if self.opaque is not None:
@@ -208,6 +205,24 @@ def _folded(parameters: Parameters) -> dict[str, str]:
 
 def _header_set(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
     return sorted((_canonical(name).lower(), _canonical(value)) for name, value in headers)
+
+
+def _parse(text: str) -> Uri:
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if colon and (scheme == "sip" or scheme == "sips"):
+        return _parse_sip(scheme, rest)
+    if not colon or not _SCHEME.fullmatch(scheme):
+        raise ParseError("URI", "has no scheme")
+    if scheme == "tel":
+        return _parse_tel(rest)
+    if not _OPAQUE.fullmatch(rest) or _DELIMITERS.search(rest):
+        raise ParseError("URI")
+    return Uri(scheme, opaque=rest)
+
+
+# A gateway reads the URIs of its core, and of those who are talking, in every message.
+_parse_again = lru_cache(KEPT)(_parse)
 
 
 def _parse_sip(scheme: str, text: str) -> Uri:

@@ -13,6 +13,8 @@ from sipstack.sip.via import MAGIC_COOKIE
 
 __all__ = ["validate"]
 
+_COOKIE = MAGIC_COOKIE.lower()
+
 _MANDATORY = [(name, header_key(name)) for name in ("Via", "From", "To", "Call-ID", "CSeq")]
 
 # Headers that are one value by grammar, and that we act upon.
@@ -51,9 +53,10 @@ def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:
     for name, key in _MANDATORY:
         if key not in counts:
             raise ParseError(name, "is missing", message=message)
-    for name, key in _SINGLE:
-        if counts.get(key, 0) > 1:
-            raise ParseError(name, "is there more than once", message=message)
+    if len(counts) < len(message.headers):
+        for name, key in _SINGLE:
+            if counts.get(key, 0) > 1:
+                raise ParseError(name, "is there more than once", message=message)
     for name, key, read in _TYPED:
         if key in counts:
             value = read(message)
@@ -71,7 +74,7 @@ def _check_request(request: Request) -> None:
         # The better answer to a method that we don't know is that (RFC 4475 section 3.1.2.18)
         status = 400 if request.method in METHODS else 501
         raise ParseError("CSeq", "has another method than the request", status=status, message=request)
-    if (request.via.branch or "").lower() == MAGIC_COOKIE.lower():
+    if (request.via.branch or "").lower() == _COOKIE:
         raise ParseError("Via", "has a branch with nothing behind the cookie", message=request)
     if request.body and request.content_type is None:
         # A-MSG-26: nobody can know what the body means
@@ -87,6 +90,6 @@ def _check_contact(request: Request) -> None:
             raise ParseError("Contact", "is * where that means nothing", message=request)
     elif request.method == "INVITE":
         # RFC 3261 section 8.1.1.8 wants exactly one; a client of RFC 2543 may bring none (RFC 4475 section 3.4.1)
-        old = not (request.via.branch or "").lower().startswith(MAGIC_COOKIE.lower())
+        old = not (request.via.branch or "").lower().startswith(_COOKIE)
         if contacts > 1 or contacts == 0 and not old:
             raise ParseError("Contact", "is not there exactly once", message=request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from sipstack.errors import ParseError
 from sipstack.sip.grammar import (
@@ -19,6 +18,7 @@ from sipstack.sip.grammar import (
     split_list,
     unquote,
 )
+from sipstack.valuetype import value_type
 
 MAX_CAUSE = 999
 
@@ -40,7 +40,7 @@ _SCHEME = re.compile(rf"({TOKEN})[ \t]+")
 _AUTH_PARAM = re.compile(rf"({TOKEN})[ \t]*=[ \t]*({QUOTED}|[^\s\",]*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class CSeq:
     """:rfc:`3261#section-20.16`."""
 
@@ -59,7 +59,7 @@ class CSeq:
         return f"{self.number} {self.method}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class MediaType:
     """The value of Content-Type, or one of Accept: :rfc:`3261#section-20.15`."""
 
@@ -90,7 +90,7 @@ class MediaType:
         return None if value is None else unquote(value)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RetryAfter:
     """:rfc:`3261#section-20.33`."""
 
@@ -123,7 +123,7 @@ class RetryAfter:
         return text if self.duration is None else f"{text};duration={self.duration}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class WarningValue:
     """One value of Warning: :rfc:`3261#section-20.43`."""
 
@@ -144,7 +144,7 @@ class WarningValue:
         return f"{self.code:03} {self.agent} {quote(self.text)}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Reason:
     """One value of Reason: :rfc:`3326#section-2`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sipstack.errors import ParseError
 from sipstack.sip.grammar import (
@@ -19,11 +19,14 @@ from sipstack.sip.grammar import (
     unquote,
 )
 from sipstack.sip.uri import MAX_PORT
+from sipstack.valuetype import value_type
 
 __all__ = ["MAGIC_COOKIE", "Via"]
 
 MAGIC_COOKIE = "z9hG4bK"
 """Begins every branch that :rfc:`3261#section-8.1.1.7` made; without it the older matching rules apply."""
+
+SIP_2 = "SIP/2.0"
 
 # via-parm = sent-protocol LWS sent-by        sent-protocol = protocol-name SLASH protocol-version SLASH transport
 # sent-by = host [ COLON port ]               SLASH = SWS "/" SWS      COLON = SWS ":" SWS
@@ -33,7 +36,7 @@ _VIA = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Via:
     """One hop of the path that a request took."""
 
@@ -43,7 +46,7 @@ class Via:
     """As on the wire: IPv6 in brackets."""
     port: int | None = None
     parameters: Parameters = ()
-    protocol: str = "SIP/2.0"
+    protocol: str = SIP_2
     """Name and version; something else comes only from a peer that speaks another version."""
 
     @classmethod
@@ -57,12 +60,14 @@ class Via:
         port = None
         if digits is not None and (port := int(digits)) > MAX_PORT:
             raise ParseError("Via", "has a port above 65535")
-        parameters = parse_parameters(text, match.end(), "Via")
-        return cls(transport.upper(), host, port, parameters, f"{name.upper()}/{version}")
+        protocol = SIP_2 if name == "SIP" and version == "2.0" else f"{name.upper()}/{version}"
+        return cls(transport.upper(), host, port, parse_parameters(text, match.end(), "Via"), protocol)
 
     @classmethod
     def parse_many(cls, text: str) -> list[Via]:
         """Parse a comma list; an empty item is a :class:`ParseError`."""
+        if "," not in text and text.strip(" \t"):
+            return [cls.parse(text)]
         return [cls.parse(item) for item in split_list(text)]
 
     def __str__(self) -> str:
