@@ -30,6 +30,7 @@ from gateway.serviceaccount import service_identity
 from gateway.services import Services
 from gateway.sessions import Guests, Settings
 from gateway.sims import Sims
+from gateway.siptransports import has_websockets, sip_tls
 from gateway.sourcing import account_source
 from gateway.storage.accountstore import AccountRecord
 from gateway.storage.errors import StoreError
@@ -281,6 +282,13 @@ def endpoint_config(config: Config) -> EndpointConfig:
         user_agent=config.sip.user_agent,
         udp=config.sip.udp,
         tcp=config.sip.tcp,
+        tls=sip_tls(config),
+        tls_port=config.sip.tls_port,
+        tls_advertise_port=config.sip.tls_advertise_port or None,
+        websocket=has_websockets(config),
+        websocket_path=config.sip.websocket_path,
+        keep_alive=config.sip.keep_alive,
+        behind_nat=config.sip.behind_nat,
         trusted=trusted_flows(config.sip.trusted),
     )
 

@@ -127,6 +127,10 @@ def _listeners(config: Config) -> Iterator[Problem]:
     msrp = config.msrp
     if bool(msrp.certificate) != bool(msrp.key):
         yield "msrp.certificate", "and msrp.key go together"
+    if bool(config.sip.certificate) != bool(config.sip.key):
+        yield "sip.certificate", "and sip.key go together"
+    if config.sip.tls_clients in ("ask", "require") and not config.sip.ca_file:
+        yield "sip.tls_clients", "needs sip.ca_file: who signs the certificates of those who connect"
     if msrp.security != "answer" and not msrp.certificate:
         yield "msrp.security", "needs msrp.certificate"
     fault = chain_fault([MsrpUri.parse(uri) for uri in msrp.relays])
@@ -152,7 +156,11 @@ def _listeners(config: Config) -> Iterator[Problem]:
 
 
 def _certificate(config: Config) -> Iterator[Problem]:
-    files = {"http.certificate": config.http_files, "msrp.certificate": config.msrp_files[:2]}
+    files = {
+        "http.certificate": config.http_files,
+        "sip.certificate": config.sip_files[:2],
+        "msrp.certificate": config.msrp_files[:2],
+    }
     for name, (certificate, key) in files.items():
         if certificate is None or key is None or not (certificate.is_file() and key.is_file()):
             continue
@@ -167,6 +175,9 @@ def _files(config: Config) -> Iterator[Problem]:
     names = {
         "http.certificate": config.http.certificate,
         "http.key": config.http.key,
+        "sip.certificate": config.sip.certificate,
+        "sip.key": config.sip.key,
+        "sip.ca_file": config.sip.ca_file,
         "msrp.certificate": config.msrp.certificate,
         "msrp.key": config.msrp.key,
         "msrp.ca_file": config.msrp.ca_file,

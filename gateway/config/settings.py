@@ -100,6 +100,15 @@ class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     advertise: HostPort = ""
     udp: bool = True
     tcp: bool = True
+    certificate: str = ""
+    key: str = ""
+    ca_file: str = ""
+    tls_clients: Literal["none", "any", "ask", "require"] = "any"
+    tls_port: Port = 5071
+    tls_advertise_port: Port = 0
+    websocket_path: Annotated[str, Meta(pattern="^/[!-~]*$")] = "/"
+    keep_alive: Literal["off", "negotiated", "always"] = "negotiated"
+    behind_nat: bool = False
     user_agent: str = "rcsgw"
     trusted: tuple[Network, ...] = ()
     register_pace: Annotated[float, Meta(gt=0)] = 200.0
@@ -297,10 +306,16 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def msrp_files(self) -> tuple[Path | None, Path | None, Path | None]:
         """Files of the MSRP certificate, its key and the authorities for peers; None for one that is not set."""
-        msrp = self.msrp
-        certificate, key, authorities = (
-            self.file(name) if name else None for name in (msrp.certificate, msrp.key, msrp.ca_file)
-        )
+        return self._tls_files(self.msrp)
+
+    @property
+    def sip_files(self) -> tuple[Path | None, Path | None, Path | None]:
+        """Files of the SIP certificate, its key and the authorities for the core; None for one that is not set."""
+        return self._tls_files(self.sip)
+
+    def _tls_files(self, section: SipSection | MsrpSection) -> tuple[Path | None, Path | None, Path | None]:
+        names = section.certificate, section.key, section.ca_file
+        certificate, key, authorities = (self.file(name) if name else None for name in names)
         return certificate, key, authorities
 
     def file(self, name: str) -> Path:

@@ -203,6 +203,10 @@ listen = "here"
         (MINIMAL + '[http]\ncertificate = "c"\n', "http.certificate: and http.key go together"),
         (MINIMAL + '[msrp]\nkey = "k"\n', "msrp.certificate: and msrp.key go together"),
         (MINIMAL + '[msrp]\nsecurity = "require"\n', "msrp.security: needs msrp.certificate"),
+        (MINIMAL + '[sip]\ncertificate = "c"\n', "sip.certificate: and sip.key go together"),
+        (MINIMAL + '[sip]\nca_file = "none.pem"\n', "sip.ca_file: there is no file"),
+        (MINIMAL + '[sip]\ntls_clients = "ask"\n', "sip.tls_clients: needs sip.ca_file"),
+        (MINIMAL + '[sip]\nwebsocket_path = "ws"\n', "sip.websocket_path: "),
         (MINIMAL + '[msrp]\nrelays = ["sip:relay"]\n', "msrp.relays: is not an MSRP URI"),
         (MINIMAL + '[msrp]\nrelays = ["msrp://relay;udp"]\n', "msrp.relays: is not an MSRP URI"),
         (MINIMAL + '[msrp]\nrelays = ["msrp://relay;ws"]\n', "msrp.relays: cannot be used: msrp://relay;ws has"),
@@ -298,6 +302,39 @@ def test_no_host_and_port(text: str) -> None:
 def test_host_and_port() -> None:
     assert split_host_port("[::1]:80") == ("::1", 80)
     assert split_host_port("localhost:0") == ("localhost", 0)
+
+
+def test_certificate_of_sip(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    path = tmp_path / "gateway.toml"
+    files = f'[sip]\ncertificate = "{certificate.name}"\nkey = "{key.name}"\nca_file = "{certificate.name}"\n'
+    path.write_text(MINIMAL + files + "tls_port = 5062\ntls_advertise_port = 5063\n")
+    settings = endpoint_config(load(path))
+    assert settings.tls is not None and settings.tls.server is not None
+    assert (settings.tls_port, settings.tls_advertise_port) == (5062, 5063)
+    assert settings.transports == ("UDP", "TCP", "TLS")
+    path.write_text(MINIMAL + files + 'tls_clients = "none"\n')
+    settings = endpoint_config(load(path))
+    assert settings.tls is not None and settings.tls.server is None
+    path.write_text(MINIMAL + files.replace(key.name, certificate.name))
+    with pytest.raises(ConfigError, match=r"sip\.certificate: .* is no certificate"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "transports"),
+    [
+        ("sip:core.example;transport=tcp;lr", ("UDP", "TCP")),
+        ("sips:core.example;lr", ("UDP", "TCP", "TLS")),
+        ("sip:core.example;transport=tls;lr", ("UDP", "TCP", "TLS")),
+        ("sip:core.example;transport=ws;lr", ("UDP", "TCP", "WS")),
+        ("sip:core.example;transport=wss;lr", ("UDP", "TCP", "TLS", "WS", "WSS")),
+        ("sips:core.example;transport=ws;lr", ("UDP", "TCP", "TLS", "WS", "WSS")),
+    ],
+)
+def test_the_core_decides_on_transports(proxy: str, transports: tuple[str, ...]) -> None:
+    settings = endpoint_config(loads(f'{MINIMAL}outbound_proxy = "{proxy}"\n'))
+    assert settings.transports == transports
 
 
 def test_certificate_of_msrp(tmp_path: Path) -> None:
