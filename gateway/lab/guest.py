@@ -7,6 +7,7 @@ import asyncio
 import base64
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -41,12 +42,12 @@ class Guest:
     def __init__(self, gateway: str, account: str, secret: str) -> None:
         self.account = account
         self.events: list[dict[str, Any]] = []
+        self.on_event: Callable[[dict[str, Any]], None] | None = None
+        """Is told each event, too."""
         credentials = f"{account.partition(':')[2]}:{secret}".encode()
-        self._headers = {
-            "Accept": "application/json",
-            "Authorization": "Basic " + base64.b64encode(credentials).decode(),
-        }
-        self._session = aiohttp.ClientSession(gateway, headers=self._headers)
+        self.authorization = "Basic " + base64.b64encode(credentials).decode()
+        headers = {"Accept": "application/json", "Authorization": self.authorization}
+        self._session = aiohttp.ClientSession(gateway, headers=headers)
         self._came = asyncio.Event()
         self._stream: asyncio.Task[None] | None = None
 
@@ -119,7 +120,10 @@ class Guest:
                 opened.set_result(None)
                 async for line in answer.content:
                     if line.startswith(b"data:"):
-                        self.events.append(json.loads(line[5:]))
+                        event = json.loads(line[5:])
+                        self.events.append(event)
+                        if self.on_event is not None:
+                            self.on_event(event)
                         self._came.set()
                         self._came.clear()
         except Exception as error:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 
@@ -89,8 +89,10 @@ class OwnGateway:
         try:
             await self._start_gateway()
             guest = await self.new_guest()
-            self.target.uri = self.contacts[guest.account]
-            self.target.to = guest.account
+            self.target.uri, self.target.to = self.contacts[guest.account], guest.account
+            guest.on_event = lambda event: self._answer(guest, event)
+            await guest.listen()
+            self.target.ringing = self.contacts[(await self.new_guest()).account]
         except BaseException:
             await self.close()
             raise
@@ -139,6 +141,7 @@ class OwnGateway:
             },
             "msrp": {"bind": f"{HOST}:{free_port(HOST)}", "allowed_networks": ["127.0.0.0/8"]},
             "users": {"driver": "local"},
+            "chat": {"answer": "typing", "ring_timeout": "2m"},
             "policy": {
                 "types": ["im", "file"],
                 "max_invitations": ACCOUNTS,
@@ -205,6 +208,11 @@ class OwnGateway:
     def newest(self) -> Guest:
         """The guest who was invited last: whom the running case has made act."""
         return self._guests[-1]
+
+    def _answer(self, guest: Guest, event: Mapping[str, Any]) -> None:
+        """Take a chat that rings, by typing; the guest who rings does not look."""
+        if event["kind"] == "session" and event["session"]["state"] == "ringing":
+            self._begin(guest.call("POST", "/rcsgw/invitee/composing", {"to": INVITER, "state": "active"}))
 
     # acting
 
