@@ -117,11 +117,21 @@ class Session:
         await self.taken(self.message("still there?"), what="a sound request afterwards")
 
 
-def cpim(text: str, headers: tuple[tuple[str, str], ...] = (), content_type: str = "text/plain;charset=utf-8") -> bytes:
+def cpim(
+    text: str,
+    headers: tuple[tuple[str, str], ...] = (),
+    content_type: str = "text/plain;charset=utf-8",
+    *,
+    message_id: str | None = None,
+) -> bytes:
     """Return a CPIM message of two who are not named, as RCS has it."""
-    template = CpimTemplate(f"<{ANONYMOUS}>", f"<{ANONYMOUS}>")
+    template = CpimTemplate(ANONYMOUS, ANONYMOUS)
     return template.render(
-        content_type, text.encode(), datetime="2026-11-22T10:15:30Z", message_id=ids.message_id(), headers=headers
+        content_type,
+        text.encode(),
+        datetime="2026-11-22T10:15:30Z",
+        message_id=message_id or ids.message_id(),
+        headers=headers,
     )
 
 
