@@ -72,8 +72,9 @@ def own_cases() -> list[Case]:
 
 
 def cases_of(module: ModuleType) -> list[Case]:
-    """Return the cases that a module defines; imported ones are others'."""
-    return [value for value in vars(module).values() if isinstance(value, Case) and value.source == module.__name__]
+    """Return the cases that a module defines, by name or in a list ``CASES``; imported ones are others'."""
+    values = [*vars(module).values(), *getattr(module, "CASES", ())]
+    return [value for value in values if isinstance(value, Case) and value.source == module.__name__]
 
 
 def load_folder(folder: Path) -> list[Case]:
