@@ -74,6 +74,8 @@ class Kamailio:
         algorithm: str = "MD5",
         database_url: str = "",
         msrp: bool = False,
+        tls: bool = False,
+        websocket: bool = False,
         certificate: Path | None = None,
         key: Path | None = None,
         config_folder: Path = CONFIG_FOLDER,
@@ -83,6 +85,9 @@ class Kamailio:
 
         ``database_url``, as Kamailio writes it (``mysql://…``, ``postgres://…``): where the subscriber table is, with a
         column ``impus``; without it, an SQLite file is made in the folder, which the methods for subscribers change.
+
+        ``tls``: take SIP by TLS as well, with the PEM files of a certificate and its key. ``websocket``: take it over
+        WebSocket, and with ``tls`` over secure ones.
 
         ``msrp``: be an MSRP relay too, by TLS as well when there are PEM files of a certificate and its key, and then
         over WebSocket too where the module for it is installed.
@@ -95,6 +100,9 @@ class Kamailio:
         self._database_url = database_url
         self._servers = {"IM": im_server, "FILE": file_server}
         self.algorithm = algorithm
+        self.sips_port = free_port(host) if tls else 0
+        self.ws_port = free_port(host) if websocket else 0
+        self.wss_port = free_port(host) if websocket and tls else 0
         self.msrp_port = free_port(host) if msrp else 0
         self.msrps_port = free_port(host) if msrp and certificate is not None else 0
         self.msrpws_port = free_port(host) if self.msrps_port and has_module("websocket") else 0
@@ -116,7 +124,10 @@ class Kamailio:
     @property
     def sip_uri(self) -> str:
         """The URI to use as outbound proxy, without transport parameter."""
-        return f"sip:{self.host}:{self.sip_port};lr"
+        return f"sip:{self._at(self.sip_port)};lr"
+
+    def _at(self, port: int) -> str:
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
     def write_config(self) -> Path:
         """Fill the folder: configuration, local settings, subscriber table. Returns the path of the configuration."""
@@ -132,26 +143,36 @@ class Kamailio:
     def _settings(self) -> str:
         values = {
             "HOME_DOMAIN": self.domain,
-            "SIP_ADDRESS": f"{self.host}:{self.sip_port}",
-            "RPC_ADDRESS": f"{self.host}:{self.rpc_port}",
+            "SIP_ADDRESS": self._at(self.sip_port),
+            "RPC_ADDRESS": self._at(self.rpc_port),
             "RPC_PORT": str(self.rpc_port),
             "DB_FILE": str(self.database),
         }
         lines = [f'#!substdef "!{name}!{value}!g"' for name, value in values.items()]
         for name, server in self._servers.items():
             if server is not None:
-                lines += [f'#!substdef "!{name}_SERVER!{server[0]}:{server[1]}!g"', f"#!define WITH_{name}"]
-        if self.msrp_port:
-            lines += [f'#!substdef "!MSRP_ADDRESS!{self.host}:{self.msrp_port}!g"', "#!define WITH_MSRP"]
-        if self.msrps_port:
+                host = f"[{server[0]}]" if ":" in server[0] else server[0]
+                lines += [f'#!substdef "!{name}_SERVER!{host}:{server[1]}!g"', f"#!define WITH_{name}"]
+        if self.msrps_port or self.sips_port:
             tls = self.folder / "tls.cfg"
             method = f"method = TLSv1.2+\ncertificate = {self._certificate}\nprivate_key = {self._key}\n"
             tls.write_text(f"[server:default]\n{method}[client:default]\n{method}verify_certificate = no\n")
-            lines += [f'#!substdef "!MSRPS_ADDRESS!{self.host}:{self.msrps_port}!g"', "#!define WITH_MSRPS"]
             lines.append(f'#!substdef "!TLS_CONFIG!{tls}!g"')
+        listeners = {
+            ("SIPS_ADDRESS", "WITH_TLS"): self.sips_port,
+            ("WS_ADDRESS", "WITH_WS"): self.ws_port,
+            ("WSS_ADDRESS", "WITH_WSS"): self.wss_port,
+            ("MSRP_ADDRESS", "WITH_MSRP"): self.msrp_port,
+            ("MSRPS_ADDRESS", "WITH_MSRPS"): self.msrps_port,
+            ("MSRPWS_ADDRESS", "WITH_MSRPWS"): self.msrpws_port,
+        }
+        for (address, switch), port in listeners.items():
+            if port:
+                lines += [f'#!substdef "!{address}!{self._at(port)}!g"', f"#!define {switch}"]
         if self.msrpws_port:
-            lines += [f'#!substdef "!MSRPWS_ADDRESS!{self.host}:{self.msrpws_port}!g"', "#!define WITH_MSRPWS"]
             lines.append(f'#!substdef "!MSRPWS_PORT!{self.msrpws_port}!g"')
+        if ":" in self.host:
+            lines.append("#!define WITH_IPV6")
         if self._database_url:
             kind = "WITH_MYSQL" if self._database_url.startswith("mysql") else "WITH_POSTGRES"
             lines += [f'#!substdef "!DB_URL!{self._database_url}!g"', f"#!define {kind}"]
@@ -200,7 +221,7 @@ class Kamailio:
         try:
             async with (
                 aiohttp.ClientSession(timeout=HTTP_TIMEOUT) as session,
-                session.get(f"http://{self.host}:{self.rpc_port}/health") as answer,
+                session.get(f"http://{self._at(self.rpc_port)}/health") as answer,
             ):
                 return answer.status == 200
         except (aiohttp.ClientError, TimeoutError):
@@ -210,7 +231,7 @@ class Kamailio:
         """Call JSON-RPC, for example ``ul.dump`` or ``core.uptime``. Raises KamailioError on an error answer."""
         call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         async with aiohttp.ClientSession(timeout=HTTP_TIMEOUT) as session:
-            async with session.post(f"http://{self.host}:{self.rpc_port}/RPC", json=call) as answer:
+            async with session.post(f"http://{self._at(self.rpc_port)}/RPC", json=call) as answer:
                 body = json.loads(await answer.read())
         if "error" in body:
             raise KamailioError(f"{method}: {body['error']}")

@@ -26,14 +26,15 @@ _candidates = _walk()
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that is free for UDP and TCP right now on ``host`` (a numeric IPv4 address).
+    """Return a port that is free for UDP and TCP right now on ``host`` (a numeric address).
 
     Nothing keeps it: whoever needs it should bind it soon. Raises OSError when no port is found.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in itertools.islice(_candidates, ATTEMPTS):
         with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(family, socket.SOCK_STREAM) as tcp,
+            socket.socket(family, socket.SOCK_DGRAM) as udp,
         ):
             try:
                 tcp.bind((host, port))
