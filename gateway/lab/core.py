@@ -16,12 +16,14 @@ from aiohttp import web
 from gateway.lab.coreadmin import build_app
 from gateway.lab.interaction import interaction_type
 from gateway.lab.node import Node
+from gateway.lab.regevents import RegEvents
 from gateway.lab.registrar import Change, Registrar
 from gateway.lab.run import parse_host_port, ready, serve_until_signal, trace_option
 from gateway.lab.subscribers import COLUMNS, Subscriber, SubscriberTable
 from sipstack import ids
 from sipstack.errors import SipstackError
 from sipstack.flow import HostPort
+from sipstack.im.reginfo import ContactEvent
 from sipstack.net.uas import CAPABILITIES
 from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestServer, Stale, Verified
@@ -55,6 +57,8 @@ class CoreOptions:
     """The same for files; None: they go where chats go."""
     algorithms: tuple[str, ...] = ("SHA-256", "MD5")
     """Digest algorithms, most preferred first."""
+    watchers: tuple[str, ...] = ()
+    """Accounts that may watch everybody's registration; all others only their own (RFC 3680)."""
 
 
 class Core(Node):
@@ -74,6 +78,7 @@ class Core(Node):
         # The "original dialog identifier" (TS 24.229 §5.4.3.2): who sends it back to us is an interaction server.
         self._mark = f"odi-{ids.token(96)}"
         self.registrar: Registrar
+        self.events: RegEvents
 
     # life
 
@@ -84,6 +89,9 @@ class Core(Node):
             self._digest,
             domain=self.domain,
             sent_by=self.endpoint.sent_by,
+        )
+        self.events = RegEvents(
+            self.endpoint, lambda username: self.registrar.bindings(username, self.endpoint.timers.time())
         )
         self._expire()
 
@@ -105,8 +113,15 @@ class Core(Node):
 
     def remove_subscriber(self, username: str) -> bool:
         """Delete an account and its bindings; False when there is none."""
-        self._announce(self.registrar.remove(username))
+        self._announce(self.registrar.remove(username), ContactEvent.REJECTED)
+        self.events.removed(username)
         return self.subscribers.delete(username)
+
+    def drop(self, username: str, why: ContactEvent, retry_after: int | None = None) -> bool:
+        """Remove the bindings of an account as an operator does, and tell why; False when there are none."""
+        change = self.registrar.remove(username)
+        self._announce(change, why, retry_after)
+        return change is not None
 
     # requests
 
@@ -114,7 +129,11 @@ class Core(Node):
         """Let the registrar answer, and tell the interaction servers."""
         answer = self.registrar.register(request, transaction.flow, self.endpoint.timers.time())
         self.endpoint.reply(transaction, answer.status, headers=answer.headers)
-        self._announce(answer.change)
+        self._announce(answer.change, ContactEvent.UNREGISTERED)
+
+    def take_in_dialog(self, transaction: ServerTransaction, request: Request) -> bool:
+        """Refresh and end subscriptions."""
+        return self.events.refresh(transaction, request)
 
     def route(self, transaction: ServerTransaction, request: Request) -> None:
         """Route a request outside of any dialog: who calls, through an interaction server or not, who is called."""
@@ -128,12 +147,26 @@ class Core(Node):
             self.endpoint.reply(transaction, 403, "Preloaded Route denied")  # no open relay
         elif comes_back:
             self._to_user(transaction, copy)
-        elif self._assert_identity(transaction, request, copy):
+        elif not self._assert_identity(transaction, request, copy):
+            return
+        elif request.method == "SUBSCRIBE":
+            self._subscribe(transaction, request)
+        else:
             server = self._server_of(request)
             if server is None:
                 self._to_user(transaction, copy)
             else:
                 self._to_server(transaction, copy, server)
+
+    def _subscribe(self, transaction: ServerTransaction, request: Request) -> None:
+        """Let a user watch a registration, if it is theirs or they may watch all."""
+        watched, watcher = self._called(request.uri), self.subscribers.owner(request.from_.uri.aor)
+        if watched is None:
+            self.endpoint.reply(transaction, 404)
+        elif watched != watcher and watcher not in self.options.watchers:
+            self.endpoint.reply(transaction, 403)
+        else:
+            self.events.subscribe(transaction, request, watched)
 
     def _is_served(self, uri: Uri) -> bool:
         return uri.is_sip and (uri.host.lower() == self.domain or self.endpoint.is_local(uri))
@@ -206,7 +239,7 @@ class Core(Node):
             self.proxy.record_route(forwarded, tcp=tcp)
         gone = binding
         self.proxy.relay(
-            transaction, forwarded, hop, on_unreachable=lambda: self._announce(self.registrar.drop(username, gone))
+            transaction, forwarded, hop, on_unreachable=lambda: self._announce(self.registrar.drop(username, gone), ContactEvent.DEACTIVATED)
         )
 
     def _called(self, uri: Uri) -> str | None:
@@ -226,13 +259,16 @@ class Core(Node):
     def _expire(self) -> None:
         timers = self.endpoint.timers
         for change in self.registrar.expire(timers.time()):
-            self._announce(change)
+            self._announce(change, ContactEvent.EXPIRED)
         timers.schedule(timers.time() + EXPIRY_PERIOD, self._expire)
 
-    def _announce(self, change: Change | None) -> None:
-        """Tell the interaction servers who came, stays or went (TS 24.229 §5.4.1.7, B-TPR-01)."""
+    def _announce(self, change: Change | None, why: ContactEvent, retry_after: int | None = None) -> None:
+        """Tell interaction servers (TS 24.229 §5.4.1.7, B-TPR-01) and watchers who came, stays, or went, and why."""
         if change is None:
             return
+        owner = self.subscribers.owner(change.aor)
+        if owner is not None:
+            self.events.changed(owner, why, retry_after)
         for host, port in self._servers.values():
             uri = Uri.parse(f"sip:{host}:{port};transport=tcp")
             headers = [

@@ -10,9 +10,21 @@ from aiohttp import web
 from gateway.lab.admin import read_json
 from gateway.lab.subscribers import COLUMNS, MAX_IDENTITIES, IdentityTaken, Subscriber, canonical
 from sipstack.errors import ParseError
+from sipstack.im.reginfo import ContactEvent
 
 if TYPE_CHECKING:
     from gateway.lab.core import Core
+
+ENDS = frozenset(
+    {
+        ContactEvent.DEACTIVATED,
+        ContactEvent.EXPIRED,
+        ContactEvent.PROBATION,
+        ContactEvent.REJECTED,
+        ContactEvent.UNREGISTERED,
+    }
+)
+"""Why a registration may end."""
 
 MAX_NOTE = 256
 """Characters that may be written beside an account."""
@@ -30,6 +42,7 @@ def build_app(core: Core) -> web.Application:
             web.put("/subscribers/{user}", admin.put_subscriber),
             web.delete("/subscribers/{user}", admin.delete_subscriber),
             web.get("/registrations", admin.registrations),
+            web.delete("/registrations/{user}", admin.drop_registration),
         ]
     )
     return app
@@ -78,6 +91,23 @@ class CoreAdmin:
         """Return all bindings."""
         now = self._core.endpoint.timers.time()
         return web.json_response({"registrations": self._core.registrar.dump(now)})
+
+    async def drop_registration(self, request: web.Request) -> web.Response:
+        """Remove the bindings of an account; ``?event=`` is why (RFC 3680), ``retry-after=`` seconds for ``probation``.
+
+        404 when there is none, 400 for an event that ends nothing.
+        """
+        after = request.query.get("retry-after", "")
+        try:
+            why = ContactEvent(request.query.get("event", ContactEvent.DEACTIVATED.value))
+            seconds = int(after) if after else None
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
+        if why not in ENDS:
+            raise web.HTTPBadRequest(text=f"event: {why.value} ends no registration")
+        if not self._core.drop(request.match_info["user"], why, seconds):
+            raise web.HTTPNotFound(text="not registered")
+        return web.Response(status=204)
 
 
 def view(subscriber: Subscriber) -> dict[str, object]:

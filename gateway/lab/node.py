@@ -66,12 +66,18 @@ class Node(Part):
     def route(self, transaction: ServerTransaction, request: Request) -> None:
         """Answer or forward a request outside of any dialog."""
 
+    def take_in_dialog(self, transaction: ServerTransaction, request: Request) -> bool:
+        """Answer a request inside a dialog of our own; False for one that is to be passed on."""
+        return False
+
     def _request_received(self, transaction: ServerTransaction, request: Request) -> bool:
         if self.faults.take(self.endpoint, transaction, request):
             return True
         if request.method == "REGISTER":
             self.register(transaction, request)
         elif request.to.tag is not None:
+            if self.take_in_dialog(transaction, request):
+                return True
             self.proxy.relay_in_dialog(transaction, request)
         elif not self.proxy.refuse_loop(transaction, request):
             self.route(transaction, request)

@@ -182,6 +182,10 @@ class Registrar:
                 return binding
         return None
 
+    def bindings(self, username: str, now: float) -> list[Binding]:
+        """Return all bindings of an account."""
+        return [binding for binding in self._bindings.get(username, []) if binding.expires_at > now]
+
     def knows_sender(self, username: str, request: Request, flow: Flow, now: float) -> bool:
         """Tell whether a request comes from a registered device of the account: from the address that registered, or
         with the Contact that was registered."""

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from sipstack import ids
 from sipstack.errors import ConnectionClosed, RequestFailed, SipstackError, TransactionTimeout
+from sipstack.im.reginfo import AorInfo
 from sipstack.net import uas
+from sipstack.net.regwatch import RegistrationWatch
 from sipstack.sip.address import Address
+from sipstack.sip.dropped import Dropped, Shortened, news_of
 from sipstack.sip.message import Response
 from sipstack.sip.registration import Registered, Registration, RegistrationEvent, RegistrationFailed, Unregistered
 from sipstack.sip.uri import Uri
@@ -33,6 +36,7 @@ class Binding:
         "_leavers",
         "_registration",
         "_timer",
+        "_watch",
         "active",
         "associated_uris",
         "service_route",
@@ -53,6 +57,7 @@ class Binding:
         self._timer: Timer | None = None
         self._closed = False
         self._failure: SipstackError | None = None
+        self._watch: RegistrationWatch | None = None
         # what the registrar said
         self.active = False
         self.service_route: tuple[Uri, ...] = ()
@@ -85,6 +90,9 @@ class Binding:
         """Remove the binding; wait for the answer, ``timeout`` seconds at most."""
         if left_behind:
             self._registration.assume_bound(self._now())
+        if self._watch is not None:
+            self._watch.stop()  # we know of what comes now
+            self._watch = None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._leavers is None:
             self._leavers = []
@@ -100,6 +108,8 @@ class Binding:
         self._closed = True
         self.active = False
         self._arm(None)
+        if self._watch is not None:
+            self._watch.stop()
         self._settle(None, ConnectionClosed("the user agent is closed"))
 
     def _now(self) -> float:
@@ -145,6 +155,29 @@ class Binding:
         self._registration.request_failed(self._now(), certain=certain)
         self._run()
 
+    # what the registrar tells by itself (B-REG-08)
+
+    def _follow(self) -> None:
+        """Have the registrar tell us when it changes our binding."""
+        agent = self._agent
+        if self._watch is None and agent.watch_registration:
+            self._watch = RegistrationWatch(agent, agent.identity.aor, self._told, lambda ended: None)
+            self._watch.start()
+
+    def _told(self, said: tuple[AorInfo, ...]) -> None:
+        if self._closed:
+            return
+        registration, now = self._registration, self._now()
+        match news_of(said, self._agent.identity.aor, registration.contact):
+            case Dropped(reason=reason, again_in=again_in):
+                logger.info("%s: the registrar has ended the registration: %s", self._agent.identity.aor, reason)
+                registration.dropped(now, reason, again_in)
+            case Shortened(seconds=seconds):
+                registration.shorten(now, seconds)
+            case None:
+                return
+        self._run()
+
     def _changed(self, event: RegistrationEvent) -> None:
         aor, was_active, trace = self._agent.identity.aor, self.active, self._agent.endpoint.trace
         if trace is not None:
@@ -158,8 +191,11 @@ class Binding:
                 if not was_active:
                     logger.info("%s is registered for %d s", aor, event.expires)
                 self._settle(event, None)
-            case RegistrationFailed(response=response):
+                self._follow()
+            case RegistrationFailed(response=response, reason=reason):
                 error: SipstackError = self._failure or TransactionTimeout("no answer to REGISTER")
+                if reason:
+                    error = ConnectionClosed(f"the registrar has ended it: {reason}")
                 if response is not None:
                     error = RequestFailed(response)
                 logger.info("%s is not registered: %s", aor, error)

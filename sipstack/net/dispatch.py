@@ -111,6 +111,12 @@ class Dispatcher:
         if endpoint.closing:
             endpoint.reply(transaction, 503, headers=[("Retry-After", "5")])
             return
+        if request.method == "NOTIFY":
+            # It may come before the answer to the SUBSCRIBE, so the tag of its sender may not be known.
+            subscriber = endpoint.subscriptions.get((request.call_id, request.to.tag or ""))
+            if subscriber is not None:
+                subscriber.request_received(transaction, request)
+                return
         refusal = uas.refuse(request, merged=transaction.merged)
         if refusal is not None:
             endpoint.reply(transaction, refusal.status, headers=refusal.headers)

@@ -75,6 +75,8 @@ class Endpoint:
         self.transactions = TransactionLayer(self.config.timers)
         self.pool = UserAgentPool()
         self.dialogs: dict[tuple[str, str, str], DialogUser] = {}
+        self.subscriptions: dict[tuple[str, str], DialogUser] = {}
+        """Call-ID and our tag of SUBSCRIBEs → who gets the NOTIFYs, the first of which makes the dialog."""
         self._transport: SipTransport | None = None
         self._hub: MsrpHub | None = None
         self._timers: TimerHeap | None = None

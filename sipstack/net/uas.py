@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sipstack.sip.message import Request
 
-ALLOWED_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "MESSAGE")
+ALLOWED_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "MESSAGE", "NOTIFY")
 ALLOW = ", ".join(ALLOWED_METHODS)
 
 KNOWN_METHODS = frozenset(

@@ -80,6 +80,7 @@ class UserAgent:
         "on_options",
         "outbound_proxy",
         "tag",
+        "watch_registration",
     )
 
     def __init__(
@@ -105,6 +106,8 @@ class UserAgent:
         self.initial_authorization = initial_authorization
         self.on_options: Callable[[UserAgent, IncomingProbe], int] | None = None
         """Returns the status that an INVITE of the asker would get now (A-OPT-01); None: always 200."""
+        self.watch_registration = False
+        """Whether to have the registrar tell when it changes our binding (B-REG-08)."""
         self.tag: Any = None
         """For the owner's own use."""
         # state
@@ -196,8 +199,7 @@ class UserAgent:
         """Return a request outside any dialog: From us to ``uri``, by outbound proxy and Service-Route."""
         aor = self.identity.aor
         sender = Address(aor, self.identity.display_name, (("tag", ids.tag()),))
-        fields = [("Max-Forwards", MAX_FORWARDS)]
-        fields += [("Route", f"<{route}>") for route in initial_routes(self.outbound_proxy, self.service_route)]
+        fields = [("Max-Forwards", MAX_FORWARDS), *self._routes()]
         fields += [
             ("From", str(sender)),
             ("To", f"<{uri}>"),
@@ -209,6 +211,15 @@ class UserAgent:
         if method != "MESSAGE":
             fields.append(("Contact", self.contact()))
         return Request(method, uri, [*fields, *headers], body)
+
+    def complete(self, request: Request) -> None:
+        """Give a request outside any dialog that was made elsewhere what ours have: its routes, and who sends it."""
+        for name, value in reversed(self._routes()):
+            request.headers.insert(name, value)
+        request.headers.add("P-Preferred-Identity", f"<{self.identity.aor}>")
+
+    def _routes(self) -> list[tuple[str, str]]:
+        return [("Route", f"<{route}>") for route in initial_routes(self.outbound_proxy, self.service_route)]
 
     async def options(self, uri: Uri, *, timeout: float | None = None) -> Response:
         """Ask what ``uri`` can (B-CAP-01) and return the final response. Raise as :meth:`Endpoint.request`."""

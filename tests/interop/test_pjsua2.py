@@ -150,7 +150,7 @@ async def asks(peer: Pjsua) -> None:
     answer = await peer.wait_for("answer")
     assert answer["status"] == 200
     assert "+g.oma.sip-im" in answer["text"] and "cpm.session" in answer["text"]
-    assert "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE\r\n" in answer["text"]
+    assert "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, NOTIFY\r\n" in answer["text"]
 
 
 async def calls_for_a_chat(net: World, peer: Pjsua) -> None:
