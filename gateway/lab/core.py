@@ -239,7 +239,10 @@ class Core(Node):
             self.proxy.record_route(forwarded, tcp=tcp)
         gone = binding
         self.proxy.relay(
-            transaction, forwarded, hop, on_unreachable=lambda: self._announce(self.registrar.drop(username, gone), ContactEvent.DEACTIVATED)
+            transaction,
+            forwarded,
+            hop,
+            on_unreachable=lambda: self._announce(self.registrar.drop(username, gone), ContactEvent.DEACTIVATED),
         )
 
     def _called(self, uri: Uri) -> str | None:
