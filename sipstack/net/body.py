@@ -31,17 +31,28 @@ class Part:
         return self.content_type.partition(";")[0].strip().lower()
 
 
+def is_encoded(message: Message) -> bool:
+    """Tell whether a body is compressed, or the like; we know no way to read such a one (A-MSG-26)."""
+    return (message.headers.get("Content-Encoding") or "identity").strip().lower() not in ("identity", "")
+
+
+def is_optional(message: Message) -> bool:
+    """Tell whether who does not understand the body may do without (A-UAS-06, :rfc:`3261#section-20.11`)."""
+    return _is_optional(message.headers.get("Content-Disposition") or "")
+
+
 def body_parts(message: Message) -> list[Part]:
     """Return the parts of a message's body: one for a plain body, none for an empty one.
 
-    Of multipart/related the root is first and all others are optional (:rfc:`2387`). Raise RemoteProtocolError with
+    A body that is encoded counts as none: who must understand it has refused it. Of multipart/related the root is first
+    and all others are optional (:rfc:`2387`). Raise RemoteProtocolError with
     status 400 when a multipart body has no boundary or no end, 413 when it has too many parts.
     """
     content_type = message.content_type
-    if not message.body or content_type is None:
+    if not message.body or content_type is None or is_encoded(message):
         return []
     if content_type.full not in (MIXED, RELATED):
-        return [Part(str(content_type), message.body)]
+        return [Part(str(content_type), message.body, is_optional(message))]
     parts = [
         Part(part.content_type, part.body, _is_optional(part.disposition), part.content_id)
         for part in parse_parts(str(content_type), message.body)

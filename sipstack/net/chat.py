@@ -49,11 +49,12 @@ class ChatSession(MediaSession):
 
     KIND: ClassVar[str] = "chat"
 
-    __slots__ = ("_handler", "_inside", "_wraps", "takes_composing", "takes_notifications")
+    __slots__ = ("_inside", "_wraps", "handler", "takes_composing", "takes_notifications")
 
     def __init__(self, agent: UserAgent, peer: Uri, handler: ChatHandler | None, *, secure: bool = False) -> None:
         super().__init__(agent, peer, secure=secure)
-        self._handler: ChatHandler = Inbox() if handler is None else handler
+        self.handler: ChatHandler = Inbox() if handler is None else handler
+        """Who gets what happens here."""
         # what was negotiated
         self._wraps = False
         self._inside: tuple[str, ...] = ()
@@ -122,9 +123,9 @@ class ChatSession(MediaSession):
 
     def __aiter__(self) -> AsyncIterator[ChatMessage]:
         """Yield the messages that come, accepted, until the chat is closed. Only for chats without a handler."""
-        if not isinstance(self._handler, Inbox):
+        if not isinstance(self.handler, Inbox):
             raise LocalProtocolError("the messages of this chat go to its handler")
-        return self._handler.messages()
+        return self.handler.messages()
 
     # sipstack.net.mediasession.MediaSession
 
@@ -145,7 +146,7 @@ class ChatSession(MediaSession):
 
     def ended(self, reason: str, error: SipstackError | None) -> None:
         """Tell the handler."""
-        self._handler.chat_closed(self, reason, error)
+        self.handler.chat_closed(self, reason, error)
 
     def message_received(self, session: MsrpSession, message: IncomingMessage) -> None:
         """Unwrap a message and hand it on; refuse what is malformed (400) or was never announced (415)."""
@@ -158,7 +159,7 @@ class ChatSession(MediaSession):
         if not chat_message.is_chosen and not self._announced(chat_message):
             message.reject(415, "media type was not announced")
             return
-        self._handler.chat_message(self, chat_message)
+        self.handler.chat_message(self, chat_message)
 
     def _announced(self, message: ChatMessage) -> bool:
         config, content_type = self.agent.endpoint.config, message.content_type

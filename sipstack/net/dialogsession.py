@@ -6,18 +6,23 @@ import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sipstack.errors import SipstackError, UnexpectedMessage
-from sipstack.sip.dialog import DialogState, RequestTooEarly
+from sipstack.net import uas
+from sipstack.net.body import SDP
+from sipstack.net.refresh import Refreshing
 from sipstack.sip.headers import quote
-from sipstack.sip.message import Request
+from sipstack.sip.message import Request, Response
+from sipstack.sip.offer_answer import describes_session
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 
 if TYPE_CHECKING:
+    from sipstack.net.ringing import Ringing
     from sipstack.net.useragent import UserAgent
     from sipstack.sip.dialog import Dialog
 
@@ -41,7 +46,7 @@ class DialogSession(ABC):
     KIND: ClassVar[str]
     """What it is called in logs and traces: ``chat``."""
 
-    __slots__ = ("_closed", "agent", "dialog", "peer", "tag")
+    __slots__ = ("_answering", "_bye_held", "_closed", "agent", "dialog", "early", "peer", "refreshing", "tag")
 
     def __init__(self, agent: UserAgent, peer: Uri) -> None:
         self.agent = agent
@@ -51,7 +56,14 @@ class DialogSession(ABC):
         """For the owner's own use."""
         self.dialog: Dialog | None = None
         """None until the session is set up."""
+        self.early: Ringing | None = None
+        """How we rang, until our 200 is acknowledged: what is under way from then goes on in the session."""
+        self.refreshing = Refreshing(self)
         self._closed = False
+        self._answering: ServerTransaction | None = None
+        """An INVITE inside the dialog that waits for our answer."""
+        self._bye_held: Callable[[], object] | None = None
+        """Says BYE as soon as the ACK of our 200 is there (A-INV-08)."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.agent.identity.aor} with {self.peer}>"
@@ -73,7 +85,8 @@ class DialogSession(ABC):
         """Tell the owner that the session is over; called once, if it was ever established.
 
         ``reason`` is ``local`` (we closed it), ``remote`` (BYE of the peer), ``connection-lost`` (MSRP broke or was
-        never opened) or ``no-ack`` (our 200 to the INVITE was never acknowledged).
+        never opened), ``no-ack`` (our 200 to the INVITE was never acknowledged) or ``expired`` (the session was not
+        refreshed in time, or the peer knows it no more, :rfc:`4028`).
         """
 
     @abstractmethod
@@ -82,7 +95,12 @@ class DialogSession(ABC):
 
     @abstractmethod
     def invited_again(self, transaction: ServerTransaction, request: Request) -> None:
-        """Answer an INVITE inside the dialog, now or later, and show the dialog the response that was sent."""
+        """Answer an INVITE inside the dialog, or an UPDATE with an offer, now or later, by :meth:`answer`."""
+
+    @abstractmethod
+    def invite_again(self) -> bool:
+        """Send an INVITE that changes nothing (:rfc:`4028#section-7.4`), and tell :attr:`refreshing` what became of it;
+        return False when none can be sent now."""
 
     # the end
 
@@ -134,16 +152,30 @@ class DialogSession(ABC):
             return False
         self._closed = True
         agent = self.agent
-        if bye is not None and dialog.state is not DialogState.TERMINATED:
-            agent.send_in_dialog(dialog, "BYE", headers=bye, on_end=on_bye)
-        else:
+        self.refreshing.close()
+        if bye is None or not dialog.wants_end:
             on_bye(None)
+        else:
+            say_bye = partial(agent.send_in_dialog, dialog, "BYE", headers=bye, on_end=on_bye)
+            if dialog.may_end:
+                say_bye()
+            else:
+                self._bye_held = say_bye
         dialog.terminate()
         agent.session_ended(self, dialog)
         self.release()
         self.report("closed", reason)
         self.ended(reason, error)
         return True
+
+    def acknowledged(self) -> None:
+        """Take note that the ACK of our 200 is here, or that it will not come: now we may say BYE (A-INV-08)."""
+        self.early = None
+        if self.dialog is not None:
+            self.dialog.receive_ack()
+        held, self._bye_held = self._bye_held, None
+        if held is not None:
+            held()
 
     def report(self, state: str, note: str = "") -> None:
         """Log and trace what has become of the session."""
@@ -161,15 +193,64 @@ class DialogSession(ABC):
         try:
             dialog.receive_request(request)
         except UnexpectedMessage as error:
-            headers = [("Retry-After", str(error.retry_after))] if isinstance(error, RequestTooEarly) else []
-            endpoint.reply(transaction, error.status, headers=headers)
+            uas.reply_unexpected(endpoint, transaction, error)
             return
         match request.method:
             case "BYE":
                 endpoint.reply(transaction, 200)
+                self._give_up_answering()
                 self.end("remote", None)
-            case "INVITE":
-                transaction.owner = self
-                self.invited_again(transaction, request)
+            case "INVITE" | "UPDATE":
+                self._changed(transaction, request)
+            case "PRACK" if self.early is not None:
+                self.early.acknowledged(transaction, request)
             case _:
                 self.agent.request_received(transaction, request)
+
+    def _changed(self, transaction: ServerTransaction, request: Request) -> None:
+        """Answer an INVITE or UPDATE: both refresh the session, and may change it."""
+        assert self.dialog is not None
+        try:
+            self.refreshing.check(request)
+        except UnexpectedMessage as error:
+            self.dialog.send_response(request, uas.reply_unexpected(self.agent.endpoint, transaction, error))
+            return
+        if request.method == "INVITE":
+            transaction.owner = self
+        elif not describes_session(request):
+            self.answer(transaction, request)
+            return
+        self._answering = transaction
+        self.invited_again(transaction, request)
+
+    def answer(self, transaction: ServerTransaction, request: Request, description: bytes = b"") -> None:
+        """Answer 200 to an INVITE or UPDATE inside the dialog, with our description if it wants one."""
+        endpoint = self.agent.endpoint
+        headers = [("Contact", self.agent.contact()), ("Allow", uas.ALLOW), ("Supported", endpoint.config.supported)]
+        headers += self.refreshing.answer(request)
+        if description:
+            headers.append(("Content-Type", SDP))
+        self._respond(request, endpoint.reply(transaction, 200, headers=headers, body=description))
+
+    def refuse(
+        self, transaction: ServerTransaction, request: Request, status: int, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Refuse an INVITE or UPDATE inside the dialog: all stays as it was (A-INV-07)."""
+        self._respond(request, self.agent.endpoint.reply(transaction, status, headers=headers))
+
+    def _respond(self, request: Request, response: Response) -> None:
+        assert self.dialog is not None
+        self._answering = None
+        self.dialog.send_response(request, response)
+
+    def _give_up_answering(self) -> None:
+        """Answer 487 to what is under way: its dialog is over, or its sender wants it no more (A-INV-09)."""
+        transaction = self._answering
+        if transaction is not None and not transaction.is_final:
+            self.refuse(transaction, transaction.request, 487)
+
+    # sipstack.net.dispatch.InviteUser, for INVITEs inside the dialog
+
+    def cancelled(self, request: Request) -> None:
+        """Take the CANCEL of an INVITE that is not answered yet."""
+        self._give_up_answering()

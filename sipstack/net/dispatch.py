@@ -117,22 +117,25 @@ class Dispatcher:
             if subscriber is not None:
                 subscriber.request_received(transaction, request)
                 return
-        refusal = uas.refuse(request, merged=transaction.merged)
-        if refusal is not None:
-            endpoint.reply(transaction, refusal.status, headers=refusal.headers)
-            return
-        if request.to.tag is not None:
-            user = endpoint.dialogs.get(dialog_id(request))
+        # In the order of A-UAS-01: the method, whom it is for, then what it asks of them.
+        refusal = uas.refuse_method(request)
+        if refusal is None:
+            user = self._find(request)
             if user is None:
-                endpoint.reply(transaction, 481)  # A-DLG-08
+                # A-DLG-08: there is no such dialog; or nobody here has this address.
+                refusal = uas.Refusal(404 if request.to.tag is None else 481)
             else:
-                user.request_received(transaction, request)
-            return
-        agent = endpoint.pool.find(request)
-        if agent is None:
-            endpoint.reply(transaction, 404)
-        else:
-            agent.request_received(transaction, request)
+                refusal = uas.refuse_content(request, endpoint.config.supported_options, merged=transaction.merged)
+                if refusal is None:
+                    user.request_received(transaction, request)
+                    return
+        endpoint.reply(transaction, refusal.status, headers=refusal.headers)
+
+    def _find(self, request: Request) -> DialogUser | None:
+        endpoint = self._endpoint
+        if request.to.tag is not None:
+            return endpoint.dialogs.get(dialog_id(request))
+        return endpoint.pool.find(request)
 
     def _ack_received(self, event: AckReceived) -> None:
         endpoint, request, transaction = self._endpoint, event.request, event.transaction

@@ -13,6 +13,7 @@ from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.features import offers_chat
 from sipstack.net.media import is_secure, warning
 from sipstack.net.mediasession import MediaSession
+from sipstack.net.ringing import Ringing
 from sipstack.sdp import SessionDescription
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.message import Request
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from sipstack.net.useragent import UserAgent
 
 SessionT = TypeVar("SessionT", bound=MediaSession)
-
-RING_INTERVAL = 55.0
-"""Seconds between two 180: at least one a minute keeps proxies from giving up (A-INV-03)."""
 
 
 class IncomingProbe:
@@ -87,7 +85,7 @@ class IncomingPage(IncomingProbe):
 class IncomingCall(IncomingProbe):
     """An INVITE: :meth:`take` it with a session of the right kind, or :meth:`reject` it; :meth:`ring` in between."""
 
-    __slots__ = ("_session", "_timer", "_waiter", "done", "offer", "on_cancel")
+    __slots__ = ("_ringing", "_session", "_timer", "_waiter", "done", "offer", "on_cancel")
 
     def __init__(
         self, agent: UserAgent, transaction: ServerTransaction, request: Request, offer: SessionDescription | None
@@ -99,6 +97,7 @@ class IncomingCall(IncomingProbe):
         """Answered, rejected or cancelled."""
         self.on_cancel: Callable[[Any], None] | None = None
         """Called with this object when the caller gave up before an answer."""
+        self._ringing: Ringing | None = None
         self._session: MediaSession | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
@@ -108,13 +107,20 @@ class IncomingCall(IncomingProbe):
             self._timer = timers.schedule(timers.time() + expires, self._expired)
 
     def ring(self) -> None:
-        """Answer 180, and again each minute until there is an answer."""
-        if self.done:
+        """Answer 180, and again each minute until there is an answer: reliably for a caller who requires that, or may
+        be asked to by the configuration (A-PRK-01)."""
+        if self.done or self._ringing is not None:
             return
-        self.agent.endpoint.reply(self.transaction, 180, headers=self._headers())
-        timers = self.agent.endpoint.timers
-        if not self.request.expires:
-            self._timer = timers.schedule(timers.time() + RING_INTERVAL, self.ring)
+        try:
+            self._ringing = Ringing(self)
+            self._ringing.ring()
+        except (ConnectionClosed, RemoteProtocolError) as error:
+            self.give_up(error.status if isinstance(error, RemoteProtocolError) else 480)
+
+    def early_session(self) -> MediaSession:
+        """Return the session for an offer of ours before the 200; it has no owner yet. Raise ConnectionClosed as
+        :meth:`take`, and LocalProtocolError where there is nothing to offer."""
+        raise LocalProtocolError("only chats are invited to without an offer")
 
     def take(self, make: Callable[[bool], SessionT]) -> SessionT:
         """Accept: send 200 with our session description and return the session, which may be used at once.
@@ -131,21 +137,34 @@ class IncomingCall(IncomingProbe):
         except ConnectionClosed:
             self.reject(480)  # our path through the MSRP relay is lost
             raise
+        ringing = self._ringing
         try:
             # Media first: an INVITE of RFC 2543 may have neither a Contact nor anything that we could take.
-            description = session.describe(self.offer)
-            dialog = Dialog.from_request(self.request, self.transaction.local_tag)
+            has_offered = ringing is not None and ringing.has_offered
+            description = b"" if has_offered else session.describe(self.offer)
+            dialog = (
+                Dialog.from_request(self.request, self.transaction.local_tag) if ringing is None else ringing.dialog
+            )
         except RemoteProtocolError as error:
             session.abandon()
             self.reject(error.status, headers=[warning(agent.endpoint.config, error)])
             raise
-        self._finish()
+        self.done = True
+        self._cancel_expiry()
         self._session = session
-        headers = [*self._headers(), ("Allow", uas.ALLOW), ("Supported", uas.SUPPORTED), ("Content-Type", SDP)]
+        headers = [*self.headers(), ("Allow", uas.ALLOW), ("Supported", agent.endpoint.config.supported)]
+        headers += session.refreshing.answer(self.request)
+        if description:
+            headers.append(("Content-Type", SDP))
         response = agent.endpoint.make_reply(self.transaction, 200, headers=headers, body=description)
         dialog.send_response(self.request, response)
-        session.established(dialog, self.offer, offered=False)
-        agent.endpoint.respond(self.transaction, response)
+        remote = self.offer if ringing is None or ringing.remote is None else ringing.remote
+        session.established(dialog, remote, offered=False, called=True)
+        if ringing is None:
+            agent.endpoint.respond(self.transaction, response)
+        else:
+            session.early = ringing
+            ringing.accept(response)
         return session
 
     async def acknowledged(self) -> None:
@@ -156,18 +175,34 @@ class IncomingCall(IncomingProbe):
 
     def reject(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Refuse with ``status``: 486 busy, 603 declined, 403, 480… Nothing happens when the invitation is done."""
+        if self.done:
+            return
+        self.done = True
+        self._cancel_expiry()
+        response = self.agent.endpoint.make_reply(self.transaction, status, reason, headers=headers)
+        if self._ringing is not None:
+            self._ringing.dialog.send_response(self.request, response)
+            self._ringing.close()
+        self.agent.endpoint.respond(self.transaction, response)
+
+    def give_up(self, status: int) -> None:
+        """Refuse with ``status`` because there is no caller any more, or none that could be answered."""
         if not self.done:
-            self._finish()
-            self.agent.endpoint.reply(self.transaction, status, reason, headers=headers)
+            self.reject(status)
+            if self.on_cancel is not None:
+                self.on_cancel(self)
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return what each response has that makes a dialog."""
+        # A-DLG-02: every Record-Route goes back as it came.
+        routes = [("Record-Route", value) for value in self.request.headers.get_all("Record-Route")]
+        return [*routes, ("Contact", self.agent.contact())]
 
     # sipstack.net.dispatch.InviteUser
 
     def cancelled(self, request: Request) -> None:
         """Take the caller's CANCEL."""
-        if not self.done:
-            self.reject(487)
-            if self.on_cancel is not None:
-                self.on_cancel(self)
+        self.give_up(487)
 
     def ack_received(self, request: Request) -> None:
         """Take the ACK: the session is confirmed."""
@@ -187,16 +222,10 @@ class IncomingCall(IncomingProbe):
         self._timer = None
         self.cancelled(self.request)
 
-    def _finish(self) -> None:
-        self.done = True
+    def _cancel_expiry(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _headers(self) -> list[tuple[str, str]]:
-        # A-DLG-02: every Record-Route goes back as it came.
-        routes = [("Record-Route", value) for value in self.request.headers.get_all("Record-Route")]
-        return [*routes, ("Contact", self.agent.contact())]
 
 
 class IncomingInvitation(IncomingCall):
@@ -209,9 +238,22 @@ class IncomingInvitation(IncomingCall):
         """A message/cpim body that came along in the INVITE (B-CHT-14). The 200 says that it was taken."""
         return first_message(self.request)
 
+    def early_session(self) -> ChatSession:
+        """Return the chat that is offered before the 200."""
+        return ChatSession(self.agent, self.peer, None, secure=is_secure(self.agent.endpoint.config, None))
+
     def answer(self, handler: ChatHandler | None = None) -> ChatSession:
         """:meth:`take` the invitation: send 200 and return the chat, on which messages may be sent at once."""
-        return self.take(lambda secure: ChatSession(self.agent, self.peer, handler, secure=secure))
+
+        def make(secure: bool) -> ChatSession:
+            early = None if self._ringing is None else self._ringing.session
+            if not isinstance(early, ChatSession):
+                return ChatSession(self.agent, self.peer, handler, secure=secure)
+            if handler is not None:
+                early.handler = handler
+            return early
+
+        return self.take(make)
 
     async def accept(self, handler: ChatHandler | None = None) -> ChatSession:
         """:meth:`answer`, then wait until the caller has :meth:`acknowledged` it."""

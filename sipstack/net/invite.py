@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sipstack.errors import RemoteProtocolError, RequestFailed, SipstackError, TransactionTimeout
 from sipstack.net import uas
 from sipstack.net.body import SDP
-from sipstack.net.client import next_hop
+from sipstack.net.client import copy_request, next_hop
+from sipstack.net.early import EarlyDialog
 from sipstack.net.media import is_secure, parse_description
 from sipstack.net.mediasession import MediaSession
-from sipstack.net.reinvite import make_ack
+from sipstack.net.reinvite import CREDENTIAL_HEADERS, make_ack
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
@@ -70,7 +71,7 @@ async def call(
 class OutgoingInvite(Generic[SessionT]):
     """One invitation of a session's peer to it, from INVITE to the last 2xx that may still come."""
 
-    __slots__ = ("_acks", "_agent", "_client", "_future", "_on_provisional", "_request", "_session")
+    __slots__ = ("_acks", "_agent", "_client", "_early", "_future", "_on_provisional", "_request", "_session")
 
     def __init__(
         self,
@@ -89,7 +90,8 @@ class OutgoingInvite(Generic[SessionT]):
             headers=[
                 *headers,
                 ("Allow", uas.ALLOW),
-                ("Supported", uas.SUPPORTED),
+                ("Supported", agent.endpoint.config.supported),
+                *session.refreshing.request_headers(),
                 ("Accept", SDP),
                 ("Content-Type", content_type),
             ],
@@ -99,6 +101,8 @@ class OutgoingInvite(Generic[SessionT]):
         self._future: asyncio.Future[SessionT] = asyncio.get_running_loop().create_future()
         # The ACK of each 2xx by its To tag: a 2xx that comes again wants the same ACK again (A-ICT-05).
         self._acks: dict[str, tuple[Request, Uri]] = {}
+        self._early: dict[str, EarlyDialog] = {}
+        """Forks that ring, by their To tags (A-DLG-01)."""
 
     async def run(self, timeout: float | None) -> SessionT:
         """Send the INVITE and return the session of the first 2xx.
@@ -107,10 +111,7 @@ class OutgoingInvite(Generic[SessionT]):
         for a 2xx that cannot be used. When the caller gives up (``timeout`` seconds, or cancellation), the INVITE is
         cancelled and a 2xx that comes nevertheless is answered with ACK and BYE.
         """
-        agent = self._agent
-        self._client = agent.endpoint.send(
-            self._request, next_hop(self._request), self._response_received, self._failed, digest=agent.digest
-        )
+        self._send()
         try:
             async with asyncio.timeout(timeout):
                 return await self._future
@@ -120,6 +121,12 @@ class OutgoingInvite(Generic[SessionT]):
         except BaseException:
             self._give_up()
             raise
+
+    def _send(self) -> None:
+        agent, request = self._agent, self._request
+        self._client = agent.endpoint.send(
+            request, next_hop(request), self._response_received, self._failed, digest=agent.digest
+        )
 
     def _give_up(self) -> None:
         assert self._client is not None
@@ -133,41 +140,87 @@ class OutgoingInvite(Generic[SessionT]):
 
     def _response_received(self, response: Response) -> None:
         if response.is_provisional:
-            if self._on_provisional is not None:
-                self._on_provisional(response)
+            self._ringing(response)
         elif response.is_success:
             self._accepted(response)
-        elif not self._future.done():
-            self._future.set_exception(RequestFailed(response))
+        elif response.status == 422 and not self._future.done() and self._session.refreshing.raise_interval(response):
+            self._ask_for_longer()
+        else:
+            self._failed(RequestFailed(response))
+
+    def _ringing(self, response: Response) -> None:
+        assert self._client is not None
+        invite, tag = self._client.request, response.to.tag
+        if tag and not self._acks:
+            early = self._early.get(tag)
+            if early is None:
+                early = self._early[tag] = EarlyDialog(self._session, invite, response)
+            try:
+                if not early.ringing(invite, response):
+                    return
+            except RemoteProtocolError as error:
+                logger.info("%s: %s", self._request.call_id, error)  # the 2xx may do better
+        if self._on_provisional is not None:
+            self._on_provisional(response)
+
+    def _ask_for_longer(self) -> None:
+        """Repeat the INVITE after 422: in the same call, with the interval that was asked for (A-STM-02)."""
+        assert self._client is not None
+        request, number = self._client.request, self._client.request.cseq.number + 1
+        again = copy_request(request)
+        again.headers.remove_first("Via")
+        for name in ("Session-Expires", "Min-SE", *CREDENTIAL_HEADERS):
+            again.headers.remove(name)
+        again.headers.set("CSeq", f"{number} INVITE")
+        for name, value in self._session.refreshing.request_headers():
+            again.headers.add(name, value)
+        self._close_early()
+        self._request = again
+        self._send()
+
+    def _close_early(self) -> None:
+        for early in self._early.values():
+            early.close()
 
     def _failed(self, error: SipstackError) -> None:
+        self._close_early()
         if not self._future.done():
             self._future.set_exception(error)
 
     def _accepted(self, response: Response) -> None:
-        known = self._acks.get(response.to.tag or "")
+        tag = response.to.tag or ""
+        known = self._acks.get(tag)
         if known is not None:
             self._send_ack(*known)
             return
         assert self._client is not None
-        request = self._client.request
-        dialog = Dialog.from_response(request, response)
+        request, early = self._client.request, self._early.get(tag)
+        self._close_early()
+        if early is None:
+            dialog = Dialog.from_response(request, response)
+        else:
+            dialog = early.dialog
+            dialog.receive_response(request, response)
         ack = make_ack(dialog, request)
-        self._acks[dialog.remote_tag] = ack, dialog.next_hop
+        self._acks[tag] = ack, dialog.next_hop
         self._send_ack(ack, dialog.next_hop)
         if self._future.done():
             # Another fork answered first, or nobody wants the session any more (A-INV-02, A-CAN-03).
             self._agent.send_in_dialog(dialog, "BYE")
             return
         try:
-            answer = parse_description(response)
+            # An answer that came reliably before is the answer (A-OA-03).
+            answer = early.description if early is not None else None
+            if answer is None:
+                answer = parse_description(response)
             if answer is None:
                 raise RemoteProtocolError("the 200 to INVITE has no answer")
-            self._session.established(dialog, answer, offered=True)
+            self._session.established(dialog, answer, offered=early is None or early.offered, called=False)
         except RemoteProtocolError as error:
             self._agent.send_in_dialog(dialog, "BYE", headers=[("Reason", 'SIP;cause=488;text="Bad answer"')])
             self._failed(error)
             return
+        self._session.refreshing.accepted(response)
         self._future.set_result(self._session)
 
     def _send_ack(self, ack: Request, hop: Uri) -> None:

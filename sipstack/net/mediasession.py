@@ -17,13 +17,12 @@ from sipstack.msrp.message import IncomingMessage
 from sipstack.msrp.succession import undecided
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net import anchoring, media, uas
-from sipstack.net.body import SDP
 from sipstack.net.dialogsession import DialogSession
 from sipstack.net.renegotiation import BAD_ANSWER, LOST, Renegotiation
 from sipstack.sdp import SessionDescription
 from sipstack.sdp_cema import Route, anchor
 from sipstack.sdp_msrp import MediaRefused, MsrpMedia, is_active
-from sipstack.sip.message import Request, Response
+from sipstack.sip.message import Request
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 
@@ -81,7 +80,8 @@ class MediaSession(DialogSession):
         """It must not any more."""
         self._waits_for_ack = False
         self._answer_due = False
-        self._unopened: MsrpMedia | None = None
+        self._unopened: tuple[MsrpMedia, bool] | None = None
+        """What to connect to when the ACK is there, and whether it answers our offer."""
         self._remote_path: tuple[MsrpUri, ...] = ()
         self._remote_origin = 0
         self._renegotiation: Renegotiation | None = None
@@ -170,16 +170,17 @@ class MediaSession(DialogSession):
         """Return the medium of a description that we use. Raise MediaRefused (488) when there is none."""
         return media.medium_of(description, self.msrp)
 
-    def established(self, dialog: Dialog, remote: SessionDescription | None, *, offered: bool) -> None:
+    def established(self, dialog: Dialog, remote: SessionDescription | None, *, offered: bool, called: bool) -> None:
         """Begin: ``dialog`` is there, ``remote`` is the peer's description, ``offered`` tells that ours was the offer.
 
-        ``remote`` is None when it will come in the ACK. Raise MediaRefused (488) when it is of no use.
+        ``remote`` is None when it will come in the ACK, or came in a PRACK. ``called``: we are who answers the INVITE.
+        Raise MediaRefused (488) when the description is of no use.
         """
         described = None if remote is None else self.medium(remote)
         if remote is not None and described is not None:
             self.agreed(remote, described)
         self.dialog = dialog
-        self._waits_for_ack = not offered
+        self._waits_for_ack = called
         self._answer_due = remote is None
         self.agent.session_started(self, dialog)
         if remote is not None and described is not None:
@@ -188,17 +189,19 @@ class MediaSession(DialogSession):
         self.path_changed(None)  # while the peer was making up its mind
 
     def confirmed(self, ack: Request) -> None:
-        """Take the ACK of our 200, which may bring the answer to our offer (A-OA-03)."""
+        """Take the ACK of our 200, which may bring the answer to our offer, if no PRACK did (A-OA-03)."""
+        early = self.early
+        self.acknowledged()
         if self._closed or not self._waits_for_ack:
             return
         self._waits_for_ack = False
         self.agent.endpoint.hub.expect(self.msrp)
         if self._unopened is not None:
-            described, self._unopened = self._unopened, None
-            self._open(described, offered=False)
+            (described, offered), self._unopened = self._unopened, None
+            self._open(described, offered=offered)
         elif self._answer_due:
             self._answer_due = False
-            self._take_answer(ack)
+            self._take_answer(ack if early is None or early.answer is None else early.answer)
         if self._renegotiation is not None:
             self._renegotiation.acknowledged()
 
@@ -216,6 +219,7 @@ class MediaSession(DialogSession):
 
     def ack_missing(self) -> None:
         """Give up: our 200 was never acknowledged."""
+        self.acknowledged()
         error = TransactionTimeout("the 200 to INVITE was never acknowledged")
         self.end("no-ack", error, bye=[("Reason", 'SIP;cause=408;text="ACK missing"')])
 
@@ -234,7 +238,7 @@ class MediaSession(DialogSession):
         self._unopened = None
         if self._waits_for_ack and self.active:
             # An answerer that connects waits for the ACK: before it, nobody knows that the answer arrived.
-            self._unopened = remote
+            self._unopened = remote, offered
         else:
             self._open(remote, offered=offered)
 
@@ -271,15 +275,18 @@ class MediaSession(DialogSession):
         )
 
     def invited_again(self, transaction: ServerTransaction, request: Request) -> None:
-        """Answer a re-INVITE (A-INV-07): when names in it are looked up, and we have a path by MSRP relays again."""
+        """Answer a re-INVITE, or an UPDATE with an offer (A-INV-07): when names in it are looked up, and we have a path
+        by MSRP relays again."""
         endpoint, relay = self.agent.endpoint, self.agent.relay
         waited, self._waits_for_ack = self._waits_for_ack, True
 
         def answer(fault: SipstackError | None) -> None:
             self._waits_for_ack = waited
-            if self.is_open and self.dialog is not None:
-                self.dialog.send_response(request, self._answer_again(transaction, request, fault))
-            elif not transaction.is_final:
+            if transaction.is_final:
+                return  # the peer wants no answer any more
+            if self.is_open:
+                self._answer_again(transaction, request, fault)
+            else:
                 endpoint.reply(transaction, 487)
 
         def checked(fault: MediaRefused | None) -> None:
@@ -290,24 +297,39 @@ class MediaSession(DialogSession):
 
         anchoring.check_invitation(endpoint, media.description_in(request), checked)
 
-    def _answer_again(self, transaction: ServerTransaction, request: Request, fault: SipstackError | None) -> Response:
-        """Answer with our description, or say why there is none."""
-        endpoint = self.agent.endpoint
-        waited, self._waits_for_ack = self._waits_for_ack, True
+    def _answer_again(self, transaction: ServerTransaction, request: Request, fault: SipstackError | None) -> None:
+        """Answer with our description, or say why there is none. An UPDATE has no ACK to wait for."""
+        invites = request.method == "INVITE"
+        waited, self._waits_for_ack = self._waits_for_ack, self._waits_for_ack or invites
         try:
             if fault is not None:
                 raise fault
             offer = media.parse_description(request)
             description = self.renegotiation.answer(offer)
-        except RemoteProtocolError as error:
+        except (RemoteProtocolError, ConnectionClosed) as error:
             self._waits_for_ack = waited
-            return endpoint.reply(transaction, error.status, headers=[media.warning(endpoint.config, error)])
-        except ConnectionClosed:
-            self._waits_for_ack = waited
-            return endpoint.reply(transaction, 480)  # our path through the MSRP relay is lost
-        self._answer_due = offer is None
-        headers = [("Contact", self.agent.contact()), ("Allow", uas.ALLOW), ("Supported", uas.SUPPORTED)]
-        return endpoint.reply(transaction, 200, headers=[*headers, ("Content-Type", SDP)], body=description)
+            self._refuse_again(transaction, request, error)
+            return
+        if invites:
+            self._answer_due = offer is None
+        self.answer(transaction, request, description)
+        if not invites:
+            self.renegotiation.acknowledged()
+
+    def _refuse_again(self, transaction: ServerTransaction, request: Request, error: SipstackError) -> None:
+        if isinstance(error, RemoteProtocolError):
+            headers = [media.warning(self.agent.endpoint.config, error)]
+            if error.status == 415:
+                headers = [("Accept", uas.ACCEPT_INVITE)]
+            self.refuse(transaction, request, error.status, headers)
+        else:
+            self.refuse(transaction, request, 480)  # our path through the MSRP relay is lost
+        if self._renegotiation is not None:
+            self._renegotiation.go_on()
+
+    def invite_again(self) -> bool:
+        """Offer the session as it runs once more."""
+        return self.renegotiation.refresh()
 
     def release(self) -> None:
         """Give up the MSRP session; what is undecided in it becomes so now."""
@@ -371,11 +393,6 @@ class MediaSession(DialogSession):
         self._remote_origin = hash(str(description.origin))
         self.msrp.may_send = remote.may_receive
         self.msrp.open(remote.path, max_size=remote.max_size, accept_types=remote.accept_types)
-
-    # sipstack.net.dispatch.InviteUser, for INVITEs inside the dialog
-
-    def cancelled(self, request: Request) -> None:
-        """Nothing to do: an INVITE inside the dialog is answered soon."""
 
     def ack_received(self, request: Request) -> None:
         """Take the ACK of our 200 to a re-INVITE."""

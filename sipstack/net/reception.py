@@ -19,6 +19,7 @@ from sipstack.sdp import SessionDescription
 from sipstack.sdp_file import FileAttributes
 from sipstack.sdp_msrp import MediaRefused, msrp_media
 from sipstack.sip.message import Request
+from sipstack.sip.session_timer import IntervalTooSmall, SessionTimer
 from sipstack.sip.transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _receive_options(agent: UserAgent, transaction: ServerTransaction, request: 
     if status != 200:
         agent.endpoint.reply(transaction, status)
         return
-    headers = [*uas.CAPABILITIES, ("Contact", agent.contact())]
+    headers = [*uas.capabilities(agent.endpoint.config.supported), ("Contact", agent.contact())]
     body = b""
     if takes_files(agent.features) and any(accepts([value], SDP) for value in request.headers.get_list("Accept")):
         # D-FTM-11: an offer of a file would be understood.
@@ -57,14 +58,25 @@ def _receive_options(agent: UserAgent, transaction: ServerTransaction, request: 
 
 
 def _receive_invite(agent: UserAgent, transaction: ServerTransaction, request: Request) -> None:
+    config = agent.endpoint.config
+    offer, found, fault = None, None, None
     try:
         offer = parse_description(request)
         found = None if offer is None else _find_file(agent, offer)
     except RemoteProtocolError as error:
-        headers = [("Accept", uas.ACCEPT_INVITE)] if error.status == 415 else []
-        if error.status == 488:
-            headers.append(warning(agent.endpoint.config, error))
-        agent.endpoint.reply(transaction, error.status, headers=headers)
+        fault = error
+    if fault is None or fault.status == 488:
+        # Extensions come behind types of content and before what they are about (A-UAS-01).
+        try:
+            SessionTimer(config.session_expires, config.min_se).request_received(request)
+        except IntervalTooSmall as error:
+            uas.reply_unexpected(agent.endpoint, transaction, error)
+            return
+    if fault is not None:
+        headers = [("Accept", uas.ACCEPT_INVITE)] if fault.status == 415 else []
+        if fault.status == 488:
+            headers.append(warning(config, fault))
+        agent.endpoint.reply(transaction, fault.status, headers=headers)
         return
     incoming: IncomingCall
     if found is None or offer is None:

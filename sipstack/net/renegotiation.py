@@ -119,7 +119,7 @@ class Renegotiation:
             if error is not None:
                 raise error
             self._renew(session.msrp.local_uri.secure)
-            self._reinvite = ReInvite(session.agent, session.dialog, session.describe(None), self._answered)
+            self._reinvite = ReInvite(session, session.describe(None), self._answered)
         except SipstackError as failure:
             self._refused(failure)
 
@@ -159,6 +159,44 @@ class Renegotiation:
             return
         self._revert()
         self._session.report("unchanged", str(error))
+
+    # our refreshes
+
+    def refresh(self) -> bool:
+        """Offer the peer the session as it runs (:rfc:`4028#section-7.4`); return False when that cannot be done now.
+
+        What became of it is told to the session's :attr:`refreshing`.
+        """
+        session = self._session
+        busy = self._reinvite is not None or self._asks_relay or self._wanted or self._error is not None
+        if busy or not session.may_offer or session.dialog is None or not session.dialog.may_offer:
+            return False
+        self._reinvite = ReInvite(session, session.describe_again(None), self._refreshed)
+        return True
+
+    def _refreshed(self, outcome: Response | SipstackError) -> None:
+        self._reinvite = None
+        session = self._session
+        if isinstance(outcome, Response):
+            try:
+                answer = media.parse_description(outcome)
+                if answer is None:
+                    raise RemoteProtocolError("the 200 to INVITE has no answer")
+                self._confirmed(answer)
+            except RemoteProtocolError as error:
+                session.end("connection-lost", error, bye=BAD_ANSWER)
+        else:
+            session.refreshing.refused(outcome)
+        self.go_on()
+
+    def _confirmed(self, answer: SessionDescription) -> None:
+        """Take the answer to an offer of ours that changed nothing. Raise RemoteProtocolError when it is of no use."""
+        session, remote = self._session, self._session.medium(answer)
+        if session.is_unchanged(answer, remote):
+            session.refresh(answer, remote)
+        else:
+            # Our path has its connection: a new one needs a new path of ours too.
+            self.request()
 
     # the peer's offers
 
@@ -200,11 +238,8 @@ class Renegotiation:
             self._spare = self._wanted = False
             self._cancel_timer()
             session.take(answer, remote, offered=True)
-        elif session.is_unchanged(answer, remote):
-            session.refresh(answer, remote)
         else:
-            # Our path has its connection: a new one needs a new path of ours too.
-            self.request()
+            self._confirmed(answer)
 
     def acknowledged(self) -> None:
         """Take note of the ACK for a 200 of ours."""

@@ -227,7 +227,7 @@ class UserAgent:
             ("Accept-Contact", accept_contact(self.features)),
             ("Accept", "application/sdp"),
             ("Allow", uas.ALLOW),
-            ("Supported", uas.SUPPORTED),
+            ("Supported", self.endpoint.config.supported),
         ]
         request = self.create_request("OPTIONS", uri, headers=headers)
         return await self.endpoint.request(request, digest=self.digest, timeout=timeout)
@@ -334,7 +334,8 @@ class UserAgent:
         on_end: Callable[[object], None] | None = None,
     ) -> ClientRequest:
         """Send a request inside ``dialog``; ``on_end`` gets the final response or the error."""
-        fields = [*headers, ("User-Agent", self.endpoint.config.user_agent)]
+        config = self.endpoint.config
+        fields = [*headers, ("Supported", config.supported), ("User-Agent", config.user_agent)]
         request = dialog.create_request(method, headers=fields)
 
         def ended(outcome: object) -> None:

@@ -82,6 +82,7 @@ class Dialog:
         "owner",
         "takes_update",
         "_ack_due",
+        "_bye_seen",
         "_local_invite",
         "_offers",
         "_remote_invite",
@@ -130,6 +131,8 @@ class Dialog:
         self._offers = OfferAnswer()
         self._ack_due = False
         """Our 2xx to the peer's INVITE has no ACK yet."""
+        self._bye_seen = False
+        """One side has said that it is over."""
 
     @classmethod
     def from_response(cls, request: Request, response: Response) -> Dialog:
@@ -207,15 +210,22 @@ class Dialog:
         nor on an early dialog."""
         return not self._ack_due and (self.owner or self.state is not DialogState.EARLY)
 
+    @property
+    def wants_end(self) -> bool:
+        """Tell whether somebody has to say BYE: "For INVITE initiated dialogs, terminating the dialog consists of
+        sending a BYE", also after a 408 or 481 (:rfc:`3261#section-12.2.1.2`)."""
+        return not self._bye_seen
+
     # our requests
 
     def create_request(self, method: str, *, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Request:
         """Return the next request in the dialog (:rfc:`3261#section-12.2.1.1`), with the next CSeq number.
 
         A BYE ends the dialog, whatever will be answered (:rfc:`3261#section-15.1.1`). :class:`LocalProtocolError` if
-        it has ended, or for an INVITE or an offer while another one is under way in either direction (A-INV-04).
+        it has ended, but for the one BYE that says so, or for an INVITE or an offer while another one is under way in
+        either direction (A-INV-04).
         """
-        if self.state is DialogState.TERMINATED:
+        if self.state is DialogState.TERMINATED and (method != "BYE" or self._bye_seen):
             raise LocalProtocolError("the dialog is over")
         request = self._request(method, self.local_cseq + 1, headers, body)
         offers = method in OFFER_METHODS and describes_session(request)
@@ -226,6 +236,7 @@ class Dialog:
         if method == "INVITE":
             self._local_invite = self.local_cseq
         elif method == "BYE":
+            self._bye_seen = True
             self.state = DialogState.TERMINATED
         return request
 
@@ -278,7 +289,7 @@ class Dialog:
             elif request.method in TARGET_REFRESH_METHODS and response.is_success and response.contacts:
                 self.remote_target = response.contacts[0].uri
         # A failure of the INVITE ends the early dialog (A-DLG-01); later only what says that there is none does.
-        elif first or status in DIALOG_GONE:
+        elif first or (status in DIALOG_GONE and self.state is DialogState.CONFIRMED):
             self.state = DialogState.TERMINATED
 
     def _establish(self, response: Response) -> None:
@@ -321,6 +332,7 @@ class Dialog:
             case "PRACK":
                 self._offers.received(request)
             case "BYE":
+                self._bye_seen = True
                 self.state = DialogState.TERMINATED
             case _:
                 pass
@@ -364,7 +376,7 @@ class Dialog:
         self._offers.withdrawn(request)
 
     def terminate(self) -> None:
-        """End the dialog without a message: a request in it timed out (A-DLG-09), or the INVITE never got an answer."""
+        """End the dialog: a request in it timed out (A-DLG-09), or the INVITE never got an answer."""
         self.state = DialogState.TERMINATED
 
     def glare_delay(self) -> float:

@@ -18,6 +18,7 @@ from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.lookup import Answer
 from sipstack.net.resolver import Resolver
+from sipstack.net.useragent import Identity, UserAgent
 from sipstack.sip.digest import Credentials, DigestClient, DigestServer, Verified, compute_ha1
 from sipstack.sip.message import Request, Response
 from sipstack.sip.timers import TimerValues
@@ -113,7 +114,7 @@ async def test_nobody_there(method: str, status: int, header: str | None) -> Non
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({"Require": "100rel, path"}, 420),
+        ({"Require": "100rel, frobs"}, 420),
         ({"Content-Encoding": "gzip"}, 415),
         ({"To": "<sip:b@x.example>;tag=unknown"}, 481),
         ({"CSeq": "1 INVITE"}, 400),
@@ -121,6 +122,7 @@ async def test_nobody_there(method: str, status: int, header: str | None) -> Non
 )
 async def test_refusals(change: dict[str, str], status: int) -> None:
     async with endpoints() as (one, two):
+        UserAgent(two, Identity(Uri.parse("sip:b@x.example"), contact_token="b"), domain=Uri.parse("sip:x.example"))
         request = request_to(two)
         for name, value in change.items():
             request.headers.set(name, value)

@@ -10,7 +10,7 @@ from sipstack.errors import ConnectionClosed, LocalProtocolError, RequestFailed,
 from sipstack.net.features import accept_contact, feature_values, offers_chat
 from sipstack.net.useragent import Identity, UserAgent
 from sipstack.sip.digest import Credentials
-from sipstack.sip.message import Request
+from sipstack.sip.message import Request, Response
 from sipstack.sip.registration import Registered, RegistrationFailed, Unregistered
 from sipstack.sip.timers import TimerValues
 from sipstack.sip.uri import Uri
@@ -268,13 +268,67 @@ async def test_requests_inside_the_dialog() -> None:
         assert await ask("INFO") == 405
         # A-INV-07: a refresh gets the same session again, an offer that does not fit gets 488, and the chat goes on
         assert await ask("INVITE", sdp, chat.describe_again(None)) == 200
-        assert await ask("INVITE", contact) == 200
         assert await ask("INVITE", sdp, SDP.replace(b":text/plain", b":image/png")) == 488
         assert await ask("INVITE", [*contact, ("Content-Type", "text/plain")], b"x") == 415
         assert (await chat.deliver("still here")).status == 200
+        assert await ask("INVITE", contact) == 200
         # a number that was used before
         dialog.local_cseq = 0
         assert await ask("OPTIONS") == 500
+
+
+@pytest.mark.parametrize(
+    ("method", "uri", "headers", "to_tag", "status"),
+    [
+        ("FROB", "x:y", {"Require": "x"}, "", 501),
+        ("INFO", "x:y", {"Require": "x"}, "", 405),
+        ("INVITE", "x:y", {"Require": "x"}, "", 416),
+        ("INVITE", "sip:nobody@ims.example", {"Require": "x", "Content-Encoding": "x"}, "", 404),
+        ("INVITE", "sip:b@ims.example", {"Require": "x", "Content-Encoding": "x"}, ";tag=x", 481),
+        ("INVITE", "sip:b@ims.example", {"Require": "x", "Content-Encoding": "x"}, "", 420),
+        ("INVITE", "sip:b@ims.example", {"Content-Encoding": "x", "Session-Expires": "1"}, "", 415),
+        ("INVITE", "sip:b@ims.example", {"Content-Type": "x/y", "Session-Expires": "1"}, "", 415),
+        ("INVITE", "sip:b@ims.example", {"Session-Expires": "1"}, "", 422),
+        ("INVITE", "sip:b@ims.example", {}, "", 488),
+    ],
+)
+async def test_order_of_checks(method: str, uri: str, headers: dict[str, str], to_tag: str, status: int) -> None:
+    """A-UAS-01: method, whom it is for, merged, Require, content, extensions; each has all faults behind it, too."""
+    async with world() as around:
+        b = around.agent(around.b, "b", Phone())
+        fields = {"Content-Type": "application/sdp", **headers}
+        request = Request(
+            method,
+            uri,
+            [
+                ("From", "<sip:a@ims.example>;tag=1"),
+                ("To", f"<sip:b@ims.example>{to_tag}"),
+                ("Call-ID", ids.call_id()),
+                ("CSeq", f"1 {method}"),
+                ("Contact", "<sip:a@127.0.0.1>"),
+                *fields.items(),
+            ],
+            b"v=0\r\n",
+        )
+        # Passed on as a proxy does, who repairs nothing.
+        answers: list[Response] = []
+        around.a.forward(request, around.b.uri(), answers.append, lambda error: None)
+        await until(lambda: answers and answers[-1].is_final)
+        assert answers[-1].status == status
+        await b.close()
+
+
+async def test_body_that_may_be_passed_over() -> None:
+    """A-UAS-06: ``handling=optional`` is taken without being read."""
+    async with world() as around:
+        phone = Phone()
+        b = around.agent(around.b, "b", phone)
+        for fields in ([("Content-Type", "x/y")], [("Content-Type", "application/sdp"), ("Content-Encoding", "gzip")]):
+            headers = [*fields, ("Content-Disposition", "x; handling=optional")]
+            request = b.create_request("INVITE", B, headers=headers, body=b"?")
+            response = await around.a.request(request, route=around.b.uri())
+            assert response.status == 200 and b"m=message" in response.body, "as without an offer"
+        await b.close()
 
 
 def test_identity_and_features() -> None:
