@@ -35,10 +35,13 @@ class Checkable(Protocol):
         """Try it, on a driver that need not have been started. Raises DriverError that says what is wrong."""
 
 
-def load_driver(path: str, options: Mapping[str, Any]) -> Any:
-    """Return ``Class(**options)`` for ``package.module:Class``. Raises :class:`DriverError` when there is no such."""
+def load_driver(table: str, path: str, options: Mapping[str, Any]) -> Any:
+    """Return ``Class(**options)`` for ``package.module:Class``. Raises :class:`DriverError` when there is no such.
+
+    ``table`` is that of the configuration which names it: errors begin with its key.
+    """
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)(**options)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise DriverError(f"driver {path}: {error}", temporary=False) from error
+        raise DriverError(f"{table}.driver {path}: {error}", temporary=False) from error

@@ -28,14 +28,14 @@ def delivery_drivers(config: Config) -> dict[str, DeliveryDriver]:
         case "http":
             drivers["sms"] = _sms_http(config)
         case path:
-            drivers["sms"] = load_driver(path, delivery.sms.options)
+            drivers["sms"] = load_driver("delivery.sms", path, delivery.sms.options)
     match delivery.mms.driver:
         case "":
             pass
         case "mm7":
             drivers["mms"] = _mm7(config)
         case path:
-            drivers["mms"] = load_driver(path, delivery.mms.options)
+            drivers["mms"] = load_driver("delivery.mms", path, delivery.mms.options)
     return drivers
 
 

@@ -67,7 +67,12 @@ async def lookup(patient: Patient, driver: UsersDriver) -> Outcome:
     answer = await driver.lookup(identifier)
     if answer.known == "yes":
         return failed("it knows somebody who does not exist: every guest would be refused as a subscriber")
-    return ok("it does not know them" if answer.known == "no" else "it cannot tell, so everybody can be invited")
+    if answer.known == "no":
+        return ok("it does not know them")
+    if patient.config.users.on_unknown == "refuse":
+        found = 'it cannot tell who has an e-mail address; users.on_unknown is "refuse": nobody is invited by e-mail'
+        return warning(found, 'Set users.on_unknown = "allow", or let the UP Center know e-mail addresses.')
+    return ok("it cannot tell, so everybody can be invited")
 
 
 async def login(patient: Patient, driver: UsersDriver) -> Outcome:

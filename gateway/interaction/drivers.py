@@ -38,5 +38,5 @@ def interaction_driver(config: Config, endpoint: Endpoint, contact: Uri | None =
         case "http":
             return HttpInteraction(http_service(config, section.http))
         case path:
-            driver: InteractionDriver = load_driver(path, section.options)
+            driver: InteractionDriver = load_driver("interaction", path, section.options)
             return driver

@@ -50,7 +50,7 @@ def provisioning_driver(config: Config, sealer: Sealer, store: LeaseStore) -> Pr
         case "http":
             return HttpProvisioning(http_service(config, section.http), private=partial(private_identity, config))
         case path:
-            driver: ProvisioningDriver = load_driver(path, section.options)
+            driver: ProvisioningDriver = load_driver("provisioning", path, section.options)
             return driver
 
 

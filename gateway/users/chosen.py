@@ -29,7 +29,7 @@ def users_driver(config: Config, endpoint: Endpoint) -> UsersDriver:
         case "http":
             return HttpUsers(_up_center(config), realm=config.realm, cache=config.users.http.cache)
         case path:
-            driver: UsersDriver = load_driver(path, config.users.options)
+            driver: UsersDriver = load_driver("users", path, config.users.options)
             return driver
 
 

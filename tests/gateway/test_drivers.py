@@ -11,13 +11,13 @@ from gateway.provisioning.none import NoProvisioning
 
 
 def test_drivers_of_a_lab() -> None:
-    assert isinstance(load_driver("gateway.provisioning.none:NoProvisioning", {}), NoProvisioning)
+    assert isinstance(load_driver("provisioning", "gateway.provisioning.none:NoProvisioning", {}), NoProvisioning)
 
 
 @pytest.mark.parametrize("path", ["no.such:X", "gateway.drivers:Nothing", "gateway.provisioning.lab:LabProvisioning"])
 def test_drivers_that_cannot_be_loaded(path: str) -> None:
-    with pytest.raises(DriverError, match="driver"):
-        load_driver(path, {})
+    with pytest.raises(DriverError, match=r"^delivery\.sms\.driver "):
+        load_driver("delivery.sms", path, {})
 
 
 def test_pauses_double_up_to_the_longest() -> None:
