@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from gateway.lab.conformance import suites
+from gateway.lab.conformance import declarative, suites
 from gateway.lab.conformance.case import ROLES, BadCase, Case
 from gateway.lab.conformance.target import Target
 
@@ -78,11 +78,13 @@ def cases_of(module: ModuleType) -> list[Case]:
 
 
 def load_folder(folder: Path) -> list[Case]:
-    """Return the cases in the Python files of a folder, which are run to get them. Raises BadCase, OSError."""
+    """Return the cases in the files of a folder: TOML, and Python that is run to get them. Raises BadCase, OSError."""
     found: list[Case] = []
     for path in sorted(folder.iterdir()):
         if path.suffix == ".py" and not path.name.startswith("_"):
             found += cases_of(_load(path))
+        elif path.suffix == ".toml":
+            found += declarative.load(path)
     if not found:
         raise BadCase(f"{folder} has no cases")
     return found
