@@ -15,10 +15,19 @@ from sipstack.net.regwatch import RegistrationWatch
 from sipstack.sip.address import Address
 from sipstack.sip.dropped import Dropped, Shortened, news_of
 from sipstack.sip.message import Response
-from sipstack.sip.registration import Registered, Registration, RegistrationEvent, RegistrationFailed, Unregistered
+from sipstack.sip.registration import (
+    Pacer,
+    Registered,
+    Registration,
+    RegistrationEvent,
+    RegistrationFailed,
+    Unregistered,
+)
 from sipstack.sip.uri import Uri
 
 if TYPE_CHECKING:
+    from sipstack.net.client import ClientRequest
+    from sipstack.net.lookup import Target
     from sipstack.net.timers import Timer
     from sipstack.net.useragent import UserAgent
 
@@ -35,10 +44,12 @@ class Binding:
         "_joiners",
         "_leavers",
         "_registration",
+        "_request",
         "_timer",
         "_watch",
         "active",
         "associated_uris",
+        "home",
         "service_route",
     )
 
@@ -57,11 +68,14 @@ class Binding:
         self._timer: Timer | None = None
         self._closed = False
         self._failure: SipstackError | None = None
+        self._request: ClientRequest | None = None
         self._watch: RegistrationWatch | None = None
         # what the registrar said
         self.active = False
         self.service_route: tuple[Uri, ...] = ()
         self.associated_uris: tuple[Uri, ...] = ()
+        self.home: Target | None = None
+        """The server that took the last REGISTER."""
         # who waits for it
         self._joiners: list[asyncio.Future[Registered]] | None = None
         self._leavers: list[asyncio.Future[None]] | None = None
@@ -85,6 +99,16 @@ class Binding:
         """Register in the background, not before that time."""
         self._registration.register(self._now(), not_before=not_before)
         self._run()
+
+    def move(self, pacer: Pacer) -> bool:
+        """Register where requests go now, in turn, if that is another server than the one which has our binding, or if
+        we have none because no server was there. Return whether that is so."""
+        registration, locator = self._registration, self._agent.endpoint.locator
+        first = locator.first(self._hop, lambda: self._agent.identity.aor.aor)
+        if first is None or not registration.is_wanted or (self.active and first == self.home):
+            return False
+        self.register_later(max(pacer.reserve(self._now()), registration.held_until))
+        return True
 
     async def unregister(self, timeout: float, *, left_behind: bool = False) -> None:
         """Remove the binding; wait for the answer, ``timeout`` seconds at most."""
@@ -112,6 +136,10 @@ class Binding:
             self._watch.stop()
         self._settle(None, ConnectionClosed("the user agent is closed"))
 
+    @property
+    def _hop(self) -> Uri:
+        return self._agent.outbound_proxy or self._agent.domain
+
     def _now(self) -> float:
         return self._agent.endpoint.timers.time()
 
@@ -122,7 +150,7 @@ class Binding:
                 request.headers.insert("Route", f"<{agent.outbound_proxy}>")
             request.headers.add("Allow", uas.ALLOW)
             request.headers.add("User-Agent", endpoint.config.user_agent)
-            endpoint.send(request, agent.outbound_proxy or agent.domain, self._answered, self._failed)
+            self._request = endpoint.send(request, self._hop, self._answered, self._failed)
         while (event := self._registration.next_event()) is not None:
             self._changed(event)
         self._arm(self._registration.get_timer())
@@ -144,6 +172,8 @@ class Binding:
         if self._closed:
             return
         self._failure = None
+        if self._request is not None and response.is_final:
+            self.home, self._request = self._request.target, None
         self._registration.receive_response(response, self._now())
         self._run()
 

@@ -104,6 +104,11 @@ class ClientRequest:
         """The request as it was sent last, with our Via and its credentials: what an ACK has to repeat."""
         return self._attempt
 
+    @property
+    def target(self) -> Target | None:
+        """Where it was sent last; None when that is a flow that somebody else chose."""
+        return self._target if isinstance(self._target, Target) else None
+
     def cancel(self, reason: str | None = None) -> None:
         """Give up an INVITE: CANCEL it once it has been answered provisionally (A-CAN-01). Its final response, 487
         or a 2xx that overtook us, still comes."""
@@ -149,15 +154,19 @@ class ClientRequest:
             return
         locator = self._endpoint.locator
         if self._base.to.tag is None:
-            self._targets = locator.arrange(servers, self._base)
+            self._targets = locator.arrange(servers, self._key)
         else:
             # What belongs to a dialog goes out in any case: it is little, and what it ends makes room.
-            self._targets = locator.arrange_all(servers, self._base)
+            self._targets = locator.arrange_all(servers, self._key)
         if not self._targets:
             self._leave_alone(locator.pause(servers))
             return
         self._target = self._targets.pop(0)
         self._send()
+
+    def _key(self) -> str:
+        """Return for whom the request is: all of one AOR go to the same server while that is there."""
+        return self._base.from_.uri.aor
 
     def _leave_alone(self, seconds: int) -> None:
         """Answer in place of servers that want no requests now (:rfc:`3261#section-21.5.4`)."""

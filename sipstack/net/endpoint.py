@@ -31,7 +31,7 @@ from sipstack.net.hub import MsrpHub
 from sipstack.net.locator import Locator
 from sipstack.net.pool import UserAgentPool
 from sipstack.net.pump import TransactionPump
-from sipstack.net.resolver import Resolver
+from sipstack.net.resolver import Resolver, Servers
 from sipstack.net.timers import TimerHeap
 from sipstack.net.transport import SipTransport
 from sipstack.net.wallclock import DateTime
@@ -310,11 +310,11 @@ class Endpoint:
         if isinstance(hop, Flow):
             self._send_ack(request, hop)
             return
-        self.locator.find(
-            hop,
-            lambda servers: self._send_ack(request, self.locator.arrange_all(servers, request)[0].flow),
-            lambda error: logger.info("%s is not sent: %s", request.method, error),
-        )
+
+        def send(servers: Servers) -> None:
+            self._send_ack(request, self.locator.arrange_all(servers, lambda: request.from_.uri.aor)[0].flow)
+
+        self.locator.find(hop, send, lambda error: logger.info("%s is not sent: %s", request.method, error))
 
     # responses
 

@@ -6,12 +6,11 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sipstack.errors import ConnectionClosed
 from sipstack.flow import Flow
 from sipstack.net.resolver import TARGET_LIMIT, Resolver, Servers, Target
-from sipstack.sip.message import Request
 from sipstack.sip.outages import Outages, Place
 from sipstack.sip.spread import Server, spread
 from sipstack.sip.uri import Uri
@@ -27,25 +26,33 @@ LONGEST_PAUSE = 600.0
 
 Use = Callable[[Servers], None]
 Fail = Callable[[ConnectionClosed], object]
+Key = Callable[[], str | None]
+"""Asked for whom a request is only where there is a choice of servers."""
+
+
+class FlowUser(Protocol):
+    """Who wants to know when a flow is dead."""
+
+    def flow_failed(self) -> None:
+        """A connection there is gone, or its keep-alive is not answered."""
 
 
 class Locator:
     """A :class:`~sipstack.net.resolver.Resolver` with callbacks; owns the look-ups that are under way.
 
     ``proxies`` stand for each other: whoever asks for the first is given the servers of all, in equal shares.
-    ``on_change`` is called when a target fails, or answers again; ``on_flow_failed`` with each dead flow.
+    ``on_change`` is called when a target fails, or answers again; ``users`` tells who uses flows to which place.
     """
 
-    __slots__ = ("_proxies", "_tasks", "dead_time", "on_change", "on_flow_failed", "outages", "resolver")
+    __slots__ = ("_proxies", "_tasks", "dead_time", "on_change", "outages", "resolver", "users")
 
     def __init__(self, resolver: Resolver, proxies: tuple[Uri, ...] = (), dead_time: float = DEAD_TIME) -> None:
         self.resolver = resolver
         self.dead_time = dead_time
         self.outages = Outages()
         self._proxies = proxies if len(proxies) > 1 else ()
-        # callbacks
         self.on_change: Callable[[], None] | None = None
-        self.on_flow_failed: Callable[[Flow], None] | None = None
+        self.users: dict[Place, set[FlowUser]] = {}
         # what is under way
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,15 +97,24 @@ class Locator:
             raise ConnectionClosed("none of the outbound proxies has an address", certain=True)
         return self._joined(known)
 
-    def arrange(self, servers: Servers, request: Request) -> list[Target]:
+    def arrange(self, servers: Servers, key: Key) -> list[Target]:
         """Return the targets of ``servers`` in the order to try them, the dead ones last; none when all want to be left
-        alone. All requests from one AOR have the same order."""
-        targets = _ordered(servers, request)
+        alone. ``key`` tells for whom: each has an order of their own, which stays."""
+        targets = _ordered(servers, key)
         return self.outages.arrange(targets, _now()) if self.outages else targets
 
-    def arrange_all(self, servers: Servers, request: Request) -> list[Target]:
+    def arrange_all(self, servers: Servers, key: Key) -> list[Target]:
         """Return the same with those that want to be left alone, too: for what has to go out."""
-        return self.arrange(servers, request) or _ordered(servers, request)
+        return self.arrange(servers, key) or _ordered(servers, key)
+
+    def first(self, uri: Uri, key: Key) -> Target | None:
+        """Return where a request to ``uri`` would go now; None when that is not known, or nowhere."""
+        try:
+            servers = self.servers_now(uri)
+        except ConnectionClosed:
+            return None
+        targets = self.arrange(servers, key) if servers is not None else ()
+        return targets[0] if targets else None
 
     def pause(self, servers: Servers) -> int:
         """Return the seconds for which all targets of ``servers`` want to be left alone."""
@@ -143,8 +159,19 @@ class Locator:
 
     def flow_failed(self, flow: Flow) -> None:
         """Take the news that a connection is gone, or that its keep-alive is not answered."""
-        if self.on_flow_failed is not None:
-            self.on_flow_failed(flow)
+        for user in tuple(self.users.get((flow.transport, *flow.remote), ())):
+            user.flow_failed()
+
+    def use(self, user: FlowUser, place: Place) -> None:
+        """Tell ``user`` when flows to ``place`` fail."""
+        self.users.setdefault(place, set()).add(user)
+
+    def leave(self, user: FlowUser, place: Place) -> None:
+        """Tell ``user`` no more."""
+        users = self.users.get(place, set())
+        users.discard(user)
+        if not users:
+            self.users.pop(place, None)
 
     # tasks
 
@@ -163,10 +190,10 @@ class Locator:
         await self.resolver.close()
 
 
-def _ordered(servers: Servers, request: Request) -> list[Target]:
+def _ordered(servers: Servers, key: Key) -> list[Target]:
     if len(servers) == 1 and len(servers[0].targets) == 1:
         return list(servers[0].targets)
-    return spread(servers, request.from_.uri.aor)[:TARGET_LIMIT]
+    return spread(servers, key())[:TARGET_LIMIT]
 
 
 def _now() -> float:

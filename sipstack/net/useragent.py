@@ -32,7 +32,7 @@ from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestClient
 from sipstack.sip.digest_relay import RelayCredentials
 from sipstack.sip.message import Request, Response
-from sipstack.sip.registration import Registered
+from sipstack.sip.registration import Pacer, Registered
 from sipstack.sip.routing import initial_routes, wanted_transport
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Parameters, Uri
@@ -160,6 +160,11 @@ class UserAgent:
     def schedule_registration(self, not_before: float) -> None:
         """Register in the background, not before that time (monotonic): for many user agents at start-up."""
         self._need_binding().register_later(not_before)
+
+    def move(self, pacer: Pacer) -> bool:
+        """Register anew, when ``pacer`` lets us, if our requests go to another server of the core than the one that has
+        our binding. Return whether they do."""
+        return self._binding is not None and self._binding.move(pacer)
 
     def _need_binding(self) -> Binding:
         if self._binding is None:

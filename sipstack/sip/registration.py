@@ -96,6 +96,7 @@ class Registration:
         "initial_realm",
         "state",
         "expires_at",
+        "held_until",
         "_dropped_at",
         "_tag",
         "_cseq",
@@ -136,6 +137,8 @@ class Registration:
         self.expires_at: float | None = None
         """Until when the registrar may have our binding (monotonic); None: it surely has none."""
         self._dropped_at = float("-inf")
+        self.held_until = 0.0
+        """Until when the registrar wants no REGISTER (monotonic); ``register`` obeys who calls it, not this."""
         self._tag = ids.tag()
         self._cseq = 0
         self._failures = 0
@@ -143,6 +146,11 @@ class Registration:
         self._exchange: _Exchange | None = None
         self._outgoing: tuple[Request, ...] = ()
         self._events: tuple[RegistrationEvent, ...] = ()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a binding is there or tried for, and no REGISTER is under way."""
+        return self.state in (RegistrationState.REGISTERED, RegistrationState.WAITING)
 
     # what the user wants
 
@@ -285,6 +293,7 @@ class Registration:
         if response.retry_after is not None and response.status in MAY_RETRY_AFTER:
             # Never before the time that the registrar named, and not all at that very time.
             wait = max(response.retry_after.seconds, SHORTEST_PAUSE) * ids.uniform(1, 1 + REFRESH_JITTER)
+            self.held_until = now + wait
         self._step(RegistrationInput.POSTPONED, now, wait=wait, response=response)
 
     def _back_off(self) -> float:
