@@ -24,7 +24,7 @@ from sipstack import ids
 from sipstack.errors import SipstackError
 from sipstack.flow import HostPort
 from sipstack.im.reginfo import ContactEvent
-from sipstack.net.uas import CAPABILITIES
+from sipstack.net.uas import capabilities
 from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestServer, Stale, Verified
 from sipstack.sip.message import Request, Response
@@ -138,7 +138,7 @@ class Core(Node):
     def route(self, transaction: ServerTransaction, request: Request) -> None:
         """Route a request outside of any dialog: who calls, through an interaction server or not, who is called."""
         if request.method == "OPTIONS" and request.uri.user is None and self._is_served(request.uri):
-            self.endpoint.reply(transaction, 200, headers=CAPABILITIES)
+            self.endpoint.reply(transaction, 200, headers=capabilities(self.endpoint.config.supported))
             return
         copy = self.proxy.copy(request)
         own = self.proxy.take_routes(copy)

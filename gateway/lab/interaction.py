@@ -25,7 +25,7 @@ from gateway.lab.run import ready, serve_until_signal, trace_option
 from gateway.lab.subscribers import canonical
 from sipstack.errors import ParseError
 from sipstack.net.client import next_hop
-from sipstack.net.uas import CAPABILITIES
+from sipstack.net.uas import capabilities
 from sipstack.sip.message import Request
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.trace import Trace
@@ -165,7 +165,7 @@ class InteractionServer(Node):
         hop = next_hop(copy)
         if self.endpoint.is_local(hop):
             if request.method == "OPTIONS":
-                self.endpoint.reply(transaction, 200, headers=CAPABILITIES)
+                self.endpoint.reply(transaction, 200, headers=capabilities(self.endpoint.config.supported))
             else:
                 self.endpoint.reply(transaction, 404)
             return
