@@ -10,7 +10,9 @@ from sipstack.im import fthttp
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net import notices
 from sipstack.net.config import EndpointConfig
-from sipstack.net.tls import Tls
+from sipstack.net.tls import SipTls, Tls
+from sipstack.sip.routing import wanted_transport
+from sipstack.sip.uri import Uri
 
 
 @dataclass(slots=True)
@@ -33,7 +35,7 @@ class PhoneOptions:
     relays: tuple[str, ...] = ()
     """MSRP relays that chats go by, nearest first; they know the phone by the same password as its core."""
     authorities: Path | None = None
-    """PEM file of those who sign certificates of relays; None: the system's."""
+    """PEM file of those who sign certificates of relays and core; None: the system's."""
     folder: Path | None = None
     """Where files go that come in; None: a folder that goes with the phone."""
     content_server: str = ""
@@ -43,12 +45,16 @@ class PhoneOptions:
     def endpoint_config(self) -> EndpointConfig:
         """Return what the phone's endpoint is made with."""
         relays = tuple(map(MsrpUri.parse, self.relays))
+        proxy = Uri.parse(self.proxy) if self.proxy else Uri("sip")
+        transport = wanted_transport(proxy) or ""
         return EndpointConfig(
             bind_host=self.host,
             bind_port=self.port,
             msrp_port=self.msrp_port,
             msrp_relays=relays,
             msrp_tls=Tls(authorities=self.authorities) if any(relay.secure for relay in relays) else None,
+            tls=SipTls(authorities=self.authorities) if proxy.scheme == "sips" or transport in ("TLS", "WSS") else None,
+            websocket=transport in ("WS", "WSS"),
             user_agent="rcsgw lab phone",
             accept_types=notices.ACCEPT_TYPES,
             accept_wrapped_types=(*notices.ACCEPT_WRAPPED_TYPES, fthttp.CONTENT_TYPE),

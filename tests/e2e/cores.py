@@ -22,6 +22,10 @@ class EmbeddedCore:
         self.core = core
         self.address: HostPort = core.address
 
+    def port(self, transport: str) -> int:
+        """Return where it speaks SIP by a transport."""
+        return self.address[1]
+
     def put(self, user: str, password: str, identities: tuple[str, ...] = ()) -> None:
         """Insert or replace a subscriber."""
         core = self.core
@@ -48,6 +52,11 @@ class KamailioCore:
     def __init__(self, core: Kamailio) -> None:
         self.core = core
         self.address: HostPort = (core.host, core.sip_port)
+
+    def port(self, transport: str) -> int:
+        """Return where it speaks SIP by a transport."""
+        ports = {"tls": self.core.sips_port, "ws": self.core.ws_port, "wss": self.core.wss_port}
+        return ports.get(transport, self.core.sip_port)
 
     def put(self, user: str, password: str, identities: tuple[str, ...] = ()) -> None:
         """Insert or replace a subscriber."""

@@ -37,6 +37,9 @@ from tests.sipstack.net.certificates import write_certificate
 DOMAIN = "cc.com"
 PASSWORDS = {"a": "alice-pw", "c": "carol-pw"}
 NAMES = {"a": "Alice", "c": "Carol"}
+SECURE = ("tls", "wss")
+
+Transport = Literal["tcp", "udp", "tls", "ws", "wss"]
 
 T = TypeVar("T")
 
@@ -47,8 +50,10 @@ class World:
 
     folder: Path
     format: Format = "json"
-    transport: Literal["tcp", "udp"] = "tcp"
+    transport: Transport = "tcp"
     """How gateway and phones speak to the core; UDP goes over to TCP where messages are long."""
+    host: str = "127.0.0.1"
+    """Where all but HTTP and mail is."""
     core: EmbeddedCore | KamailioCore = field(init=False)
     im_server: ImServer = field(init=False)
     file_server: FileServer = field(init=False)
@@ -62,7 +67,7 @@ class World:
     relays: tuple[str, ...] = ()
     """MSRP relays of gateway and phones."""
     authorities: Path | None = None
-    """Who signs the relays' certificates."""
+    """Who signs the certificates of relays and core."""
     content_server: str = ""
     """Where phones leave files whose links they send."""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -126,8 +131,10 @@ class World:
     @property
     def proxy(self) -> str:
         """URI of the core as outbound proxy."""
-        host, port = self.core.address
-        return f"sip:{host}:{port};{'transport=tcp;' if self.transport == 'tcp' else ''}lr"
+        # By name where the certificate has it, by address otherwise.
+        host = "localhost" if self.transport in SECURE else at(self.host)
+        transport = "" if self.transport == "udp" else f"transport={self.transport};"
+        return f"sip:{host}:{self.core.port(self.transport)};{transport}lr"
 
     async def phone(self, uid: str = "a", *, identity: str = "", cutter: bool = False, **behaviour: Any) -> Phone:
         """Return a subscriber's phone, registered; ``identity`` is one of theirs besides the first, and a ``cutter``
@@ -143,6 +150,7 @@ class World:
             password=PASSWORDS[uid],
             proxy=self.proxy,
             display_name=NAMES[uid],
+            host=self.host,
             cutter=cutter,
             relays=self.relays,
             authorities=self.authorities,
@@ -283,15 +291,16 @@ async def embedded_world(
     settings: str = "",
     *,
     format: Format = "json",
-    transport: Literal["tcp", "udp"] = "tcp",
+    transport: Transport = "tcp",
+    host: str = "127.0.0.1",
     algorithms: tuple[str, ...] = ("SHA-256", "MD5"),
     **sections: str,
 ) -> AsyncIterator[World]:
     """Run the embedded core, IM server, mailbox and a gateway; ``settings`` is added to the gateway's TOML, and
     ``sections`` take the place of some of its tables, see :func:`gateway_toml`."""
-    async with World(folder, format, transport) as world:
+    async with World(folder, format, transport, host) as world:
         servers = await _servers_around(world)
-        options = CoreOptions(domain=DOMAIN, database=folder / "core.db", algorithms=algorithms, **servers)
+        options = CoreOptions(domain=DOMAIN, host=host, database=folder / "core.db", algorithms=algorithms, **servers)
         core = await world.enter(Core(options, trace=world.trace("core")))
         world.core = EmbeddedCore(core)
         provisioning = f'driver = "lab"\nlab = {{ url = "{core.admin.url}" }}'
@@ -305,7 +314,8 @@ async def kamailio_world(
     settings: str = "",
     *,
     format: Format = "json",
-    transport: Literal["tcp", "udp"] = "tcp",
+    transport: Transport = "tcp",
+    host: str = "127.0.0.1",
     algorithm: str = "MD5",
     relay: Literal["", "msrp", "msrps", "ws"] = "",
     tables: SubscriberTables | None = None,
@@ -314,8 +324,12 @@ async def kamailio_world(
     """Run the same with Kamailio, as Debian has it and with the configuration of config/kamailio; where ``relay`` is a
     scheme, gateway and phones have Kamailio's MSRP relay between them. ``ws``: the gateway reaches it by WebSocket, and
     phones by TLS. ``tables`` are Kamailio's subscribers where these are not in a file of its own."""
-    async with World(folder, format, transport) as world:
-        options: dict[str, Any] = {"domain": DOMAIN, "algorithm": algorithm, **await _servers_around(world)}
+    async with World(folder, format, transport, host) as world:
+        options: dict[str, Any] = {"domain": DOMAIN, "algorithm": algorithm, "host": host}
+        options |= await _servers_around(world)
+        if transport not in ("tcp", "udp"):
+            world.authorities, key = write_certificate(folder, "core", host="localhost")
+            options |= {"tls": True, "websocket": True, "certificate": world.authorities, "key": key}
         if relay:
             world.authorities, key = write_certificate(folder, "relay")
             options |= {"msrp": True, "certificate": world.authorities, "key": key}
@@ -344,7 +358,8 @@ WORLDS: dict[str, Callable[..., AbstractAsyncContextManager[World]]] = {
 
 async def _servers_around(world: World) -> dict[str, Any]:
     """Start IM server, file server and mailbox; return what the core has to know of them."""
-    options = InteractionOptions(domain=DOMAIN, members=tuple(f"sip:{uid}@{DOMAIN}" for uid in PASSWORDS))
+    members = tuple(f"sip:{uid}@{DOMAIN}" for uid in PASSWORDS)
+    options = InteractionOptions(domain=DOMAIN, host=world.host, members=members)
     im, file = replace(options, database=world.folder / "im.db"), replace(options, database=world.folder / "file.db")
     world.im_server = await world.enter(ImServer(im, trace=world.trace("im server")))
     world.file_server = await world.enter(FileServer(file, trace=world.trace("file server")))
@@ -374,22 +389,30 @@ def gateway_toml(world: World, sections: dict[str, str]) -> str:
 
 
 def _defaults(world: World) -> dict[str, str]:
-    im_server, file_server, mailbox = world.im_server.address, world.file_server.address, world.mailbox.address
+    mailbox, host = world.mailbox.address, at(world.host)
+    (_, im_port), (_, file_port) = world.im_server.address, world.file_server.address
+    network = f"{world.host}/128" if ":" in world.host else "127.0.0.0/8"
+    authorities = f'\nca_file = "{world.authorities}"' if world.transport in SECURE else ""
     return {
         "gateway": 'public_url = "http://127.0.0.1:8080"\ndrain_timeout = 5',
         "http": 'listen = "127.0.0.1:0"',
         "core": f'domain = "{DOMAIN}"\noutbound_proxy = "{world.proxy}"',
-        "sip": 'bind = "127.0.0.1:0"\ntrusted = ["127.0.0.0/8"]',
-        "msrp": 'bind = "127.0.0.1:0"\nallowed_networks = ["127.0.0.0/8"]',
+        "sip": f'bind = "{host}:0"\ntrusted = ["{network}"]{authorities}',
+        "msrp": f'bind = "{host}:0"\nallowed_networks = ["{network}"]',
         "accounts": 'naming = "identifier"',
         "interaction": 'driver = "sip"',
         "interaction__sip": (
-            f'im = "sip:{im_server[0]}:{im_server[1]};transport=tcp"\n'
-            f'file = "sip:{file_server[0]}:{file_server[1]};transport=tcp"\nidentity = "sip:rcsgw@{DOMAIN}"'
+            f'im = "sip:{host}:{im_port};transport=tcp"\n'
+            f'file = "sip:{host}:{file_port};transport=tcp"\nidentity = "sip:rcsgw@{DOMAIN}"'
         ),
         "delivery__email": f'host = "{mailbox[0]}"\nport = {mailbox[1]}\nsender = "gateway@{DOMAIN}"',
         "users": "",
     }
+
+
+def at(host: str) -> str:
+    """Return a host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 def subscribers() -> str:

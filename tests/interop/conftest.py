@@ -13,10 +13,13 @@ from tests.interop import sipp
 from tests.interop.sipp import TRANSPORTS, Transport
 
 
-def needs_kamailio() -> None:
-    """Skip loudly where Kamailio is missing."""
+def needs_kamailio(*modules: str) -> None:
+    """Skip loudly where Kamailio is missing, or one of its ``modules`` that have packages of their own."""
     if not kamailio.is_available():
         pytest.skip("kamailio and kamailio-sqlite-modules are not installed")
+    for module in modules:
+        if not kamailio.has_module(module):
+            pytest.skip(f"kamailio-{module}-modules is not installed")
 
 
 @pytest.fixture
