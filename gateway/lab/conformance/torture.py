@@ -45,6 +45,8 @@ class Vector:
     """What the section asks of any element: accept, reject, either or drop."""
     asked: tuple[int, ...] = ()
     """Codes that the section names."""
+    unwanted: tuple[int, ...] = ()
+    """Codes that the section speaks against for a user agent."""
     level: str = "must"
     """must, should or may."""
 
@@ -59,10 +61,7 @@ def vectors() -> dict[str, Vector]:
     """Return all of them by name, those of :rfc:`4475` first."""
     table = tomllib.loads((VECTORS / "torture.toml").read_text(encoding="utf-8"))
     return {
-        name: Vector(
-            name,
-            **{**entry, "answer": tuple(entry["answer"]), "asked": tuple(entry.get("asked", ()))},
-        )
+        name: Vector(name, **{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
         for name, entry in table.items()
     }
 
