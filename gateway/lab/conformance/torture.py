@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -60,10 +61,11 @@ class Vector:
 def vectors() -> dict[str, Vector]:
     """Return all of them by name, those of :rfc:`4475` first."""
     table = tomllib.loads((VECTORS / "torture.toml").read_text(encoding="utf-8"))
-    return {
-        name: Vector(name, **{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
-        for name, entry in table.items()
-    }
+    return {name: Vector(name, **_frozen(entry)) for name, entry in table.items()}
+
+
+def _frozen(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
 def read_foreign(folder: Path, name: str) -> bytes:
