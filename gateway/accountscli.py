@@ -245,7 +245,8 @@ def _print_audit(comparison: Comparison, left: Sequence[Finding]) -> None:
     for place in comparison.silent:
         click.echo(f"{place}: cannot tell what it knows, not compared")
     if not comparison.findings:
-        click.echo(f"{comparison.accounts} accounts, no differences")
+        accounts = "1 account" if comparison.accounts == 1 else f"{comparison.accounts} accounts"
+        click.echo(f"{accounts}, {'no differences' if comparison.compared else 'nothing to compare them with'}")
 
 
 def _audit(comparison: Comparison, left: Sequence[Finding]) -> dict[str, Any]:

@@ -46,8 +46,10 @@ class Comparison:
     accounts: int
     """Accounts in the store."""
     findings: tuple[Finding, ...]
+    compared: tuple[str, ...]
+    """Places that have told what they know."""
     silent: tuple[str, ...]
-    """Places that cannot tell what they know."""
+    """Places that cannot."""
 
 
 def _no_lock(kind: str, identifier: str) -> AbstractAsyncContextManager[None]:
@@ -85,23 +87,19 @@ class Auditor:
             return first
         second = await self._look()
         both = tuple(finding for finding in second.findings if finding in first.findings)
-        return Comparison(second.accounts, both, second.silent)
+        return Comparison(second.accounts, both, second.compared, second.silent)
 
     async def _look(self) -> Comparison:
         accounts = await self._store.accounts()
-        findings, silent = list[Finding](), list[str]()
-        in_core = await self._core(accounts)
-        if in_core is None:
-            silent.append(CORE)
-        else:
-            findings += in_core
+        told = {CORE: await self._core(accounts)}
         for kind in self._kinds:
-            at_server = await self._server(kind)
-            if at_server is None:
-                silent.append(kind)
-            else:
-                findings += at_server
-        return Comparison(len(accounts), tuple(findings), tuple(silent))
+            told[kind] = await self._server(kind)
+        return Comparison(
+            len(accounts),
+            findings=tuple(finding for findings in told.values() for finding in findings or ()),
+            compared=tuple(place for place, findings in told.items() if findings is not None),
+            silent=tuple(place for place, findings in told.items() if findings is None),
+        )
 
     async def _core(self, accounts: Sequence[AccountRecord]) -> list[Finding] | None:
         if not isinstance(self._provisioning, Auditable):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 
 from gateway.audit import Auditor, Finding
+from gateway.cli import main
 from gateway.drivers import DriverError
 from gateway.lifecycle import core_account
 from gateway.provisioning.base import Audit, CoreAccount
@@ -60,7 +62,7 @@ async def test_both_sides_are_compared(house: House) -> None:
     house.core.accounts["sip:x@cc.com"] = ""
     house.core.registered ^= {(D, "im"), ("sip:y@cc.com", "im")}
     comparison = await auditor.compare()
-    assert comparison.accounts == 2 and comparison.silent == ()
+    assert comparison.accounts == 2 and (comparison.compared, comparison.silent) == (("core", "im"), ())
     assert set(comparison.findings) == {
         Finding("core", "missing", B),
         Finding("core", "orphan", "sip:x@cc.com"),
@@ -133,8 +135,12 @@ async def test_an_account_that_is_being_taken_down_is_not_made_known_again(house
 async def test_drivers_that_tell_nothing_are_named(tmp_path: Path) -> None:
     house = await House(tmp_path).start()
     comparison = await house.invitations.auditor.compare()
-    assert (comparison.findings, comparison.silent) == ((), ("core", "im"))
+    assert (comparison.findings, comparison.compared, comparison.silent) == ((), (), ("core", "im"))
     await house.stop()
+    (tmp_path / "gateway.toml").write_text(house.text)
+    command = ["accounts", "audit", "--config", str(tmp_path / "gateway.toml")]
+    told = (await asyncio.to_thread(CliRunner().invoke, main, command)).output.splitlines()
+    assert told[-1] == "0 accounts, nothing to compare them with" and "core: cannot tell" in told[0]
 
 
 async def test_a_start_makes_known_again_what_others_have_forgotten(house: House) -> None:
