@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import msgspec
 
+from gateway.agents import make_agent
 from gateway.config.settings import Config, split_host_port
 from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.drivers import delivery_drivers
@@ -105,7 +106,12 @@ class Gateway:
         interaction = await self._driver(interaction_driver(config, self.endpoint))
         delivery = await self._driver_map(delivery_drivers(config))
         self._service = self._service_agent()
-        presence = Presence(config.sip.probe_interval, CORE_TIMEOUT * 2.5, self._service)
+        presence = Presence(
+            config.sip.probe_interval,
+            CORE_TIMEOUT * 2.5,
+            self._service,
+            follow=config.core.inviter_events,
+        )
         files = FileRoom(self.store, config.files, config.spool)
         if config.files.content.server == "own":
             files.server = ContentServer(
@@ -190,25 +196,14 @@ class Gateway:
             contact_token=account.contact_token,
             instance_id=account.instance_id,
         )
-        return UserAgent(
-            self.endpoint,
-            identity,
-            domain=self._registrar,
-            outbound_proxy=self._proxy,
-            handler=handler,
-            expires=self.config.core.expires,
-            initial_authorization=self.config.core.initial_authorization,
-        )
+        return make_agent(self.endpoint, self.config, identity, handler)
 
     def _service_agent(self) -> UserAgent | None:
         """Return the agent that status probes go out as, where one is configured."""
-        core = self.config.core
-        if not core.service_account:
+        if not self.config.core.service_account:
             return None
         identity = service_identity(self.config, self._sims)
-        agent = UserAgent(
-            self.endpoint, identity, domain=self._registrar, outbound_proxy=self._proxy, handler=SilentAgent()
-        )
+        agent = make_agent(self.endpoint, self.config, identity, SilentAgent())
         self._running.push_async_callback(agent.close)
         return agent
 

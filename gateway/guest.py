@@ -26,7 +26,7 @@ from sipstack.sdp_msrp import MediaRefused
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed
 from translators.from_http import text_body
 from translators.from_msrp import is_chat_type, text_of
-from translators.from_sip import PeerStatus
+from translators.from_sip import PeerStatus, services_of
 from translators.model import (
     ComposingRequest,
     MessageAnswer,
@@ -40,6 +40,9 @@ from translators.model import (
 if TYPE_CHECKING:
     from gateway.files.transfers import GuestTransfers
     from gateway.sessions import Guests
+
+
+NO_ANSWER = "The network does not answer."
 
 
 class GuestSession(AgentHandler):
@@ -261,7 +264,8 @@ class GuestSession(AgentHandler):
                 self.feed.announce("session", "", session_body("restored", None, None))
         elif isinstance(event, RegistrationFailed) and self.registering is None and not self._lost:
             self._lost = True
-            self.feed.announce("session", "", session_body("failed", None, "The network does not answer."))
+            why = f"The network has ended the registration: {event.reason}." if event.reason else NO_ANSWER
+            self.feed.announce("session", "", session_body("failed", None, why))
 
     def chat_invited(self, agent: UserAgent, invitation: IncomingInvitation) -> None:
         """Take a chat that an inviter opens; 403 to everybody else."""
@@ -313,7 +317,11 @@ class GuestSession(AgentHandler):
 
     def options_received(self, agent: UserAgent, probe: IncomingProbe) -> int:
         """Return the status for OPTIONS: whoever has not invited the guest does not learn whether they are there."""
-        return 200 if self.relations.asserted(probe.asserted) is not None else 403
+        relation = self.relations.asserted(probe.asserted)
+        if relation is None:
+            return 403
+        self.guests.presence.heard(relation.sip, services_of(probe.request.contacts))
+        return 200
 
     def message_received(self, agent: UserAgent, page: IncomingPage) -> None:
         """Take a SIP MESSAGE of an inviter; 200 follows the commit (B-PGR-03)."""

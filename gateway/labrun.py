@@ -26,10 +26,14 @@ def lab_users(config: Config) -> tuple[LabUser, ...]:
         LabUser(subscriber.uid, subscriber.password, subscriber.identities) for subscriber in config.users.subscriber
     ]
     core = config.core
-    if core.service_account:
-        name = core.service_user or Uri.parse(core.service_account).user or ""
-        users.append(LabUser(name, config.secret(core.service_password, core.service_password_file)))
-    return tuple(users)
+    password = config.secret(core.service_password, core.service_password_file)
+    return (*users, *(LabUser(name, password) for name in service_users(config)))
+
+
+def service_users(config: Config) -> tuple[str, ...]:
+    """Return the digest username of the service account, nothing where there is none."""
+    core = config.core
+    return (core.service_user or Uri.parse(core.service_account).user or "",) if core.service_account else ()
 
 
 def lab_options(config: Config, folder: Path | None, mailbox_port: int, *, with_phone: bool) -> LabOptions:
@@ -49,6 +53,7 @@ def lab_options(config: Config, folder: Path | None, mailbox_port: int, *, with_
         smtp_port=config.delivery.email.port,
         mailbox_http_port=mailbox_port,
         gateways=(config.interaction.sip.identity,),
+        watchers=service_users(config),
         with_phone=with_phone,
     )
 

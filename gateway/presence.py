@@ -1,4 +1,8 @@
-"""Who is online: one probe for each inviter, whoever of the guests watches, told only as far as it differs."""
+"""Who is online: one probe for each inviter, whoever of the guests watches, told only as far as it differs.
+
+Where the core tells of registrations (RFC 3680) who leaves is offline at once, and who comes is asked at once. That is
+about status only: an inviter who goes off line has not logged out.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from sipstack.errors import SipstackError
+from sipstack.im.reginfo import AorInfo
+from sipstack.net.regwatch import RegistrationWatch
 from sipstack.net.useragent import UserAgent
+from sipstack.sip.subscription import SubscriptionEnded
 from sipstack.sip.uri import Uri
 from translators.from_sip import PeerStatus, status_of, status_of_failure
 
@@ -24,7 +31,7 @@ FRESH = 2.0
 class Watch:
     """One inviter, the guests who watch, and the last result."""
 
-    __slots__ = ("checked_at", "guests", "probing", "sip", "status", "timer")
+    __slots__ = ("checked_at", "guests", "probing", "registration", "sip", "status", "timer", "was_bound")
 
     def __init__(self, sip: str) -> None:
         self.sip = sip
@@ -34,6 +41,19 @@ class Watch:
         self.checked_at = float("-inf")
         self.probing: asyncio.Future[PeerStatus] | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.registration: RegistrationWatch | None = None
+        """What the core tells of the inviter's devices."""
+        self.was_bound: bool | None = None
+        """Whether there was one when it told last; None before it did."""
+
+    def let_go(self) -> None:
+        """Ask and hear no more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.registration is not None:
+            self.registration.stop()
+            self.registration = None
 
 
 class Presence:
@@ -42,10 +62,22 @@ class Presence:
     The probe goes out as ``service`` where one is configured, else as one of the registered guests who watch.
     """
 
-    def __init__(self, interval: float, timeout: float, service: UserAgent | None = None) -> None:
+    def __init__(
+        self,
+        interval: float,
+        timeout: float,
+        service: UserAgent | None = None,
+        *,
+        follow: bool = False,
+        rcs: bool = True,
+    ) -> None:
+        """``follow``: have the core tell ``service`` of inviters' registrations. Not ``rcs``: in a plain SIP network
+        devices have no tags."""
         self.interval = interval
         self.timeout = timeout
         self.service = service
+        self.follow = follow
+        self.rcs = rcs
         self._watches: dict[str, Watch] = {}
 
     async def ask(self, guest: GuestSession, uid: str, sip: str) -> PeerStatus:
@@ -63,6 +95,7 @@ class Presence:
         watch.guests[guest] = uid
         if watch.timer is None and watch.probing is None:
             self._arm(watch)  # the last one who watched had left while we asked
+        self._follow(watch)
         return status
 
     def known(self, sip: str) -> PeerStatus | None:
@@ -79,15 +112,18 @@ class Presence:
         watch.guests.pop(guest, None)
         if not watch.guests:
             del self._watches[sip]
-            if watch.timer is not None:
-                watch.timer.cancel()
-                watch.timer = None
+            watch.let_go()
+
+    def heard(self, sip: str, services: tuple[str, ...]) -> None:
+        """Take what an inviter's device has told of itself by asking for a guest (B-CAP-03)."""
+        watch = self._watches.get(sip)
+        if watch is not None and services:
+            self._learn(watch, PeerStatus("online", services))
 
     def close(self) -> None:
         """End all probes."""
         for watch in self._watches.values():
-            if watch.timer is not None:
-                watch.timer.cancel()
+            watch.let_go()
             if watch.probing is not None:
                 watch.probing.cancel()
         self._watches.clear()
@@ -115,11 +151,14 @@ class Presence:
                 self._arm(watch)
             if future.cancelled() or future.exception() is not None:
                 return
-            watch.status = future.result()
-            for guest, uid in list(watch.guests.items()):
-                guest.status_changed(uid, watch.status)
+            self._learn(watch, future.result())
 
         return done
+
+    def _learn(self, watch: Watch, status: PeerStatus) -> None:
+        watch.status = status
+        for guest, uid in list(watch.guests.items()):
+            guest.status_changed(uid, status)
 
     def _arm(self, watch: Watch) -> None:
         watch.timer = asyncio.get_running_loop().call_later(self.interval, self._tick, watch)
@@ -139,8 +178,35 @@ class Presence:
                 response = await agent.options(Uri.parse(watch.sip))
         except (SipstackError, OSError, TimeoutError) as error:
             log.info("no answer to OPTIONS for %s: %s", watch.sip, str(error) or type(error).__name__)
-            return status_of_failure(error)
-        return status_of(response)
+            return status_of_failure(error).after(watch.status)
+        return status_of(response, rcs=self.rcs).after(watch.status)
+
+    # what the core tells by itself
+
+    def _follow(self, watch: Watch) -> None:
+        """Have the core tell when the inviter's devices come and go, if it does that."""
+        if not self.follow or self.service is None or watch.registration is not None:
+            return
+
+        def told(said: tuple[AorInfo, ...]) -> None:
+            if watch.registration is not None:
+                self._registration_changed(watch, watch.registration)
+
+        def ended(end: SubscriptionEnded) -> None:
+            watch.was_bound = None
+            if end.retry_at is None:
+                log.info("the core tells nothing of %s: %s; probes go on", watch.sip, end.reason)
+
+        watch.registration = RegistrationWatch(self.service, Uri.parse(watch.sip), told, ended)
+        watch.registration.start()
+
+    def _registration_changed(self, watch: Watch, registration: RegistrationWatch) -> None:
+        bound, before = any(registration.table.contacts), watch.was_bound
+        watch.was_bound = bound
+        if not bound:
+            self._learn(watch, PeerStatus("offline").after(watch.status))
+        elif before is False and watch.probing is None:
+            self._start(watch, self._watcher(watch))
 
     @staticmethod
     def _watcher(watch: Watch) -> UserAgent | None:

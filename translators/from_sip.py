@@ -16,7 +16,8 @@ from .status import retry_after
 MAX_TEXT = 200
 """Characters of a peer's own words that are passed on."""
 
-_CHAT_TAGS = ("+g.oma.sip-im",)
+_CHAT_TAGS = ("+g.oma.sip-im", "+sip.message")
+"""SIMPLE IM, and MSRP in plain SIP (RFC 4569)."""
 
 _REFERENCES = {
     "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session": "im",
@@ -49,34 +50,46 @@ _ANSWERED: dict[int, PeerState] = {
 
 
 class PeerStatus(NamedTuple):
-    """What an OPTIONS has told about a peer."""
+    """What is known about a peer."""
 
     status: PeerState
     services: tuple[str, ...] = ()
     cause: SipCause | None = None
+    """The answer to OPTIONS that says so; None where none came, or where the core has told it otherwise."""
 
     @property
     def is_knowledge(self) -> bool:
         """Tell whether the network really said something about the peer; else what was known before still holds."""
         return self.status not in ("unknown", "not-reachable")
 
+    def after(self, before: PeerStatus | None) -> PeerStatus:
+        """Return this with the services that were known before, unless it says itself what there is (B-CAP-05).
 
-def status_of(response: Response) -> PeerStatus:
+        Who is offline or out of reach has the services all the same; who has no RCS has none.
+        """
+        if before is None or self.services or self.status in ("online", "not-rcs"):
+            return self
+        return self._replace(services=before.services)
+
+
+def status_of(response: Response, *, rcs: bool = True) -> PeerStatus:
     """Read the final answer to an OPTIONS by the table of B-CAP-05.
 
-    ``automata`` beside the chat tag means that the network's store answered for a client that is off.
+    ``automata`` beside the chat tag means that the network's store answered for a client that is off. Not ``rcs``: in
+    a plain SIP network whoever answers is online, with tags or without.
     """
+    cause = cause_of(response)
     if not response.is_success:
-        return PeerStatus(_ANSWERED.get(response.status, "unknown"), cause=cause_of(response))
+        return PeerStatus(_ANSWERED.get(response.status, "unknown"), cause=cause)
     try:
         contacts = response.contacts
     except ParseError:
-        return PeerStatus("unknown", cause=cause_of(response))
+        return PeerStatus("unknown", cause=cause)
     services = services_of(contacts)
-    if not services:
-        return PeerStatus("not-rcs")
+    if not services and rcs:
+        return PeerStatus("not-rcs", cause=cause)
     stored = any(contact.param("automata") is not None for contact in contacts)
-    return PeerStatus("offline" if stored else "online", services)
+    return PeerStatus("offline" if stored else "online", services, cause)
 
 
 def status_of_failure(error: Exception | None) -> PeerStatus:

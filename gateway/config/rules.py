@@ -48,6 +48,8 @@ def _core(config: Config) -> Iterator[Problem]:
         yield "core.service_account", "needs service_password, service_password_file or service_sim_file"
     if (secret or sim) and not config.core.service_account:
         yield "core.service_account", "is missing, but there is a password for it"
+    if config.core.inviter_events and not config.core.service_account:
+        yield "core.inviter_events", "needs core.service_account: a guest may not watch an inviter's registration"
     if secret and sim:
         yield "core.service_sim_file", "and a password cannot both be set"
     if sim and config.file(sim).is_file():

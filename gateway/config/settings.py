@@ -91,6 +91,8 @@ class CoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     service_password_file: str = ""
     service_sim_file: str = ""
     initial_authorization: bool = False
+    registration_events: bool = False
+    inviter_events: bool = False
 
 
 class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

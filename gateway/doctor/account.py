@@ -7,7 +7,7 @@ from functools import partial
 
 from gateway.accountsource import AccountSource
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped
-from gateway.doctor.core import asked, make_agent, registered
+from gateway.doctor.core import agent_of, asked, registered
 from gateway.doctor.patient import Patient
 from gateway.drivers import Checkable, DriverError
 from gateway.dryrun import LeasesOnDisk
@@ -87,7 +87,7 @@ class ThrowAway:
         """The account's user agent, once it is provisioned."""
         if self._agent is None:
             credentials = self._sealer.credentials(self._sealed, self.uri, self.impi)
-            self._agent = make_agent(self._patient, Identity(Uri.parse(self.uri), credentials))
+            self._agent = agent_of(self._patient, Identity(Uri.parse(self.uri), credentials))
         return self._agent
 
     # making it known

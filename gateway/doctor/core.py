@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from gateway.agents import make_agent
 from gateway.config.settings import split_host_port
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped, warning
 from gateway.doctor.patient import Patient
@@ -177,25 +178,16 @@ def _request(patient: Patient, method: str, uri: Uri, to: Uri) -> Request:
 
 
 async def _service(patient: Patient) -> Outcome:
-    agent = make_agent(patient, service_identity(patient.config, Sims()))
+    agent = agent_of(patient, service_identity(patient.config, Sims()))
     try:
         return await registered(patient, agent, "core.service_user and core.service_password")
     finally:
         await agent.close()
 
 
-def make_agent(patient: Patient, identity: Identity) -> UserAgent:
+def agent_of(patient: Patient, identity: Identity) -> UserAgent:
     """Return a user agent as the gateway's own are."""
-    core = patient.config.core
-    return UserAgent(
-        patient.endpoint,
-        identity,
-        domain=patient.registrar,
-        outbound_proxy=Uri.parse(core.outbound_proxy) if core.outbound_proxy else None,
-        handler=SilentAgent(),
-        expires=core.expires,
-        initial_authorization=core.initial_authorization,
-    )
+    return make_agent(patient.endpoint, patient.config, identity, SilentAgent())
 
 
 async def registered(patient: Patient, agent: UserAgent, keys: str) -> Outcome:

@@ -316,6 +316,7 @@ def parse_subscriber(text: str, domain: str, realm: str) -> Subscriber:
 @click.option(
     "--algorithm", "algorithms", multiple=True, type=click.Choice(list(COLUMNS)), help="Most preferred first."
 )
+@click.option("--watcher", "watchers", multiple=True, metavar="USER", help="May watch everybody's registration.")
 @click.option("--subscriber", "subscribers", multiple=True, metavar="USER:PASSWORD[=URI,URI]", help="Put this account.")
 @trace_option("core")
 def main(
@@ -328,6 +329,7 @@ def main(
     im_server: str | None,
     file_server: str | None,
     algorithms: tuple[str, ...],
+    watchers: tuple[str, ...],
     subscribers: tuple[str, ...],
     trace: Trace | None,
 ) -> None:
@@ -336,6 +338,7 @@ def main(
     options.im_server = parse_host_port(im_server) if im_server else None
     options.file_server = parse_host_port(file_server) if file_server else None
     options.algorithms = algorithms or options.algorithms
+    options.watchers = watchers
     core = Core(options, trace=trace)
     for text in subscribers:
         core.subscribers.put(parse_subscriber(text, domain, realm or domain))

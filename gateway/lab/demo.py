@@ -142,7 +142,8 @@ class Demo:
     async def _start_core(self, *servers: str) -> dict[str, Any]:
         accounts = [f"{USER}:{PASSWORD}", f"{SERVICE[0]}:{SERVICE[1]}"]
         subscribers = [word for account in accounts for word in ("--subscriber", account)]
-        core = await self._start("core", "core", "--port", "0", "--http-port", "0", *servers, *subscribers)
+        watcher = ("--watcher", SERVICE[0])
+        core = await self._start("core", "core", "--port", "0", "--http-port", "0", *servers, *subscribers, *watcher)
         self.core_url = f"http://{core['http']}"
         return {
             "core.outbound_proxy": f"sip:{core['sip']};transport=tcp;lr",

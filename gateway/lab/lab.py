@@ -59,6 +59,8 @@ class LabOptions:
     mailbox_http_port: int = 0
     gateways: tuple[str, ...] = ()
     """From of second registrations; empty: ``sip:rcsgw@domain``."""
+    watchers: tuple[str, ...] = ()
+    """Accounts that may watch everybody's registration."""
     open: bool = False
     """Let IM server and file server serve everybody: for the interaction driver ``none``."""
     with_servers: bool = True
@@ -151,6 +153,7 @@ class Lab(Part):
                 database=self._path("core.db") or ":memory:",
                 im_server=None if self.im_server is None else self.im_server.address,
                 file_server=None if self.file_server is None else self.file_server.address,
+                watchers=options.watchers,
             ),
             trace=self._trace("core"),
         )

@@ -294,6 +294,7 @@ async def embedded_world(
     transport: Transport = "tcp",
     host: str = "127.0.0.1",
     algorithms: tuple[str, ...] = ("SHA-256", "MD5"),
+    watchers: tuple[str, ...] = (),
     **sections: str,
 ) -> AsyncIterator[World]:
     """Run the embedded core, IM server, mailbox and a gateway; ``settings`` is added to the gateway's TOML, and
@@ -301,6 +302,7 @@ async def embedded_world(
     async with World(folder, format, transport, host) as world:
         servers = await _servers_around(world)
         options = CoreOptions(domain=DOMAIN, host=host, database=folder / "core.db", algorithms=algorithms, **servers)
+        options.watchers = watchers
         core = await world.enter(Core(options, trace=world.trace("core")))
         world.core = EmbeddedCore(core)
         provisioning = f'driver = "lab"\nlab = {{ url = "{core.admin.url}" }}'

@@ -2,7 +2,8 @@ import pytest
 
 from sipstack.errors import RequestFailed, TransactionTimeout
 from sipstack.sip.message import Response
-from translators.from_sip import cause_of, services_of, status_of, status_of_failure
+from translators.from_sip import PeerStatus, cause_of, services_of, status_of, status_of_failure
+from translators.model import PeerState
 
 CHAT = "<sip:a@192.0.2.1>;+g.oma.sip-im"
 CPM = '<sip:a@192.0.2.1>;+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session"'
@@ -38,8 +39,35 @@ def test_status(code: int, contact: str | None, status: str, services: tuple[str
     response = Response(code, headers=[] if contact is None else [("Contact", contact)])
     found = status_of(response)
     assert (found.status, found.services) == (status, services)
-    assert (found.cause is None) == (code == 200 and status != "unknown")
+    assert found.cause is not None and found.cause.code == code, "the code that caused it goes along"
     assert found.is_knowledge == (status in ("online", "offline", "not-rcs"))
+
+
+def test_plain_sip_knows_no_tags() -> None:
+    """Where nobody has RCS tags, whoever answers is there."""
+    response = Response(200, headers=[("Contact", "<sip:a@192.0.2.1>")])
+    assert (status_of(response, rcs=False).status, status_of(response).status) == ("online", "not-rcs")
+    tagged = Response(200, headers=[("Contact", "<sip:a@192.0.2.1>;+sip.message")])
+    assert status_of(tagged, rcs=False)[:2] == ("online", ("im",))
+    assert status_of(Response(480), rcs=False).status == "offline"
+
+
+@pytest.mark.parametrize(
+    ("status", "services", "kept"),
+    [
+        ("online", (), ()),
+        ("online", ("call",), ("call",)),
+        ("offline", (), ("im",)),
+        ("offline", ("call",), ("call",)),
+        ("not-reachable", (), ("im",)),
+        ("unknown", (), ("im",)),
+        ("not-rcs", (), ()),
+    ],
+)
+def test_services_outlive_the_connection(status: PeerState, services: tuple[str, ...], kept: tuple[str, ...]) -> None:
+    """B-CAP-05: 480 keeps what is cached, 404 drops it."""
+    assert PeerStatus(status, services).after(PeerStatus("online", ("im",))).services == kept
+    assert PeerStatus(status, services).after(None).services == services
 
 
 def test_without_an_answer() -> None:

@@ -1,0 +1,25 @@
+"""User agents as the configuration wants them: guests, the service account, those that the doctor tries."""
+
+from __future__ import annotations
+
+from gateway.config.settings import Config
+from sipstack.net.endpoint import Endpoint
+from sipstack.net.identity import AgentHandler, Identity
+from sipstack.net.useragent import UserAgent
+from sipstack.sip.uri import Uri
+
+
+def make_agent(endpoint: Endpoint, config: Config, identity: Identity, handler: AgentHandler) -> UserAgent:
+    """Return a user agent that registers at the core, once it is asked to."""
+    core = config.core
+    agent = UserAgent(
+        endpoint,
+        identity,
+        domain=Uri.parse(f"sip:{core.domain}"),
+        outbound_proxy=Uri.parse(core.outbound_proxy) if core.outbound_proxy else None,
+        handler=handler,
+        expires=core.expires,
+        initial_authorization=core.initial_authorization,
+    )
+    agent.watch_registration = core.registration_events
+    return agent
