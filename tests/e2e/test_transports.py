@@ -24,6 +24,8 @@ async def converse(world: World) -> None:
     await phone.say("sip:b@cc.com", "and again")
     await guest.wait_for_text("and again")
     assert (await guest.logout()).status == 204
+    # Requests inside dialogs find their way, too.
+    await eventually(lambda: world.received("ACK", actor="phone a"))
     await eventually(lambda: world.sent("REGISTER") and "Expires: 0" in world.sent("REGISTER")[-1])
 
 
