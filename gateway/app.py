@@ -43,6 +43,7 @@ from sipstack.errors import SipstackError
 from sipstack.msrp.uri import MsrpUri
 from sipstack.net import notices
 from sipstack.net.config import EndpointConfig
+from sipstack.net.corewatch import CoreWatch
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.tls import Tls
 from sipstack.net.useragent import AgentHandler, Identity, SilentAgent, UserAgent
@@ -158,6 +159,7 @@ class Gateway:
         )
         await self.http.start()
         self._running.push_async_callback(self.http.close)
+        self._watch_core()
         if self._service is not None:
             self.endpoint.spawn(self._register_service(self._service))
         log.info("rcsgw is up: %s, SIP %s:%d, domain %s", self.http.url, *self.endpoint.local, config.core.domain)
@@ -228,20 +230,39 @@ class Gateway:
         return "ok"
 
     async def _core_state(self) -> str:
-        asker = f"<sip:rcsgw@{self.config.core.domain}>"
+        try:
+            await self.endpoint.request(self._question(), route=self._proxy, timeout=CORE_TIMEOUT)
+        except (SipstackError, OSError) as error:
+            return f"no answer: {error}"
+        return "ok"
+
+    # the nodes of the core
+
+    def _question(self) -> Request:
+        """Return an OPTIONS to the core itself; whatever it answers, it is there."""
         headers = (
-            ("From", f"{asker};tag={ids.tag()}"),
+            ("From", f"<sip:rcsgw@{self.config.core.domain}>;tag={ids.tag()}"),
             ("To", f"<{self._registrar}>"),
             ("Call-ID", ids.call_id()),
             ("CSeq", "1 OPTIONS"),
         )
-        try:
-            await self.endpoint.request(
-                Request("OPTIONS", self._registrar, headers), route=self._proxy, timeout=CORE_TIMEOUT
+        return Request("OPTIONS", self._registrar, headers)
+
+    def _core_changed(self) -> None:
+        """Register elsewhere whoever is registered at a node that is gone, and back where it is there again."""
+        moved = self.guests.core_changed()
+        if self._service is not None:
+            self._service.move(self.guests.pacer)
+        log.info("the core has changed: %d of %d guests register at another node", moved, len(self.guests))
+
+    def _watch_core(self) -> None:
+        if self._proxy is not None:
+            interval = self.config.core.check_interval
+            watch = CoreWatch(
+                self.endpoint, (self._proxy,), self._question, interval=interval, on_change=self._core_changed
             )
-        except (SipstackError, OSError) as error:
-            return f"no answer: {error}"
-        return "ok"
+            watch.start()
+            self._running.push_async_callback(watch.close)
 
 
 def endpoint_config(config: Config) -> EndpointConfig:
@@ -284,6 +305,10 @@ def endpoint_config(config: Config) -> EndpointConfig:
         websocket_path=config.sip.websocket_path,
         keep_alive=config.sip.keep_alive,
         behind_nat=config.sip.behind_nat,
+        proxies=tuple(map(Uri.parse, config.proxies)),
+        dead_time=config.core.retry_dead,
+        name_servers=tuple(map(split_host_port, config.sip.name_servers)),
+        redirects=config.sip.redirects,
         trusted=trusted_flows(config.sip.trusted),
     )
 

@@ -23,6 +23,7 @@ from gateway.storage.accountstore import AccountRecord
 from gateway.storage.errors import StoreError
 from gateway.storage.store import Store
 from sipstack.net.useragent import AgentHandler, SilentAgent, UserAgent
+from sipstack.sip.registration import Pacer
 from translators.model import InviterView, LoginAnswer, format_time
 
 T = TypeVar("T")
@@ -91,6 +92,7 @@ class Guests:
         self._forgotten = 0
         """How often secrets were forgotten: a check that was made before is void."""
         self._closing = False
+        self.pacer = Pacer(settings.register_pace)  # for when many have to register
         self._idle_timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -151,6 +153,10 @@ class Guests:
                 await asyncio.gather(*closing, *self._tasks, return_exceptions=True)
         except TimeoutError:
             self.log.warning("%d guests: shut down before all of their dialogs had ended", len(guests))
+
+    def core_changed(self) -> int:
+        """Have those register anew, in turn, whose node of the core is another one now; return how many they are."""
+        return sum(guest.agent.move(self.pacer) for guest in self._by_account.values())
 
     # gateway.services.GuestService
 

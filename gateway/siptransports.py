@@ -35,8 +35,7 @@ def wanted_transports(config: Config) -> Iterator[str]:
 
 def server_uris(config: Config) -> Iterator[str]:
     """Yield the URIs of the SIP servers that we send to."""
-    if config.core.outbound_proxy:
-        yield config.core.outbound_proxy
+    yield from config.proxies
     if config.interaction.driver == "sip":
         servers = config.interaction.sip
         yield from filter(None, (servers.im, servers.file))

@@ -84,6 +84,9 @@ class CoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     domain: Domain = ""
     realm: str = ""
     outbound_proxy: SipUri = "sip:127.0.0.1:5060;transport=tcp;lr"
+    alternatives: tuple[SipUri, ...] = ()
+    check_interval: Positive = 15.0
+    retry_dead: Positive = 30.0
     expires: Size = 3600
     service_account: SipUri = ""
     service_user: str = ""
@@ -115,6 +118,8 @@ class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     trusted: tuple[Network, ...] = ()
     register_pace: Annotated[float, Meta(gt=0)] = 200.0
     max_page_size: Annotated[int, Meta(ge=1300, le=65535)] = 1300
+    name_servers: tuple[HostPort, ...] = ()
+    redirects: Annotated[int, Meta(ge=0, le=5)] = 0
     probe_interval: Positive = 30.0
 
 
@@ -273,6 +278,12 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def realm(self) -> str:
         """Digest realm of the core: ``core.realm``, or the home domain."""
         return self.core.realm or self.core.domain
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The outbound proxies, which stand for each other; the first one names them all."""
+        first = self.core.outbound_proxy
+        return (first, *self.core.alternatives) if first else ()
 
     @property
     def account_domain(self) -> str:

@@ -27,7 +27,7 @@ class CoreWatch:
     """Sends OPTIONS to every server that the outbound proxies have, every ``interval`` seconds, and at once when a
     connection to one is gone or a request to it has failed. A core of one server is not asked: there is no other.
 
-    ``on_change`` is called when a server is gone, or there again, or when DNS names others.
+    ``on_change`` is called when a server is gone, or there again, or when DNS names others; and once more soon after.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class CoreWatch:
         self._on_change = on_change
         self._wake = asyncio.Event()
         self._places: dict[Place, bool] = {}
+        self._is_unsettled = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -60,7 +61,8 @@ class CoreWatch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
-        self._follow({})
+        for place in self._places:
+            self._endpoint.locator.leave(self, place)
 
     def flow_failed(self) -> None:
         """Look at once (:class:`~sipstack.net.locator.FlowUser`)."""
@@ -135,5 +137,7 @@ class CoreWatch:
             told = "is there again" if places[place] else "takes no requests"
             logger.warning("%s %s:%d of the core %s", *place, told)
         is_other_core = bool(before and places) and before.keys() != places.keys()
-        if changed or is_other_core:
+        # Once more after the next look, for those whose registration was just under way.
+        was_unsettled, self._is_unsettled = self._is_unsettled, bool(changed) or is_other_core
+        if self._is_unsettled or was_unsettled:
             self._on_change()
