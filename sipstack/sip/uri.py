@@ -31,7 +31,7 @@ _USER = rf"(?:[{_UNRESERVED}&=+$,;?/]++|{_ESCAPED})++"
 _PASSWORD = rf"(?:[{_UNRESERVED}&=+$,]++|{_ESCAPED})*+"
 # SIP-URI = "sip:" [ userinfo ] hostport ...     userinfo = user [ ":" password ] "@"     hostport = host [ ":" port ]
 # "@" stands raw nowhere but behind userinfo, so a user part that holds ";" or "?" can't be taken for anything else.
-_SIP_URI = re.compile(rf"(?:({_USER})(?::({_PASSWORD}))?@)?({HOST})(?::([0-9]{{1,5}}))?(?=[;?]|\Z)")
+_SIP_URI = re.compile(rf"(?:({_USER})(?::({_PASSWORD}))?@)?({HOST})(?::(0*[0-9]{{1,5}}))?(?=[;?]|\Z)")
 # uri-parameters = *( ";" pname [ "=" pvalue ])         paramchar = param-unreserved / unreserved / escaped
 _PARAMCHAR = rf"(?:[{_UNRESERVED}\[\]/:&+$]++|{_ESCAPED})++"
 _PARAMETER = re.compile(rf";({_PARAMCHAR})(?:=({_PARAMCHAR}))?(?=;|\Z)")

@@ -32,7 +32,7 @@ SIP_2 = "SIP/2.0"
 # sent-by = host [ COLON port ]               SLASH = SWS "/" SWS      COLON = SWS ":" SWS
 _VIA = re.compile(
     rf"({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]+"
-    rf"({HOST})(?:[ \t]*:[ \t]*([0-9]{{1,5}}))?(?=[ \t;]|\Z)"
+    rf"({HOST})(?:[ \t]*:[ \t]*(0*[0-9]{{1,5}}))?(?=[ \t;]|\Z)"
 )
 
 

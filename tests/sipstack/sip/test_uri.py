@@ -199,3 +199,8 @@ def test_long_input_takes_no_long_time() -> None:
     ):
         with pytest.raises(ParseError):
             Uri.parse(text + "\x7f")
+
+
+def test_leading_zeros_of_a_port() -> None:
+    # RFC 3261 section 25.1: port = 1*DIGIT
+    assert Uri.parse("sip:guest01@lab.example:00045061").port == 45061
