@@ -1,8 +1,9 @@
 """PJSUA as a program of its own: takes commands as lines of JSON, tells what happens as lines of JSON.
 
 A process, because its library has threads and exits of its own. It knows no MSRP: what it can show is signalling.
-Commands: ``{"do": "register", "aor", "username", "password", "proxy", "transport"}``, ``{"do": "options", "uri"}``,
-``{"do": "call", "uri", "sdp"}`` (``sdp`` takes the place of its own offer), ``{"do": "hang-up"}``, ``{"do": "quit"}``.
+Commands: ``{"do": "register", "aor", "username", "password", "proxy", "transport"}``; with TLS also ``authorities``,
+the PEM file of who may sign the core's certificate; ``{"do": "options", "uri"}``; ``{"do": "call", "uri", "sdp"}``,
+where ``sdp`` takes the place of its own offer; ``{"do": "hang-up"}``; ``{"do": "quit"}``.
 """
 
 from __future__ import annotations
@@ -83,8 +84,12 @@ class Peer:
         self.endpoint.audDevManager().setNullDev()
         self.account = Account()
 
-    def register(self, aor: str, username: str, password: str, proxy: str, transport: str) -> None:
+    def register(
+        self, aor: str, username: str, password: str, proxy: str, transport: str, authorities: str = ""
+    ) -> None:
         """Register; the answer comes as an event."""
+        if transport == "tls":
+            self.use_tls(authorities)
         config = pj.AccountConfig()
         config.idUri = aor
         config.regConfig.registrarUri = "sip:" + aor.rpartition("@")[2]
@@ -93,6 +98,14 @@ class Peer:
         config.sipConfig.proxies.append(proxy)
         config.sipConfig.transportId = self.transports[transport]
         self.account.create(config)
+
+    def use_tls(self, authorities: str) -> None:
+        """Have TLS, too, as who believes nobody but those."""
+        transport = pj.TransportConfig()
+        transport.boundAddress = "127.0.0.1"
+        transport.tlsConfig.CaListFile = authorities
+        transport.tlsConfig.verifyServer = True
+        self.transports["tls"] = self.endpoint.transportCreate(pj.PJSIP_TRANSPORT_TLS, transport)
 
     def options(self, uri: str) -> None:
         """Send OPTIONS; the answer comes as an event. By the Contact the core knows who asks."""

@@ -9,11 +9,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from gateway.lab.core import parse_subscriber
+from sipstack.net.uas import ALLOW
 from tests.e2e.cores import EmbeddedCore
 from tests.e2e.world import DOMAIN, PASSWORDS, Guest, World, embedded_world, eventually, kamailio_world
 from tests.interop.conftest import needs_kamailio
@@ -113,10 +114,12 @@ async def net(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[W
 
 
 @asynccontextmanager
-async def registered(world: World, transport: Transport, password: str = PASSWORDS["a"]) -> AsyncIterator[Pjsua]:
+async def registered(
+    world: World, transport: Transport | Literal["TLS"], password: str = PASSWORDS["a"]
+) -> AsyncIterator[Pjsua]:
     """Run PJSUA as A, who has tried to register."""
-    host, port = world.core.address
     name = transport.lower()
+    host, port = "localhost" if name == "tls" else world.core.address[0], world.core.port(name)
     async with pjsua() as peer:
         peer.do(
             "register",
@@ -125,6 +128,7 @@ async def registered(world: World, transport: Transport, password: str = PASSWOR
             password=password,
             proxy=f"sip:{host}:{port};transport={name};lr",
             transport=name,
+            **{"authorities": str(world.authorities)} if world.authorities else {},
         )
         yield peer
 
@@ -145,12 +149,26 @@ async def test_signalling(net: World, transport: Transport) -> None:
         assert used and all("algorithm=SHA-256" in text for text in used)
 
 
+async def test_tls(tmp_path: Path) -> None:
+    """Both ends of the core by TLS: version 1.2 is the most that this library has."""
+    needs_kamailio("tls", "websocket")
+    async with kamailio_world(tmp_path, transport="tls") as world:
+        guest = await world.guest("a")
+        async with registered(world, "TLS") as peer:
+            assert (await peer.wait_for("registration"))["status"] == 200
+            await eventually(lambda: world.im_server.is_online(f"sip:a@{DOMAIN}"))
+            await asks(peer)
+            await calls_for_a_chat(world, peer)
+            await is_asked_and_written_to(world, peer, guest)
+        assert any(text.startswith("INVITE") and "Via: SIP/2.0/TLS" in text for text in world.received("INVITE"))
+
+
 async def asks(peer: Pjsua) -> None:
     peer.do("options", uri=f"sip:b@{DOMAIN}")
     answer = await peer.wait_for("answer")
     assert answer["status"] == 200
     assert "+g.oma.sip-im" in answer["text"] and "cpm.session" in answer["text"]
-    assert "\r\nAllow: INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, NOTIFY\r\n" in answer["text"]
+    assert f"\r\nAllow: {ALLOW}\r\n" in answer["text"]
 
 
 async def calls_for_a_chat(net: World, peer: Pjsua) -> None:
