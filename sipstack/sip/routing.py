@@ -11,6 +11,9 @@ from sipstack.sip.message import Request
 from sipstack.sip.uri import Uri
 from sipstack.sip.via import Via
 
+KEEP_SECONDS = "30"
+"""What we recommend for keep-alives (A-OUT-06): short enough for the mappings of NATs by UDP."""
+
 DEFAULT_PORT = 5060
 
 _DEFAULT_PORTS = {"TLS": 5061, "WS": 80, "WSS": 443}
@@ -50,11 +53,11 @@ def mark_received(request: Request, flow: Flow) -> None:
     """Write into the top Via where ``request`` really came from.
 
     ``received`` is set if sent-by is a name or another address than the source (A-TRN-03). An ``rport`` gets the source
-    port, and then ``received`` is always set (A-TRN-06). What the peer wrote into them itself is replaced. Doing it
-    twice changes nothing.
+    port, and then ``received`` is always set (A-TRN-06). What the peer wrote into them itself is replaced. A ``keep``
+    without value gets one: keep-alives are welcome (:rfc:`6223#section-4.4`). Doing it twice changes nothing.
     """
     via = request.via
-    address, port = flow.remote
+    address, port = flow.remote[0].partition("%")[0], flow.remote[1]  # an IPv6 zone is nobody's but ours
     needed = not _same_address(via.host_port[0], address)
     parameters: list[tuple[str, str | None]] = []
     for name, value in via.parameters:
@@ -62,6 +65,8 @@ def mark_received(request: Request, flow: Flow) -> None:
         if lower == "rport":
             parameters.append((name, str(port)))
             needed = True
+        elif lower == "keep" and not value:
+            parameters.append((name, KEEP_SECONDS))
         elif lower != "received":
             parameters.append((name, value))
     if needed:
@@ -78,10 +83,10 @@ def response_flow(request: Request, flow: Flow, *, connected: bool = True) -> Fl
     :func:`mark_received` (:rfc:`3261#section-18.2.2`, A-TRN-04).
 
     Reliable transports: the same connection, or with ``connected=False`` one to be opened to the source address and the
-    sent-by port. UDP: ``maddr`` (numeric only), else the source address with the ``rport`` or else sent-by port, from
+    sent-by port, but for WebSockets, which only their clients open (:rfc:`7118#section-5`). UDP: ``maddr`` (numeric only), else the source address with the ``rport`` or else sent-by port, from
     our address that got the request.
     """
-    if flow.reliable and connected:
+    if flow.reliable and (connected or flow.transport in ("WS", "WSS")):
         return flow
     via = request.via
     remote = _answer_address(via, flow)

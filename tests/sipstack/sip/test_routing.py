@@ -32,6 +32,9 @@ def request_with(*vias: str) -> Request:
             "SIP/2.0/UDP 198.51.100.7;rport;branch=b",
             "SIP/2.0/UDP 198.51.100.7;rport=40123;branch=b;received=198.51.100.7",
         ),
+        # A-OUT-06: keep-alives are welcome; who has been told keeps what it says
+        ("SIP/2.0/UDP 198.51.100.7;keep;branch=b", "SIP/2.0/UDP 198.51.100.7;keep=30;branch=b"),
+        ("SIP/2.0/UDP 198.51.100.7;branch=b;Keep=120", "SIP/2.0/UDP 198.51.100.7;branch=b;Keep=120"),
         # what the peer wrote itself doesn't count
         ("SIP/2.0/UDP 198.51.100.7;received=1.2.3.4;branch=b", "SIP/2.0/UDP 198.51.100.7;branch=b"),
         (
@@ -56,6 +59,8 @@ def test_ipv6_is_compared_as_an_address() -> None:
     request = request_with("SIP/2.0/UDP [2001:db8::2];branch=b")
     mark_received(request, flow)
     assert request.via.received == "2001:db8::1"
+    mark_received(request, Flow("UDP", ("fe80::1%eth0", 5060), LOCAL))
+    assert request.via.received == "fe80::1"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +75,8 @@ def test_ipv6_is_compared_as_an_address() -> None:
         # reliable: the connection, and when it is gone a new one to the sent-by port
         ("SIP/2.0/TCP h:5070;branch=b;rport", TCP, True, TCP),
         ("SIP/2.0/TCP h:5070;branch=b;rport", TCP, False, Flow("TCP", (SOURCE[0], 5070))),
+        # RFC 7118: nobody connects to a WebSocket client
+        ("SIP/2.0/WS h;branch=b", Flow("WS", SOURCE, LOCAL, 1), False, Flow("WS", SOURCE, LOCAL, 1)),
         ("SIP/2.0/TLS h;branch=b", Flow("TLS", SOURCE, LOCAL, 1), False, Flow("TLS", (SOURCE[0], 5061))),
     ],
 )
