@@ -25,7 +25,7 @@ from gateway.secrets import Sealer, SecretsError
 from gateway.sourcing import Sourcing
 from gateway.storage.accountstore import AccountRecord
 from gateway.storage.errors import StoreError
-from gateway.storage.invitationstore import Invited, Tombstone
+from gateway.storage.invitationstore import End, Invited, Tombstone
 from gateway.storage.store import Store
 from translators.model import InvitationState
 
@@ -238,14 +238,16 @@ class Lifecycle:
     async def end(self, ending: Sequence[Invited], reason: str, *, detail: str | None = None) -> None:
         """Commit that invitations are over. Their secrets open nothing from here on; :meth:`settle` does the rest."""
         now = self._clock()
-        tombstones = [
-            Tombstone(self._sealer.tombstone(item.account.uri, item.invitation.secret_hash), reason, now)
+        state: InvitationState = "failed" if reason == "failed" else "ended"
+        ends = [
+            End(
+                item.invitation.id,
+                Tombstone(self._sealer.tombstone(item.account.uri, item.invitation.secret_hash), reason, now),
+                notice(item, now, state=state, reason=detail or reason),
+            )
             for item in ending
         ]
-        state: InvitationState = "failed" if reason == "failed" else "ended"
-        notices = [notice(item, now, state=state, reason=detail or reason) for item in ending]
-        ends = [(item.invitation.id, reason) for item in ending]
-        self._feeds.publish(await self._store.end_invitations(ends, tombstones, notices, detail or ""))
+        self._feeds.publish(await self._store.end_invitations(ends, detail or ""))
         for item in ending:
             log.info("%s: invitation of %s ended: %s", item.account.uri, item.invitation.uid, reason)
             if reason != "failed":

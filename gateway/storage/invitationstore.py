@@ -119,6 +119,15 @@ class Tombstone:
     ended_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of one invitation, for the reason that its tombstone has."""
+
+    invitation_id: int
+    tombstone: Tombstone
+    notice: Notice
+
+
 Announce = Callable[[Invited], Notice]
 """Makes the inviter's event of a change; runs in the writer's thread and must be pure."""
 
@@ -191,15 +200,9 @@ class InvitationStore(Protocol):
     async def next_expiry(self) -> float | None:
         """Return when the next invitation is over."""
 
-    async def end_invitations(
-        self,
-        ends: Sequence[tuple[int, str]],
-        tombstones: Sequence[Tombstone],
-        notices: Sequence[Notice],
-        detail: str = "",
-    ) -> list[InviterEvent]:
-        """Make invitations (id, reason) ``ending``: from here on their secrets open nothing; deliveries are stopped,
-        and their links forgotten. ``detail`` is for the history."""
+    async def end_invitations(self, ends: Sequence[End], detail: str = "") -> list[InviterEvent]:
+        """Make invitations ``ending``: from here on their secrets open nothing; deliveries are stopped, and their links
+        forgotten. Those that are ``ending`` or gone are left alone. ``detail`` is for the history."""
 
     async def delete_relation(self, invitation_id: int) -> None:
         """Delete an invitation, its delivery and the conversation that belongs to it."""

@@ -17,6 +17,7 @@ from gateway.storage.historystore import Hide
 from gateway.storage.invitationstore import (
     Announce,
     DeliveryRecord,
+    End,
     InvitationRecord,
     Invited,
     NewInvitation,
@@ -204,7 +205,7 @@ def renew_secret(
     )
     if not changed.rowcount:
         return []
-    bury(connection, [tombstone])
+    bury(connection, tombstone)
     connection.execute(
         "UPDATE delivery SET sealed_link = ?, message_id = ?, state = 'queued', attempts = 0, queued_at = ?, "
         "next_at = ?, error = '', channel = json_extract(channels, '$[0]'), tried = '[]', doubtful = 0 "
@@ -216,39 +217,33 @@ def renew_secret(
     return append_notices(connection, [notice])
 
 
-def end(
-    connection: Connection,
-    ends: Sequence[tuple[int, str]],
-    tombstones: Sequence[Tombstone],
-    notices: Sequence[Notice],
-    detail: str = "",
-) -> list[InviterEvent]:
+def end(connection: Connection, ends: Sequence[End], detail: str = "") -> list[InviterEvent]:
     """Make invitations ``ending``; a link that is not out stays in, and no receipt is waited for."""
-    for invitation_id, reason in ends:
+    notices = []
+    for item in ends:
+        row, reason = (item.invitation_id,), item.tombstone.reason
         changed = connection.execute(
-            "UPDATE invitation SET state = 'ending', reason = ? WHERE id = ? AND state <> 'ending'",
-            (reason, invitation_id),
+            "UPDATE invitation SET state = 'ending', reason = ? WHERE id = ? AND state <> 'ending'", (reason, *row)
         )
-        if changed.rowcount:
-            history.note_end(connection, invitation_id, reason, detail)
+        if not changed.rowcount:
+            continue  # somebody else was faster: one end, one reason, one notice
+        history.note_end(connection, item.invitation_id, reason, detail)
         connection.execute(
             "UPDATE delivery SET state = 'failed', error = ? WHERE invitation_id = ? AND state IN ('held', 'queued')",
-            (STOPPED, invitation_id),
+            (STOPPED, *row),
         )
-        connection.execute(
-            "UPDATE delivery SET sealed_link = NULL, next_at = 0 WHERE invitation_id = ?", (invitation_id,)
-        )
-        connection.execute("DELETE FROM delivery_reference WHERE invitation_id = ?", (invitation_id,))
-    bury(connection, tombstones)
+        connection.execute("UPDATE delivery SET sealed_link = NULL, next_at = 0 WHERE invitation_id = ?", row)
+        connection.execute("DELETE FROM delivery_reference WHERE invitation_id = ?", row)
+        bury(connection, item.tombstone)
+        notices.append(item.notice)
     return append_notices(connection, notices)
 
 
-def bury(connection: Connection, tombstones: Sequence[Tombstone]) -> None:
-    """Keep what tells the holders of dead secrets why they are dead."""
-    for tombstone in tombstones:
-        connection.execute(
-            "INSERT OR REPLACE INTO tombstone VALUES (?, ?, ?)", (tombstone.hash, tombstone.reason, tombstone.ended_at)
-        )
+def bury(connection: Connection, tombstone: Tombstone) -> None:
+    """Keep what tells the holder of a dead secret why it is dead."""
+    connection.execute(
+        "INSERT OR REPLACE INTO tombstone VALUES (?, ?, ?)", (tombstone.hash, tombstone.reason, tombstone.ended_at)
+    )
 
 
 def delete_relation(connection: Connection, invitation_id: int) -> None:

@@ -12,7 +12,7 @@ from gateway.storage.entrystore import Done, Entry, InviterEvent, Notice, StateD
 from gateway.storage.errors import StoreError
 from gateway.storage.filestore import FileRecord
 from gateway.storage.historystore import Happened, Hide, Order, OrderKind
-from gateway.storage.invitationstore import Announce, Invited, NewInvitation, Quota, Tombstone
+from gateway.storage.invitationstore import Announce, End, Invited, NewInvitation, Quota, Tombstone
 from gateway.storage.leasestore import Lease
 from gateway.storage.sqlitefile import SqliteFile
 
@@ -158,15 +158,9 @@ class SqliteStore(SqliteFile):
             relations.renew_secret, invitation_id, replaces, secret_hash, sealed_link, message_id, tombstone, notice
         )
 
-    async def end_invitations(
-        self,
-        ends: Sequence[tuple[int, str]],
-        tombstones: Sequence[Tombstone],
-        notices: Sequence[Notice],
-        detail: str = "",
-    ) -> list[InviterEvent]:
+    async def end_invitations(self, ends: Sequence[End], detail: str = "") -> list[InviterEvent]:
         """Make invitations ``ending``."""
-        return await self._write(relations.end, ends, tombstones, notices, detail)
+        return await self._write(relations.end, ends, detail)
 
     async def delete_relation(self, invitation_id: int) -> None:
         """Delete an invitation and what belongs to it alone."""

@@ -421,6 +421,14 @@ async def test_of_two_resends_at_once_one_sends(house: House) -> None:
         await house.invitations.check_secret(B, old)
 
 
+async def test_of_two_ends_at_once_one_is_told(house: House) -> None:
+    await invite(house)
+    await asyncio.gather(house.invitations.revoke(ALICE, B), house.invitations.logout(ALICE), return_exceptions=True)
+    events = await house.invitations.feed(ALICE).read(0)
+    assert events is not None
+    assert [event.invitation.state for event in events if event.invitation].count("ended") == 1
+
+
 async def test_resend_needs_an_active_invitation(house: House, hurry: None) -> None:
     house.faults.fail("provision", times=100000)
     await house.invitations.invite(ALICE, InviteRequest(email="b@cc.com"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.storage.accountstore import NewAccount
 from gateway.storage.entrystore import Entry, Notice
-from gateway.storage.invitationstore import Invited, NewInvitation
+from gateway.storage.invitationstore import End, Invited, NewInvitation, Tombstone
 from gateway.storage.sqlite import SqliteStore
 
 
@@ -61,6 +61,11 @@ async def begin(store: SqliteStore, user: str = "b", uid: str = "a", **changes: 
     """Make an account with one invitation."""
     invited, _ = await store.begin_invitation(new_account(user), new_invitation(uid, **changes), announce)
     return invited
+
+
+def ended(invitation_id: int, reason: str = "revoked") -> End:
+    """Return the end of an invitation."""
+    return End(invitation_id, Tombstone(b"t%d" % invitation_id, reason, 2000.0), notice())
 
 
 def entry(account_id: int = 1, cursor: int = 1, **changes: Any) -> Entry:

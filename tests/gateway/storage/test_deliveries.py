@@ -12,7 +12,7 @@ from gateway.storage.deliverystore import STOPPED, DeliveryResult
 from gateway.storage.invitationstore import DeliveryRecord, Tombstone, Tried
 from gateway.storage.schema import MIGRATIONS, migrate
 from gateway.storage.sqlite import SqliteStore
-from tests.gateway.storage.helpers import announce, begin, notice
+from tests.gateway.storage.helpers import announce, begin, ended, notice
 
 ID = "<1@example.com>"
 TOMBSTONE = Tombstone(b"old", "replaced", 1500.0)
@@ -166,7 +166,7 @@ async def test_the_end_of_an_invitation_stops_its_delivery(store: SqliteStore, s
     sent = DeliveryResult(invitation, ID, "sms", "sent", next_at=5000.0, references=("1",))
     if state == "sent":
         await store.delivery_result(sent, 1010.0, announce)
-    await store.end_invitations([(invitation, "revoked")], [], [])
+    await store.end_invitations([ended(invitation)])
     delivery = await record(store, invitation)
     expected = ("sent", "") if state == "sent" else ("failed", STOPPED)
     assert (delivery.state, delivery.error) == expected and delivery.sealed_link is None

@@ -12,7 +12,7 @@ from gateway.storage.deliverystore import DeliveryResult
 from gateway.storage.errors import StoreError
 from gateway.storage.invitationstore import Tombstone
 from gateway.storage.sqlite import SqliteStore
-from tests.gateway.storage.helpers import announce, begin, notice
+from tests.gateway.storage.helpers import announce, begin, ended, notice
 
 
 @pytest.fixture
@@ -80,8 +80,9 @@ async def test_every_step_is_noted_with_who_and_when(timed: tuple[SqliteStore, l
 )
 async def test_ends_are_told_apart(store: SqliteStore, reason: str, step: str, actor: str) -> None:
     invited = await begin(store)
-    for _ in range(2):
-        await store.end_invitations([(invited.invitation.id, reason)], [], [])
+    first = await store.end_invitations([ended(invited.invitation.id, reason)])
+    assert len(first) == 1 and await store.end_invitations([ended(invited.invitation.id, "expired")]) == []
+    assert await store.tombstone(b"t1") == reason, "the first end counts"
     last = (await store.history())[1:]
     assert [(item.step, item.actor, item.why) for item in last] == [(step, actor, reason)]
 
@@ -90,7 +91,7 @@ async def test_a_deleted_account_leaves_hashes(store: SqliteStore) -> None:
     invited = await begin(store)
     account = invited.account
     said = f"550 <{account.identifier}> is unknown, call +1 555 010 0100"
-    await store.end_invitations([(invited.invitation.id, "failed")], [], [], said)
+    await store.end_invitations([ended(invited.invitation.id, "failed")], said)
     await store.delete_account(account.id, hidden, "the core says no")
     assert [item.step for item in await store.history()] == ["allocated", "failed", "left-behind", "deleted"]
     path = store.path

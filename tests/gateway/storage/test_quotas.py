@@ -10,7 +10,7 @@ import pytest
 from gateway.storage.errors import OverQuota
 from gateway.storage.invitationstore import Quota
 from gateway.storage.sqlite import SqliteStore
-from tests.gateway.storage.helpers import announce, new_account, new_invitation, notice
+from tests.gateway.storage.helpers import announce, ended, new_account, new_invitation
 
 DAY = 86400.0
 
@@ -52,7 +52,7 @@ async def test_what_is_revoked_counts_and_the_file_remembers(store: SqliteStore)
     for number in (1, 2):
         invitation_id = await invite(store, number, quota, created_at=1000.0)
         assert (await refused(store, Quota(1), 1001.0)).kind == "open"
-        await store.end_invitations([(invitation_id, "revoked")], [], [notice()])
+        await store.end_invitations([ended(invitation_id)])
         error = await refused(store, Quota(1), 1001.0)
         assert (error.kind, error.heals_at) == ("open", 1003.0)
         await store.delete_account((await store.accounts())[0].id)
@@ -88,5 +88,5 @@ async def test_who_has_invitations(store: SqliteStore) -> None:
     await invite(store, 2, Quota(), uid="c")
     await invite(store, 3, Quota(), uid="c")
     assert await store.inviters() == ["a", "c"]
-    await store.end_invitations([(first, "revoked")], [], [notice()])
+    await store.end_invitations([ended(first)])
     assert await store.inviters() == ["c"]

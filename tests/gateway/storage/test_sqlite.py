@@ -16,7 +16,7 @@ from gateway.storage.errors import NameTaken, StoreError
 from gateway.storage.invitationstore import Tombstone
 from gateway.storage.sqlite import SqliteStore
 from gateway.storage.store import Store
-from tests.gateway.storage.helpers import announce, append, begin, entry, new_account, new_invitation, notice
+from tests.gateway.storage.helpers import announce, append, begin, ended, entry, new_account, new_invitation, notice
 
 if TYPE_CHECKING:
 
@@ -214,9 +214,9 @@ async def test_life_of_an_invitation(store: SqliteStore) -> None:
     assert await store.next_expiry() == 2000.0
     assert await store.expired(1999.0) == []
     assert len(await store.expired(2000.0)) == 1
-    await store.end_invitations([(invitation.id, "expired")], [Tombstone(b"t", "expired", 2000.0)], [notice()])
+    await store.end_invitations([ended(invitation.id, "expired")])
     assert await store.expired(2000.0) == [] and await store.next_expiry() is None
-    assert await store.tombstone(b"t") == "expired" and await store.tombstone(b"u") is None
+    assert await store.tombstone(b"t1") == "expired" and await store.tombstone(b"u") is None
     await store.forget_registration(account.id, "im")
     await store.delete_account(account.id)
     assert await store.accounts() == [] and await store.invitations() == []
