@@ -83,8 +83,8 @@ def response_flow(request: Request, flow: Flow, *, connected: bool = True) -> Fl
     :func:`mark_received` (:rfc:`3261#section-18.2.2`, A-TRN-04).
 
     Reliable transports: the same connection, or with ``connected=False`` one to be opened to the source address and the
-    sent-by port, but for WebSockets, which only their clients open (:rfc:`7118#section-5`). UDP: ``maddr`` (numeric only), else the source address with the ``rport`` or else sent-by port, from
-    our address that got the request.
+    sent-by port, but for WebSockets, which only their clients open (:rfc:`7118#section-5`). UDP: ``maddr`` (numeric
+    only), else the source address with the ``rport`` or else sent-by port, from our address that got the request.
     """
     if flow.reliable and (connected or flow.transport in ("WS", "WSS")):
         return flow
