@@ -15,12 +15,12 @@ def test_parts() -> None:
     assert (via.transport, via.host, via.port, via.branch) == ("UDP", "pc33.lab.example", 5061, "z9hG4bK776")
     assert (via.received, via.rport, via.param("rport"), via.param("maddr")) == ("192.0.2.1", None, "", None)
     assert via.host_port == ("pc33.lab.example", 5061)
+    assert str(via) == "SIP/2.0/UDP pc33.lab.example:5061;branch=z9hG4bK776;rport;received=192.0.2.1;ttl=4"
 
 
 def test_leading_zeros_of_a_port() -> None:
     # RFC 3261 section 25.1: port = 1*DIGIT
     assert Via.parse("SIP/2.0/UDP pc33.lab.example:00045061").port == 45061
-    assert str(via) == "SIP/2.0/UDP pc33.lab.example:5061;branch=z9hG4bK776;rport;received=192.0.2.1;ttl=4"
 
 
 def test_white_space_around_slashes_colon_and_semicolon() -> None:
