@@ -123,8 +123,14 @@ class Bench:
     # bodies
 
     async def offer(self, *, setup: str = "actpass") -> bytes:
-        """Return an SDP offer (or answer) of what :attr:`Options.media` says; an MSRP one leads to our listener."""
-        path = str(await self.msrp.listen()) if self.options.media == "msrp" else None
+        """Return an SDP offer (or answer) of what :attr:`Options.media` says; an MSRP one leads to our listener.
+
+        What the target sends there is answered with 200: whoever takes an offer from here tries something else.
+        """
+        path = None
+        if self.options.media == "msrp":
+            path = str(await self.msrp.listen())
+            self.msrp.polite = True
         return sdp(self.sip.host, path=path, setup=setup)
 
 

@@ -11,13 +11,13 @@ import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 
-from gateway.lab.conformance.options import Options
+from gateway.lab.conformance.options import Credentials, Options
 from gateway.lab.conformance.peer import Peer, Received
 from gateway.lab.conformance.sipside import SipSide
 from gateway.lab.conformance.target import Target
@@ -38,25 +38,13 @@ INVITER_PASSWORD = "a-secret"
 ACCOUNTS = 5_000
 """Accounts that the gateway may give to guests: each case that has a guest of its own uses one up."""
 
+CREDENTIALS = Credentials("conformance", "conformance-secret", DOMAIN)
+"""What all of these accounts prove themselves by, so that cases can check it whoever registers."""
+
 GRANTED = 3600
 """Seconds of registration that the runner grants as a core."""
 
 CHAT_TAG = '+g.oma.sip-im;+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session"'
-
-
-@dataclass(slots=True)
-class Account:
-    """An account of the core, for cases that check what the gateway proves by it."""
-
-    uri: str
-    user: str
-    password: str
-    realm: str = DOMAIN
-
-
-def account(number: int) -> Account:
-    """Return one of the accounts that the gateway takes for its guests."""
-    return Account(f"sip:guest-{number:04}@{DOMAIN}", f"guest-{number:04}", f"password-{number:04}")
 
 
 class OwnGateway:
@@ -75,7 +63,7 @@ class OwnGateway:
         self._gateway: Child
         self._mailbox = Mailbox(host=HOST)
         self._stack = contextlib.AsyncExitStack()
-        self._guests: list[Guest] = []
+        self._acting: tuple[int, Guest]
         self._invited = 0
         self._calls: set[asyncio.Task[object]] = set()
 
@@ -92,6 +80,7 @@ class OwnGateway:
             self.target.uri, self.target.to = self.contacts[guest.account], guest.account
             guest.on_event = lambda event: self._answer(guest, event)
             await guest.listen()
+            self._acting = 0, guest
             self.target.ringing = self.contacts[(await self.new_guest()).account]
         except BaseException:
             await self.close()
@@ -116,7 +105,8 @@ class OwnGateway:
 
     async def _start_gateway(self) -> None:
         pool = self._folder / "accounts.csv"
-        rows = [f"{one.uri},{one.user},{one.realm},{one.password}" for one in map(account, range(ACCOUNTS))]
+        proof = f"{CREDENTIALS.user},{CREDENTIALS.realm},{CREDENTIALS.password}"
+        rows = [f"sip:guest-{number:04}@{DOMAIN},{proof}" for number in range(ACCOUNTS)]
         pool.write_text("\n".join(["uri,impi,realm,password", *rows]) + "\n")
         pool.chmod(0o600)
         config = self._folder / "gateway.toml"
@@ -186,7 +176,6 @@ class OwnGateway:
         url, name, secret = read_link(link)
         assert name == view["account"]
         guest = await self._stack.enter_async_context(Guest(url, name, secret))
-        self._guests.append(guest)
         return guest
 
     async def new_guest(self) -> Guest:
@@ -200,15 +189,6 @@ class OwnGateway:
             raise Inconclusive("the gateway did not register its guest")
         return guest
 
-    def account_of(self, guest: Guest) -> Account:
-        """Return the credentials that the gateway has for a guest's account."""
-        return account(int(guest.account.rpartition("-")[2].partition("@")[0]))
-
-    @property
-    def newest(self) -> Guest:
-        """The guest who was invited last: whom the running case has made act."""
-        return self._guests[-1]
-
     def _answer(self, guest: Guest, event: Mapping[str, Any]) -> None:
         """Take a chat that rings, by typing; the guest who rings does not look."""
         if event["kind"] == "session" and event["session"]["state"] == "ringing":
@@ -220,18 +200,28 @@ class OwnGateway:
         """Have a guest do what makes the gateway send something. Raises NotApplicable, Inconclusive."""
         text = details.get("text", "Hello from the guest.")
         if action == "register":
-            self._begin((await self.invited()).login())
+            self._begin((await self._take_guest(await self.invited())).login())
         elif action == "options":
-            self._begin((await self.new_guest()).status(INVITER))
+            self._begin((await self._guest_of_case()).status(INVITER))
         elif action == "invite":
-            self._begin((await self.new_guest()).send(INVITER, text))
+            self._begin((await self._guest_of_case()).send(INVITER, text))
         elif action == "message":
             self.sip.answer_in_case("INVITE", _not_allowed)
-            self._begin((await self.new_guest()).send(INVITER, text))
+            self._begin((await self._guest_of_case()).send(INVITER, text))
         elif action in ("bye", "cancel", "unregister"):
-            self._begin(self.newest.logout())
+            self._begin(self._acting[1].logout())
         else:
             raise NotApplicable(f"nothing that a guest does makes the gateway {action}")
+
+    async def _guest_of_case(self) -> Guest:
+        """Return the guest whom this case has made act before, or a new one."""
+        if self._acting[0] == self.sip.case_number:
+            return self._acting[1]
+        return await self._take_guest(await self.new_guest())
+
+    async def _take_guest(self, guest: Guest) -> Guest:
+        self._acting = self.sip.case_number, guest
+        return guest
 
     def _begin(self, call: Awaitable[object]) -> None:
         """Make an HTTP call whose answer waits for SIP; what becomes of it is not the case's matter."""
@@ -289,4 +279,5 @@ def own_target() -> Target:
 
 def own_options(options: Options) -> Options:
     """Return the options with what this gateway needs: who calls it, and what calls offer."""
-    return replace(options, identity=INVITER, media="msrp", headers=(("P-Asserted-Identity", f"<{INVITER}>"),))
+    headers = (("P-Asserted-Identity", f"<{INVITER}>"), *options.headers)
+    return replace(options, identity=INVITER, media="msrp", headers=headers, credentials=CREDENTIALS)

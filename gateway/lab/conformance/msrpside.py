@@ -154,6 +154,8 @@ class MsrpLink:
             try:
                 while (frame := self._parser.next_frame()) is not None:
                     self.queue.append(ReceivedFrame(now, frame))
+                    if self._side.polite and isinstance(frame, Chunk) and frame.flag:
+                        self.send(MsrpResponse(frame.transaction_id, 200, "OK", frame.from_path, frame.to_path))
             except ParseError as error:
                 self.queue.append(ReceivedFrame(now, None, error))
                 self._parser = None
@@ -173,6 +175,8 @@ class MsrpSide:
         self.wire = Wire("MSRP", recording, self._take, self._lose)
         self.links: dict[Flow, MsrpLink] = {}
         """Connections of the running case, in the order in which they came to be."""
+        self.polite = False
+        """Whether SENDs are answered with 200 by themselves."""
         self._host = host
         self._secure = False
         self._came = asyncio.Event()
@@ -216,6 +220,7 @@ class MsrpSide:
         await self.wire.close()
         self.wire.address = ("", 0)
         self.links.clear()
+        self.polite = False
 
     def _link(self, flow: Flow) -> MsrpLink:
         if flow not in self.links:

@@ -23,7 +23,7 @@ from gateway.lab.conformance.target import Target
 from gateway.lab.conformance.verdict import Failed, Inconclusive
 from gateway.lab.conformance.wire import Wire
 from sipstack import ids
-from sipstack.errors import ParseError
+from sipstack.errors import LocalProtocolError, ParseError
 from sipstack.flow import RELIABLE, Flow, HostPort
 from sipstack.sip.message import Message, Request, Response
 from sipstack.sip.parser import StreamParser, parse_message
@@ -204,7 +204,7 @@ class Peer:
 
     def ack(self, invite: Request, response: Response) -> Request:
         """Return the ACK of a final response other than 2xx (:rfc:`3261#section-17.1.1.3`)."""
-        ack = Request("ACK", invite.uri_text)
+        ack = Request("ACK", self._target_of(invite))
         ack.headers.add("Via", str(invite.via))
         ack.headers.add("Max-Forwards", "70")
         ack.headers.copy_from(invite.headers, "From")
@@ -215,12 +215,20 @@ class Peer:
 
     def cancel(self, invite: Request) -> Request:
         """Return the CANCEL of an INVITE (:rfc:`3261#section-9.1`)."""
-        cancel = Request("CANCEL", invite.uri_text)
+        cancel = Request("CANCEL", self._target_of(invite))
         cancel.headers.add("Via", str(invite.via))
         cancel.headers.add("Max-Forwards", "70")
         cancel.headers.copy_from(invite.headers, "From", "To", "Call-ID", "Route")
         cancel.headers.add("CSeq", f"{invite.cseq.number} CANCEL")
         return cancel
+
+    def _target_of(self, invite: Request) -> str:
+        """Return its Request-URI; of one that was broken on purpose the target's own, with which ACK can be written."""
+        try:
+            invite.start_line()
+        except LocalProtocolError:
+            return str(self.target.uri)
+        return invite.uri_text
 
     async def send(self, data: Message | bytes, to: HostPort | Flow | Received | None = None) -> None:
         """Send a message or any octets: to the target, an address, or back to where something came from.

@@ -34,6 +34,8 @@ class SipSide:
         """Where the target calls us; open for the whole run."""
         self.answered: dict[str, Handler] = {}
         """Method → who answers it on the listener, unless the running case takes it."""
+        self.case_number = 0
+        """Counts the cases of a run, so that others can keep something for one of them."""
         self._case_answers: dict[str, Handler] = {}
         self._taken: set[str] = set()
         self._calls: set[str] = set()
@@ -101,6 +103,7 @@ class SipSide:
     def begin(self, transport: str) -> None:
         """Get ready for a case that goes by ``transport``."""
         self.transport = transport
+        self.case_number += 1
         self._taken.clear()
         self._case_answers.clear()
         self._old_calls |= self._calls
