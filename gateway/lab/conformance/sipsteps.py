@@ -129,7 +129,7 @@ async def ringing(bench: Bench, headers: Fields = ()) -> tuple[Peer, Request, Re
 
     async def end() -> None:
         await peer.send(peer.cancel(request))
-        refusal = await peer.receive(None, answers(request, least=300))
+        refusal = await peer.receive(4 * bench.options.t1, answers(request, least=300))
         if refusal is not None:
             await peer.send(peer.ack(request, refusal.response))
 

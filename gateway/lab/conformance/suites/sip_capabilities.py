@@ -209,7 +209,8 @@ async def options_answer_heeds_accept(bench: Bench) -> None:
 async def options_is_answered_once(bench: Bench) -> None:
     peer = await bench.sip.peer()
     options = peer.request("OPTIONS")
-    await peer.exchange(options)
+    await peer.send(options)
+    await peer.final(options)
     await peer.silence(answers(options, least=200), "the answer to OPTIONS is repeated", 2 * bench.options.t1)
 
 

@@ -149,6 +149,8 @@ async def lower_cseq_is_refused(bench: Bench) -> None:
     made = await call(bench)
     await made.peer.exchange(made.dialog.request("OPTIONS"))
     late = await made.peer.exchange(made.dialog.request("OPTIONS", cseq=made.dialog.cseq - 1))
+    if late.response.status == 481:
+        bench.inconclusive("an OPTIONS in the dialog has ended it")
     bench.check(late.response.status == 500, f"a request whose CSeq went back gets {late}, not 500")
     end = await made.dialog.hangup()
     bench.check(end.response.status == 200, f"the BYE behind it gets {end}")

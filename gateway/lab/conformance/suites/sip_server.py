@@ -122,7 +122,7 @@ async def ack_stops_the_refusal(bench: Bench) -> None:
     await peer.send(peer.ack(request, first.response))
     await bench.pause(bench.options.slack)
     peer.forget()
-    await peer.silence(answers(request), "after the ACK of its refusal the target sends", 4 * bench.options.t1)
+    await peer.silence(answers(request), "after the ACK of its refusal the target sends", 8.5 * bench.options.t1)
 
 
 @case(
@@ -174,7 +174,7 @@ async def ack_stops_the_success(bench: Bench) -> None:
     made = await call(bench)
     await bench.pause(bench.options.slack)
     made.peer.forget()
-    await made.peer.silence(answers(made.invite), "after the ACK of its 2xx the target sends", 4 * bench.options.t1)
+    await made.peer.silence(answers(made.invite), "after the ACK of its 2xx the target sends", 8.5 * bench.options.t1)
 
 
 @case(

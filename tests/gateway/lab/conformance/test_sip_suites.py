@@ -1,0 +1,93 @@
+"""Each SIP case finds the defect that it is meant for, and only that: elements with one defect, and healthy twins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from gateway.lab.conformance.case import Case
+from gateway.lab.conformance.collect import in_suite, own_cases
+from gateway.lab.conformance.runner import Result
+from gateway.lab.conformance.verdict import Verdict
+from tests.gateway.lab.conformance.element import Element
+from tests.gateway.lab.conformance.element_callee import Callee
+from tests.gateway.lab.conformance.helpers import running
+
+ELEMENTS: list[type[Element]] = [Callee]
+
+AT_ONCE = 6
+"""Elements that run side by side: enough to fill the pauses, few enough for timers of 50 ms."""
+
+LACKED: dict[str, str] = {
+    "SIP-STM-UAS-001": "the callee has no session timers",
+}
+"""Cases that do not apply to the healthy elements, and why."""
+
+
+def cases(element: type[Element]) -> list[Case]:
+    """Return the SIP cases for what an element is."""
+    return [case for case in own_cases() if in_suite(case, "sip") and not case.slow and case.roles & set(element.ROLES)]
+
+
+def found(results: Iterable[Result]) -> dict[str, str]:
+    """Return the cases that found something, and what."""
+    told = {}
+    for result in results:
+        remarks = [remark for remark in result.remarks if not remark.startswith("tidying up")]
+        if result.verdict in (Verdict.FAIL, Verdict.ERROR) or remarks:
+            told[result.case.id] = result.reason or "; ".join(remarks)
+    return told
+
+
+async def tried(element: Element, wanted: Sequence[Case]) -> list[Result]:
+    """Run cases against one element."""
+    async with element, running(element.target) as runner:
+        return await runner.run(wanted)
+
+
+async def not_found_exactly(kind: type[Element], wanted: dict[str, list[Case]]) -> dict[str, dict[str, str]]:
+    """Try each defect by the cases ``wanted`` for it; return what was found where it is not what was meant."""
+    few = asyncio.Semaphore(AT_ONCE)
+
+    async def one(defect: str) -> dict[str, str]:
+        async with few:
+            return found(await tried(kind(defect), wanted[defect]))
+
+    outcomes = await asyncio.gather(*map(one, kind.DEFECTS))
+    return {
+        defect: seen
+        for (defect, meant), seen in zip(kind.DEFECTS.items(), outcomes, strict=True)
+        if set(seen) != {meant}
+    }
+
+
+@pytest.mark.parametrize("kind", ELEMENTS)
+async def test_healthy_elements_pass_every_case(kind: type[Element]) -> None:
+    results = await tried(kind(), cases(kind))
+    bad = {
+        result.case.id: (result.verdict, result.reason, result.remarks)
+        for result in results
+        if result.verdict is not (Verdict.NOT_APPLICABLE if result.case.id in LACKED else Verdict.PASS)
+        or result.remarks
+    }
+    assert not bad
+
+
+@pytest.mark.parametrize("kind", ELEMENTS)
+async def test_each_defect_is_found_by_the_case_meant_for_it(kind: type[Element]) -> None:
+    every = cases(kind)
+    suites = {case.id: case.suite for case in every}
+    wanted = {
+        defect: [case for case in every if case.suite == suites[meant] and case.suite != "sip.parsing.torture"]
+        + [case for case in every if case.id == meant and case.suite == "sip.parsing.torture"]
+        for defect, meant in kind.DEFECTS.items()
+    }
+    assert not await not_found_exactly(kind, wanted)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ELEMENTS)
+async def test_no_other_case_finds_it(kind: type[Element]) -> None:
+    assert not await not_found_exactly(kind, dict.fromkeys(kind.DEFECTS, cases(kind)))
