@@ -81,20 +81,29 @@ class PoolProvisioning:
         """Lease an account: one that nobody ever had, else the one that has been free the longest."""
         person = identifier.kind.value, identifier.key
         async with self._lock:
-            leases = await self._current()
-            uri = self._people.get(person)
-            if uri is not None and uri in self._accounts:
-                return self._accounts[uri]
-            uri = self._next_free()
+            await self._current()
+            uri = self._people.get(person, "")
+            if uri not in self._accounts:
+                uri = await self._free()
+            # also where it is theirs already: an audit in another process may have taken it back
             lease = Lease(uri, ORIGIN, *person)
             try:
                 await self._store.put_lease(lease)
             except BaseException:
                 self._index()  # it is still free
                 raise
-            leases[uri] = lease
+            (await self._current())[uri] = lease
             self._people[person] = uri
         return self._accounts[uri]
+
+    async def _free(self) -> str:
+        """Take a free account; what others have returned to the store is looked for when there is none."""
+        try:
+            return self._next_free()
+        except NoAccountLeft:
+            self._leases = None
+            await self._current()
+            return self._next_free()
 
     async def release(self, uri: str) -> None:
         """Let an account rest. Whose it was is forgotten at once."""

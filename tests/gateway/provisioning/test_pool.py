@@ -136,6 +136,24 @@ async def test_leases_and_rests_survive_the_process(pool: Pool) -> None:
     assert {await pool.lease("e"), await pool.lease("f")} == {"sip:g0@cc.com", "sip:g1@cc.com"}
 
 
+async def test_what_an_audit_beside_a_gateway_takes_back_is_taken_back(pool: Pool) -> None:
+    """``rcsgw accounts audit --fix`` is another process: the gateway's own picture of the leases is older."""
+    gateway = pool.driver
+    assert [await pool.lease(name) for name in "bcd"] == [f"sip:g{n}@cc.com" for n in range(3)]
+    audit = pool.restart()
+    await audit.remove("sip:g0@cc.com")
+    await audit.remove("sip:g1@cc.com")
+    pool.driver = gateway
+    assert await pool.lease("b") == "sip:g0@cc.com", "it is theirs still, as far as the gateway knows"
+    assert {lease.key: lease.free_at is None for lease in await pool.store.leases("pool")} == {
+        "sip:g0@cc.com": True,
+        "sip:g1@cc.com": False,
+        "sip:g2@cc.com": True,
+    }
+    pool.now += REST
+    assert await pool.lease("e") == "sip:g1@cc.com"
+
+
 async def test_a_lease_that_cannot_be_written_is_none(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(lease: object) -> None:
         raise StoreError("full")
