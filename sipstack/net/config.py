@@ -51,6 +51,7 @@ class EndpointConfig:
     """Addresses, limits and timers of an endpoint. Bind and advertised addresses may differ (NAT, containers)."""
 
     bind_host: str = "127.0.0.1"
+    """``::``: all addresses of both families."""
     bind_port: int = 0
     """0: any port that is free for UDP and TCP."""
     advertise_host: str | None = None
@@ -171,4 +172,6 @@ class EndpointConfig:
     @property
     def families(self) -> tuple[str, ...]:
         """The kinds of DNS records whose addresses our sockets reach."""
+        if self.bind_host == "::":
+            return ("AAAA", "A")
         return ("AAAA",) if self.ipv6 else ("A",)

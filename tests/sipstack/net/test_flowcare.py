@@ -154,6 +154,7 @@ async def test_wrong_certificate_is_a_certain_failure(tmp_path: Path) -> None:
 async def test_both_families_on_one_socket() -> None:
     # Bound to "::", an endpoint speaks IPv4, too, and calls its addresses by their own names.
     server = Server(bind_host="::", advertise_host="::1")
+    assert server.config.families == ("AAAA", "A") and EndpointConfig(bind_host="::1").families == ("AAAA",)
     async with server:
         for host in ("127.0.0.1", "::1"):
             async with Endpoint(EndpointConfig(bind_host=host, msrp=False)) as client:
