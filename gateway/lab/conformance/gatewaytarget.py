@@ -44,6 +44,9 @@ CREDENTIALS = Credentials("conformance", "conformance-secret", DOMAIN)
 GRANTED = 3600
 """Seconds of registration that the runner grants as a core."""
 
+RETIRE_SECONDS = 5.0
+"""How long a guest may take to be gone behind a case."""
+
 CHAT_TAG = '+g.oma.sip-im;+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session"'
 
 
@@ -63,7 +66,7 @@ class OwnGateway:
         self._gateway: Child
         self._mailbox = Mailbox(host=HOST)
         self._stack = contextlib.AsyncExitStack()
-        self._acting: tuple[int, Guest]
+        self._acting: Guest | None = None
         self._invited = 0
         self._calls: set[asyncio.Task[object]] = set()
 
@@ -80,11 +83,11 @@ class OwnGateway:
             self.target.uri, self.target.to = self.contacts[guest.account], guest.account
             guest.on_event = lambda event: self._answer(guest, event)
             await guest.listen()
-            self._acting = 0, guest
             self.target.ringing = self.contacts[(await self.new_guest()).account]
         except BaseException:
             await self.close()
             raise
+        self.sip.after_case = self._retire
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -200,7 +203,8 @@ class OwnGateway:
         """Have a guest do what makes the gateway send something. Raises NotApplicable, Inconclusive."""
         text = details.get("text", "Hello from the guest.")
         if action == "register":
-            self._begin((await self._take_guest(await self.invited())).login())
+            self._acting = await self.invited()
+            self._begin(self._acting.login())
         elif action == "options":
             self._begin((await self._guest_of_case()).status(INVITER))
         elif action == "invite":
@@ -209,19 +213,25 @@ class OwnGateway:
             self.sip.answer_in_case("INVITE", _not_allowed)
             self._begin((await self._guest_of_case()).send(INVITER, text))
         elif action in ("bye", "cancel", "unregister"):
-            self._begin(self._acting[1].logout())
+            if self._acting is None:
+                raise Inconclusive(f"there is nobody to {action}")
+            self._begin(self._acting.logout())
         else:
             raise NotApplicable(f"nothing that a guest does makes the gateway {action}")
 
     async def _guest_of_case(self) -> Guest:
         """Return the guest whom this case has made act before, or a new one."""
-        if self._acting[0] == self.sip.case_number:
-            return self._acting[1]
-        return await self._take_guest(await self.new_guest())
+        if self._acting is None:
+            self._acting = await self.new_guest()
+        return self._acting
 
-    async def _take_guest(self, guest: Guest) -> Guest:
-        self._acting = self.sip.case_number, guest
-        return guest
+    async def _retire(self) -> None:
+        """Log out whom the case has made act, so that nothing of it reaches the next."""
+        guest, self._acting = self._acting, None
+        if guest is not None:
+            with contextlib.suppress(Refused, aiohttp.ClientError, TimeoutError):
+                async with asyncio.timeout(RETIRE_SECONDS):
+                    await guest.logout()
 
     def _begin(self, call: Awaitable[object]) -> None:
         """Make an HTTP call whose answer waits for SIP; what becomes of it is not the case's matter."""

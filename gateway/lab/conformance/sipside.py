@@ -34,8 +34,8 @@ class SipSide:
         """Where the target calls us; open for the whole run."""
         self.answered: dict[str, Handler] = {}
         """Method → who answers it on the listener, unless the running case takes it."""
-        self.case_number = 0
-        """Counts the cases of a run, so that others can keep something for one of them."""
+        self.after_case: Callable[[], Awaitable[None]] | None = None
+        """Done behind each case, while everything that comes is answered."""
         self._case_answers: dict[str, Handler] = {}
         self._taken: set[str] = set()
         self._calls: set[str] = set()
@@ -103,22 +103,24 @@ class SipSide:
     def begin(self, transport: str) -> None:
         """Get ready for a case that goes by ``transport``."""
         self.transport = transport
-        self.case_number += 1
-        self._taken.clear()
-        self._case_answers.clear()
-        self._old_calls |= self._calls
-        self._calls.clear()
         if self.standing is not None:
             self.standing.forget()
 
     async def end(self) -> None:
-        """Close the peers of the case."""
+        """Close the peers of the case; what still comes of it is answered by the runner from now on."""
+        self._taken.clear()
+        self._case_answers.clear()
+        self._old_calls |= self._calls
+        self._calls.clear()
+        if self.after_case is not None:
+            await self.after_case()
         for peer in self._peers:
             await peer.close()
         self._peers.clear()
 
     async def close(self) -> None:
         """Close everything."""
+        self.after_case = None
         await self.end()
         if self.standing is not None:
             await self.standing.close()
