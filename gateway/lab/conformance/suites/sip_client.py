@@ -29,6 +29,14 @@ def of_branch(received: Received, method: str | None = None) -> Match:
     return match
 
 
+def need_datagrams(bench: Bench, received: Received) -> None:
+    """End the case when the target's request came by a stream, as one too long for a datagram does (§18.1.1)."""
+    if received.flow.reliable:
+        bench.not_applicable(
+            f"{received.request.method} of {len(received.data)} octets comes by {received.flow.transport}"
+        )
+
+
 async def unanswered(bench: Bench, action: str, seconds: float) -> tuple[Peer, list[Received]]:
     """Make the target send a request, and return all copies that come in ``seconds`` without an answer."""
     peer, first = await bench.triggered(action)
@@ -102,6 +110,7 @@ async def calls_are_told_apart(bench: Bench) -> None:
 async def invite_is_repeated(bench: Bench) -> None:
     peer, copies = await unanswered(bench, "invite", 7.7 * bench.options.t1 + bench.options.slack)
     await refuse(peer, copies[0])
+    need_datagrams(bench, copies[0])
     check_rhythm(bench, "an INVITE without an answer", [item.at for item in copies], [1, 2, 4])
     bench.check(all(same_message(copies[0], item) for item in copies), "the copies of the INVITE differ")
 
@@ -120,6 +129,7 @@ async def invite_is_repeated(bench: Bench) -> None:
 )
 async def invite_is_given_up(bench: Bench) -> None:
     peer, copies = await unanswered(bench, "invite", 66 * bench.options.t1)
+    need_datagrams(bench, copies[0])
     check_rhythm(bench, "an INVITE without an answer", [item.at for item in copies], [1, 2, 4, 8, 16, 32])
     await peer.silence(of_branch(copies[0]), "an INVITE is still repeated after 64·T1", 10 * bench.options.t1)
 
@@ -187,6 +197,7 @@ async def ack_of_a_refusal_fits_its_invite(bench: Bench) -> None:
 async def repeated_refusal_gets_another_ack(bench: Bench) -> None:
     peer, received = await invited(bench)
     refusal = await peer.respond(received, 486)
+    need_datagrams(bench, received)
     call_id = received.request.call_id
     await peer.need(requests("ACK", call_id), "a refused INVITE gets no ACK")
     await peer.send(refusal, received)
