@@ -142,15 +142,16 @@ async def _order(config: Config, kind: OrderKind, account: str, uid: str) -> str
     await store.open()
     try:
         number = await store.place_order(kind, account, uid)
-        deadline = time.monotonic() + ANSWER_WITHIN
-        while time.monotonic() < deadline:
-            await asyncio.sleep(LOOK_INTERVAL / 4)
-            result = await store.take_result(number)
-            if result is not None:
-                return result
-        late = await store.take_result(number, withdraw=True)
-        if late is not None:
-            return late
-        raise StoreError(f"The gateway that uses {config.database} did not do it within {ANSWER_WITHIN:.0f} s.")
+        result = None
+        try:
+            deadline = time.monotonic() + ANSWER_WITHIN
+            while result is None and time.monotonic() < deadline:
+                await asyncio.sleep(LOOK_INTERVAL / 4)
+                result = await store.take_result(number)
+        finally:  # also by Ctrl-C: what nobody waits for any more must not be done at some later time
+            result = result or await store.take_result(number, withdraw=True)
+        if result is None:
+            raise StoreError(f"The gateway that uses {config.database} did not do it within {ANSWER_WITHIN:.0f} s.")
+        return result
     finally:
         await store.close()

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from click.testing import CliRunner
 
+from gateway.accounts import carry_out
 from gateway.audit import Auditor, Finding
 from gateway.cli import main
 from gateway.drivers import DriverError
@@ -207,6 +208,21 @@ async def _result(house: House, number: int) -> str:
         while (result := await house.store.take_result(number)) is None:
             await asyncio.sleep(0.01)
     return result
+
+
+async def test_an_order_that_nobody_waits_for_is_withdrawn(house: House) -> None:
+    """By Ctrl-C, while the gateway that runs is busy."""
+    await house.invitations.orders.close()
+    lock = StoreLock(house.config.database)
+    lock.acquire()
+    waiting = asyncio.create_task(carry_out(house.config, "revoke", B))
+    async with asyncio.timeout(5):
+        while not await house.store.orders():
+            await asyncio.sleep(0.01)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    lock.release()
+    assert await house.store.orders() == []
 
 
 def test_a_store_is_one_gateways(tmp_path: Path) -> None:
