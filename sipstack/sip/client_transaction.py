@@ -84,7 +84,7 @@ class ClientTransaction(Transaction):
         if not flow.reliable:
             self._wire = data
             self.start_repeating(Input.TIMER_A if invite else Input.TIMER_E, now, limit=None)
-        self.start_ending(Input.TIMER_B if invite else Input.TIMER_F, now, wires.values.patience)
+        self.start_ending(Input.TIMER_B if invite else Input.TIMER_F, now, wires.patience)
 
     def cancel(self, now: float, reason: str | None) -> None:
         """Ask for a CANCEL; it waits for the first 1xx and is dropped when a final response is here (A-CAN-01)."""
@@ -109,7 +109,7 @@ class ClientTransaction(Transaction):
     def _send_due_cancel(self, now: float, message: Message | None) -> None:
         if self.cancel_wanted:
             self.cancel_due = True
-            self.start_ending(Input.TIMER_CANCELLED, now, self._wires.values.patience)
+            self.start_ending(Input.TIMER_CANCELLED, now, self._wires.patience)
 
     def _report_response(self, now: float, message: Message | None) -> None:
         assert isinstance(message, Response)
@@ -141,7 +141,7 @@ class ClientTransaction(Transaction):
 
     def _start_m(self, now: float, message: Message | None) -> None:
         self._wire = b""
-        self.start_ending(Input.TIMER_M, now, self._wires.values.patience)
+        self.start_ending(Input.TIMER_M, now, self._wires.patience)
 
     EFFECTS = {
         Effect.STOP_TIMERS: Transaction.stop_timers,

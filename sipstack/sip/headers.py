@@ -212,15 +212,16 @@ class Headers:
                 self._keys.append(key)
                 self._names.append(other._names[index])
                 self._values.append(other._values[index])
-            self._changed(key)
+        self.version += 1
+        self.parsed.clear()
 
     def extend(self, other: Headers) -> None:
         """Append all lines of ``other`` as they are."""
         self._keys += other._keys
         self._names += other._names
         self._values += other._values
-        for key in other._keys:
-            self._changed(key)
+        self.version += 1
+        self.parsed.clear()
 
     def fields(self) -> str:
         """Return all lines as they go to the wire, each with its CRLF."""

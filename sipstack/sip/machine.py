@@ -17,10 +17,12 @@ from sipstack.sip.timers import TimerQueue, TimerValues
 class Wires:
     """What all transactions of a layer share: where they write, report, and keep their timers."""
 
-    __slots__ = ("values", "timers", "outgoing", "events")
+    __slots__ = ("values", "patience", "trying_delay", "timers", "outgoing", "events")
 
     def __init__(self, values: TimerValues) -> None:
         self.values = values
+        self.patience = values.patience
+        self.trying_delay = values.trying_delay
         self.timers: TimerQueue[tuple[Transaction, Input]] = TimerQueue()
         self.outgoing: deque[tuple[Flow, bytes]] = deque()
         self.events: deque[TransactionEvent] = deque()

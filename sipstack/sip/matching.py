@@ -21,7 +21,7 @@ def has_cookie(request: Request) -> bool:
 def is_bad_branch(request: Request) -> bool:
     """Tell whether the branch is the cookie with nothing behind it, which identifies nothing (A-MAT-03)."""
     branch = request.via.branch
-    return branch is not None and branch.lower() == _COOKIE
+    return branch is not None and len(branch) == len(_COOKIE) and branch.lower() == _COOKIE
 
 
 def server_key(request: Request, method: str) -> ServerKey:
@@ -30,8 +30,9 @@ def server_key(request: Request, method: str) -> ServerKey:
     Branch, sent-by and method; without cookie the older list: Request-URI, tags, Call-ID, CSeq number and top Via.
     """
     via = request.via
-    if has_cookie(request):
-        return (via.branch or "").lower(), via.host.lower(), str(via.port), method
+    branch = (via.branch or "").lower()
+    if branch.startswith(_COOKIE):
+        return branch, via.host.lower(), str(via.port), method
     return (
         request.uri_text,
         (request.to.tag or "").lower(),

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Generic, TypeVar, overload
 
 from sipstack.errors import LocalProtocolError, ParseError
 from sipstack.sip import typed
-from sipstack.sip.address import Address
 from sipstack.sip.grammar import refuse_line_breaks
 from sipstack.sip.headers import NAMES, Headers
 from sipstack.sip.reasons import REASONS
 from sipstack.sip.typed import DEFAULT_EXPIRES
 from sipstack.sip.uri import Uri
-from sipstack.sip.values import CSeq, MediaType, Reason, RetryAfter, WarningValue
 from sipstack.sip.via import Via
 
 __all__ = ["DEFAULT_EXPIRES", "REASONS", "Message", "Request", "Response"]
@@ -30,6 +28,43 @@ Parser = Callable[[list[str]], Value]
 
 # Request-Line = Method SP Request-URI SP SIP-Version CRLF; no part of it may bring white space of its own.
 _REQUEST_LINE = re.compile(r"[!-~]+ [!-~]+")
+
+
+class Typed(Generic[Value]):
+    """A property of messages that reads the lines of one header when it is asked for them the first time."""
+
+    __slots__ = ("_parse", "key")
+
+    def __init__(self, key: str, parse: Parser[Value]) -> None:
+        self.key = key
+        """The :func:`~sipstack.sip.headers.header_key`."""
+        self._parse = parse
+
+    @overload
+    def __get__(self, message: None, owner: object) -> Typed[Value]: ...
+
+    @overload
+    def __get__(self, message: Message, owner: object) -> Value: ...
+
+    def __get__(self, message: Message | None, owner: object) -> Value | Typed[Value]:
+        if message is None:
+            return self
+        parsed = message.headers.parsed
+        if self.key in parsed:
+            value: Value = parsed[self.key]  # one header is always read by one function
+            return value
+        return self.read(message)
+
+    def read(self, message: Message) -> Value:
+        """Read the header anew; :class:`ParseError` if it is malformed, or missing though mandatory."""
+        headers, key = message.headers, self.key
+        try:
+            value = headers.parsed[key] = self._parse(headers.values_of(key))
+        except ParseError as error:
+            name = NAMES[key]
+            detail = _detail(name, error) if name in headers else "is missing"
+            raise ParseError(name, detail, offset=error.offset, message=message) from error
+        return value
 
 
 class Message:
@@ -65,145 +100,87 @@ class Message:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.start_line()!r}>"
 
-    def _typed(self, key: str, parse: Parser[Value]) -> Value:
-        headers = self.headers
-        parsed = headers.parsed
-        if key in parsed:
-            value: Value = parsed[key]  # one header is always read by one function
-            return value
-        try:
-            value = parsed[key] = parse(headers.values_of(key))
-        except ParseError as error:
-            name = NAMES[key]
-            detail = _detail(name, error) if name in headers else "is missing"
-            raise ParseError(name, detail, offset=error.offset, message=self) from error
-        return value
-
     # what every message has
 
-    @property
-    def vias(self) -> list[Via]:
-        """Top Via first; at least one (:rfc:`3261#section-20.42`)."""
-        return self._typed("via", typed.vias)
+    vias = Typed("via", typed.vias)
+    """Top Via first; at least one (:rfc:`3261#section-20.42`)."""
 
     @property
     def via(self) -> Via:
         """The top Via."""
         return self.vias[0]
 
-    @property
-    def from_(self) -> Address:
-        """:rfc:`3261#section-20.20`."""
-        return self._typed("from", typed.address)
+    from_ = Typed("from", typed.address)
+    """:rfc:`3261#section-20.20`."""
 
-    @property
-    def to(self) -> Address:
-        """:rfc:`3261#section-20.39`."""
-        return self._typed("to", typed.address)
+    to = Typed("to", typed.address)
+    """:rfc:`3261#section-20.39`."""
 
-    @property
-    def call_id(self) -> str:
-        """Compared octet by octet (:rfc:`3261#section-20.8`)."""
-        return self._typed("call-id", typed.call_id)
+    call_id = Typed("call-id", typed.call_id)
+    """Compared octet by octet (:rfc:`3261#section-20.8`)."""
 
-    @property
-    def cseq(self) -> CSeq:
-        """:rfc:`3261#section-20.16`."""
-        return self._typed("cseq", typed.cseq)
+    cseq = Typed("cseq", typed.cseq)
+    """:rfc:`3261#section-20.16`."""
 
     # where it goes, where it came from
 
-    @property
-    def contacts(self) -> list[Address]:
-        """All Contact values; empty for ``Contact: *`` (:rfc:`3261#section-20.10`)."""
-        return self._typed("contact", typed.contacts)
+    contacts = Typed("contact", typed.contacts)
+    """All Contact values; empty for ``Contact: *`` (:rfc:`3261#section-20.10`)."""
 
     @property
     def contact_star(self) -> bool:
         """Whether a Contact is ``*``: all bindings."""
         return "*" in self.headers.values_of("contact")
 
-    @property
-    def max_forwards(self) -> int | None:
-        """Hops left, None if absent or not from 0 to 255 (:rfc:`3261#section-20.22`)."""
-        return self._typed("max-forwards", typed.max_forwards)
+    max_forwards = Typed("max-forwards", typed.max_forwards)
+    """Hops left, None if absent or not from 0 to 255 (:rfc:`3261#section-20.22`)."""
 
-    @property
-    def routes(self) -> list[Address]:
-        """:rfc:`3261#section-20.34`."""
-        return self._typed("route", typed.addresses)
+    routes = Typed("route", typed.addresses)
+    """:rfc:`3261#section-20.34`."""
 
-    @property
-    def record_routes(self) -> list[Address]:
-        """:rfc:`3261#section-20.30`."""
-        return self._typed("record-route", typed.addresses)
+    record_routes = Typed("record-route", typed.addresses)
+    """:rfc:`3261#section-20.30`."""
 
-    @property
-    def paths(self) -> list[Address]:
-        """:rfc:`3327`."""
-        return self._typed("path", typed.addresses)
+    paths = Typed("path", typed.addresses)
+    """:rfc:`3327`."""
 
-    @property
-    def service_routes(self) -> list[Address]:
-        """:rfc:`3608`."""
-        return self._typed("service-route", typed.addresses)
+    service_routes = Typed("service-route", typed.addresses)
+    """:rfc:`3608`."""
 
-    @property
-    def associated_uris(self) -> list[Address]:
-        """P-Associated-URI, :rfc:`7315#section-4.1`."""
-        return self._typed("p-associated-uri", typed.addresses)
+    associated_uris = Typed("p-associated-uri", typed.addresses)
+    """P-Associated-URI, :rfc:`7315#section-4.1`."""
 
-    @property
-    def asserted_identities(self) -> list[Address]:
-        """P-Asserted-Identity, :rfc:`3325#section-9.1`; believe it only from whom you trust."""
-        return self._typed("p-asserted-identity", typed.addresses)
+    asserted_identities = Typed("p-asserted-identity", typed.addresses)
+    """P-Asserted-Identity, :rfc:`3325#section-9.1`; believe it only from whom you trust."""
 
     # what it wants and what it can do
 
-    @property
-    def expires(self) -> int | None:
-        """Seconds; None if absent, 3600 if it makes no sense (:rfc:`3261#section-20.19`)."""
-        return self._typed("expires", typed.expires)
+    expires = Typed("expires", typed.expires)
+    """Seconds; None if absent, 3600 if it makes no sense (:rfc:`3261#section-20.19`)."""
 
-    @property
-    def min_expires(self) -> int | None:
-        """Seconds (:rfc:`3261#section-20.23`)."""
-        return self._typed("min-expires", typed.min_expires)
+    min_expires = Typed("min-expires", typed.min_expires)
+    """Seconds (:rfc:`3261#section-20.23`)."""
 
-    @property
-    def content_type(self) -> MediaType | None:
-        """:rfc:`3261#section-20.15`."""
-        return self._typed("content-type", typed.content_type)
+    content_type = Typed("content-type", typed.content_type)
+    """:rfc:`3261#section-20.15`."""
 
-    @property
-    def require(self) -> list[str]:
-        """Option tags (:rfc:`3261#section-20.32`)."""
-        return self._typed("require", typed.tokens)
+    require = Typed("require", typed.tokens)
+    """Option tags (:rfc:`3261#section-20.32`)."""
 
-    @property
-    def supported(self) -> list[str]:
-        """Option tags (:rfc:`3261#section-20.37`)."""
-        return self._typed("supported", typed.tokens)
+    supported = Typed("supported", typed.tokens)
+    """Option tags (:rfc:`3261#section-20.37`)."""
 
-    @property
-    def allow(self) -> list[str]:
-        """Methods (:rfc:`3261#section-20.5`)."""
-        return self._typed("allow", typed.tokens)
+    allow = Typed("allow", typed.tokens)
+    """Methods (:rfc:`3261#section-20.5`)."""
 
-    @property
-    def retry_after(self) -> RetryAfter | None:
-        """:rfc:`3261#section-20.33`."""
-        return self._typed("retry-after", typed.retry_after)
+    retry_after = Typed("retry-after", typed.retry_after)
+    """:rfc:`3261#section-20.33`."""
 
-    @property
-    def warnings(self) -> list[WarningValue]:
-        """:rfc:`3261#section-20.43`, without those that do not parse."""
-        return self._typed("warning", typed.warnings)
+    warnings = Typed("warning", typed.warnings)
+    """:rfc:`3261#section-20.43`, without those that do not parse."""
 
-    @property
-    def reasons(self) -> list[Reason]:
-        """:rfc:`3326`, without those that do not parse."""
-        return self._typed("reason", typed.reasons)
+    reasons = Typed("reason", typed.reasons)
+    """:rfc:`3326`, without those that do not parse."""
 
 
 class Request(Message):
@@ -283,7 +260,7 @@ class Response(Message):
         reason: str | None = None,
         *,
         to_tag: str | None = None,
-        headers: Iterable[tuple[str, str]] = (),
+        headers: Headers | Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> Response:
         """Answer a request as :rfc:`3261#section-8.2.6` says; ``headers`` come behind the copied ones.
@@ -296,8 +273,11 @@ class Response(Message):
             copied.copy_from(request.headers, "Timestamp")
         elif to_tag is not None:
             _add_tag(request, copied, to_tag)
-        for name, value in headers:
-            copied.add(name, value)
+        if isinstance(headers, Headers):
+            copied.extend(headers)
+        else:
+            for name, value in headers:
+                copied.add(name, value)
         return cls(status, reason, copied, body)
 
     @property

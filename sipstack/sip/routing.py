@@ -74,8 +74,11 @@ def mark_received(request: Request, flow: Flow) -> None:
     marked = tuple(parameters)
     if marked != via.parameters:
         first, *others = split_list(request.headers.get("Via", ""))
+        top, vias = replace(via, parameters=marked), [*request.vias]
         request.headers.remove_first("Via")
-        request.headers.insert("Via", ", ".join([str(replace(via, parameters=marked)), *others]))
+        request.headers.insert("Via", ", ".join([str(top), *others]))
+        vias[0] = top
+        request.headers.parsed[Request.vias.key] = vias  # nothing else has changed: no need to read them again
 
 
 def response_flow(request: Request, flow: Flow, *, connected: bool = True) -> Flow:
@@ -99,9 +102,9 @@ def _answer_address(via: Via, flow: Flow) -> HostPort:
     port = via.port or default_port(flow.transport)
     if flow.reliable:
         return flow.remote[0], port
-    maddr = _numeric((via.param("maddr") or "").strip("[]"))
-    if maddr is not None:
-        return maddr, port
+    maddr = via.param("maddr")
+    if maddr and (address := _numeric(maddr.strip("[]"))) is not None:
+        return address, port
     return flow.remote[0], via.rport or port
 
 

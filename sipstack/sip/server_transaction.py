@@ -54,10 +54,10 @@ class ServerTransaction(Transaction):
         self._repeats_success = True
         self._local_tag: str | None = None
         self._arrived = now
-        delay = INVITE_TRYING_DELAY if invite else wires.values.trying_delay
+        delay = INVITE_TRYING_DELAY if invite else wires.trying_delay
         self._repeat_timer = wires.timers.start(now + delay, (self, Input.TIMER_TRYING))
         if not invite:
-            self.start_ending(Input.TIMER_LATE, now, wires.values.patience)
+            self.start_ending(Input.TIMER_LATE, now, wires.patience)
 
     @property
     def local_tag(self) -> str:
@@ -146,7 +146,7 @@ class ServerTransaction(Transaction):
             self.start_repeating(Input.TIMER_G, now, limit=self._wires.values.t2)
 
     def _start_h(self, now: float, message: Message | None) -> None:
-        self.start_ending(Input.TIMER_H, now, self._wires.values.patience)
+        self.start_ending(Input.TIMER_H, now, self._wires.patience)
 
     def _start_i(self, now: float, message: Message | None) -> None:
         self.acknowledged = True
@@ -154,10 +154,10 @@ class ServerTransaction(Transaction):
         self.start_ending(Input.TIMER_I, now, 0.0 if self.flow.reliable else self._wires.values.t4)
 
     def _start_j(self, now: float, message: Message | None) -> None:
-        self.start_ending(Input.TIMER_J, now, 0.0 if self.flow.reliable else self._wires.values.patience)
+        self.start_ending(Input.TIMER_J, now, 0.0 if self.flow.reliable else self._wires.patience)
 
     def _start_l(self, now: float, message: Message | None) -> None:
-        self.start_ending(Input.TIMER_L, now, self._wires.values.patience)
+        self.start_ending(Input.TIMER_L, now, self._wires.patience)
 
     def _start_repeat(self, now: float, message: Message | None) -> None:
         if self._repeats_success:

@@ -12,7 +12,13 @@ from __future__ import annotations
 from enum import Enum
 
 
-class State(Enum):
+class Key(Enum):
+    """An enum whose members make quick keys: each is one object, so that its identity is hash enough."""
+
+    __hash__ = object.__hash__
+
+
+class State(Key):
     """States of all four machines, named as in the RFC."""
 
     CALLING = "Calling"
@@ -24,7 +30,7 @@ class State(Enum):
     TERMINATED = "Terminated"
 
 
-class Input(Enum):
+class Input(Key):
     """What can happen to a transaction: a message, an answer of its user (TU), a timer, a broken transport."""
 
     REQUEST = "request repeated"
@@ -52,7 +58,7 @@ class Input(Enum):
     TIMER_LATE = "too late to answer"
 
 
-class Effect(Enum):
+class Effect(Key):
     """What a transition does, in the order in which the table lists it."""
 
     SEND_ACK = "send ACK"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+from typing import Any
 
 from sipstack.errors import MessageTooLarge, ParseError
-from sipstack.sip.headers import header_key
+from sipstack.sip.headers import NAMES, header_key
 from sipstack.sip.limits import DEFAULT_LIMITS, Limits
-from sipstack.sip.message import Message, Request
+from sipstack.sip.message import Message, Request, Typed
 from sipstack.sip.reasons import METHODS
 from sipstack.sip.via import MAGIC_COOKIE
 
@@ -22,25 +22,22 @@ _SINGLE = [
     (name, header_key(name)) for name in ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Type", "Expires")
 ]
 
-# The typed properties that raise, with the header that each reads.
-_TYPED = [
-    (name, header_key(name), attrgetter(attribute))
-    for name, attribute in (
-        ("Via", "vias"),
-        ("From", "from_"),
-        ("To", "to"),
-        ("Call-ID", "call_id"),
-        ("CSeq", "cseq"),
-        ("Contact", "contacts"),
-        ("Route", "routes"),
-        ("Record-Route", "record_routes"),
-        ("Path", "paths"),
-        ("Service-Route", "service_routes"),
-        ("P-Associated-URI", "associated_uris"),
-        ("P-Asserted-Identity", "asserted_identities"),
-        ("Content-Type", "content_type"),
-    )
-]
+# The typed properties that raise.
+_TYPED: tuple[Typed[Any], ...] = (
+    Message.vias,
+    Message.from_,
+    Message.to,
+    Message.call_id,
+    Message.cseq,
+    Message.contacts,
+    Message.routes,
+    Message.record_routes,
+    Message.paths,
+    Message.service_routes,
+    Message.associated_uris,
+    Message.asserted_identities,
+    Message.content_type,
+)
 
 
 def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -57,11 +54,11 @@ def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:
         for name, key in _SINGLE:
             if counts.get(key, 0) > 1:
                 raise ParseError(name, "is there more than once", message=message)
-    for name, key, read in _TYPED:
-        if key in counts:
-            value = read(message)
+    for header in _TYPED:
+        if header.key in counts:
+            value = header.read(message)
             if isinstance(value, list) and len(value) > limits.values:
-                raise MessageTooLarge(name, f"has more than {limits.values} values", message=message)
+                raise MessageTooLarge(NAMES[header.key], f"has more than {limits.values} values", message=message)
     if isinstance(message, Request):
         _check_request(message)
 
@@ -74,15 +71,16 @@ def _check_request(request: Request) -> None:
         # The better answer to a method that we don't know is that (RFC 4475 section 3.1.2.18)
         status = 400 if request.method in METHODS else 501
         raise ParseError("CSeq", "has another method than the request", status=status, message=request)
-    if (request.via.branch or "").lower() == _COOKIE:
+    branch = (request.via.branch or "").lower()
+    if branch == _COOKIE:
         raise ParseError("Via", "has a branch with nothing behind the cookie", message=request)
     if request.body and request.content_type is None:
         # A-MSG-26: nobody can know what the body means
         raise ParseError("Content-Type", "is missing", message=request)
-    _check_contact(request)
+    _check_contact(request, is_old=not branch.startswith(_COOKIE))
 
 
-def _check_contact(request: Request) -> None:
+def _check_contact(request: Request, *, is_old: bool) -> None:
     contacts = len(request.contacts)
     if request.contact_star:
         # RFC 3261 section 10.2.2: only to remove all bindings
@@ -90,6 +88,5 @@ def _check_contact(request: Request) -> None:
             raise ParseError("Contact", "is * where that means nothing", message=request)
     elif request.method == "INVITE":
         # RFC 3261 section 8.1.1.8 wants exactly one; a client of RFC 2543 may bring none (RFC 4475 section 3.4.1)
-        old = not (request.via.branch or "").lower().startswith(_COOKIE)
-        if contacts > 1 or contacts == 0 and not old:
+        if contacts > 1 or contacts == 0 and not is_old:
             raise ParseError("Contact", "is not there exactly once", message=request)

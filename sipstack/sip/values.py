@@ -18,6 +18,7 @@ from sipstack.sip.grammar import (
     split_list,
     unquote,
 )
+from sipstack.sip.reasons import METHODS
 from sipstack.valuetype import value_type
 
 MAX_CAUSE = 999
@@ -50,6 +51,9 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> CSeq:
         """Parse; :class:`ParseError` also for a number above 2**32 - 1."""
+        digits, _, method = text.partition(" ")
+        if method in METHODS:
+            return cls(parse_number(digits, "CSeq"), method)
         match = _CSEQ.fullmatch(text.strip(" \t"))
         if match is None:
             raise ParseError("CSeq")
