@@ -77,7 +77,10 @@ def list_command(
 
 @conformance.command("run")
 @click.option(
-    "--target", required=True, metavar="URI", help="SIP URI of what is tested; `gateway`: one that is started for it."
+    "--target",
+    required=True,
+    metavar="URI",
+    help="SIP URI of what is tested (msrp: of a relay); `gateway`: one that is started for it.",
 )
 @selection_options
 @click.option(
@@ -89,7 +92,7 @@ def list_command(
 @click.option("--user", metavar="NAME", help="Digest username for the target's registrar and proxies.")
 @click.option("--password", envvar="CONFORMANCE_PASSWORD", help="Its password; better in CONFORMANCE_PASSWORD.")
 @click.option("--realm", help="Realm to answer to; default: any.")
-@click.option("--domain", default="", help="Domain of the registrar; default: the host of --target.")
+@click.option("--at", metavar="HOST:PORT", help="Where the target is reached, if not where its URI leads.")
 @click.option("--trigger", metavar="COMMAND", help="Makes the target act; {action} and {uri} are filled in.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="On all requests outside of dialogs.")
 @click.option(
@@ -148,7 +151,6 @@ def _plan(given: dict[str, Any]) -> Plan:
         t1=given["t1"],
         credentials=credentials,
         identity=given["identity"],
-        domain=given["domain"],
         headers=tuple(map(_header, given["headers"])),
         media=given["media"],
         vectors=given["vectors"],
@@ -163,6 +165,7 @@ def _plan(given: dict[str, Any]) -> Plan:
         cases=cases,
         options=options,
         listen=parse_host_port(given["listen"]) if given["listen"] else None,
+        at=parse_host_port(given["at"]) if given["at"] else None,
         to=given["to"],
         ringing=given["ringing"],
         trigger=given["trigger"],

@@ -37,12 +37,12 @@ class Options:
     """Who we are, as a URI; made of credentials and domain when None."""
     headers: tuple[tuple[str, str], ...] = ()
     """On every request outside of dialogs: what the network before the target would have added."""
-    domain: str = ""
-    """Domain of the target's registrar; empty: the host of its URI."""
     media: str = "audio"
     """What calls offer: ``audio`` or ``msrp``."""
     vectors: Path | None = None
     """Folder with the RFC's own files."""
+    least_patience: float = LEAST_PATIENCE
+    """See :data:`LEAST_PATIENCE`; less for elements of this process."""
     seed: int = 1
     """Of everything that is random."""
     slow: bool = False
@@ -65,12 +65,12 @@ class Options:
     @property
     def patience(self) -> float:
         """Seconds in which an element that works has answered, one lost datagram included."""
-        return max(LEAST_PATIENCE, 4 * self.t1)
+        return max(self.least_patience, 4 * self.t1)
 
     @property
     def answer_time(self) -> float:
         """Seconds in which a final answer has come, or a triggered request: half the time of a transaction."""
-        return max(LEAST_PATIENCE, 32 * self.t1)
+        return max(self.least_patience, 32 * self.t1)
 
     def tolerance(self, seconds: float) -> float:
         """Return by how much an interval of ``seconds`` may differ from what it should be."""

@@ -53,6 +53,8 @@ class Plan:
     cases: Sequence[Case]
     options: Options
     listen: HostPort | None = None
+    at: HostPort | None = None
+    """Where the target is reached, if not where its URI leads."""
     to: str = ""
     ringing: str | None = None
     trigger: str | None = None
@@ -114,7 +116,7 @@ class Session:
 
     def _foreign(self) -> Target:
         plan = self.plan
-        target = read_target(plan.target, plan.selection.roles or DEFAULT_ROLES)
+        target = read_target(plan.target, plan.selection.roles or DEFAULT_ROLES, plan.at)
         target.to = plan.to
         if plan.ringing:
             try:

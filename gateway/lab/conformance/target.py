@@ -14,6 +14,7 @@ from gateway.lab.conformance.case import ROLES
 from gateway.lab.conformance.verdict import Inconclusive, NotApplicable
 from sipstack.errors import ParseError
 from sipstack.flow import HostPort
+from sipstack.msrp.uri import MsrpUri
 from sipstack.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -91,11 +92,16 @@ class Target:
         await self.act(action, details)
 
 
-def read_target(text: str, roles: tuple[str, ...] = ("uas",)) -> Target:
-    """Return the target that a SIP URI names; without ``transport`` it is tried by UDP and TCP. Raises BadTarget."""
+def read_target(text: str, roles: tuple[str, ...] = ("uas",), at: HostPort | None = None) -> Target:
+    """Return the target that a URI names: an element with SIP, or an MSRP relay. Raises BadTarget.
+
+    A SIP URI without ``transport`` is tried by UDP and TCP. ``at`` is where it is reached, if not where it leads.
+    """
     unknown = [role for role in roles if role not in ROLES]
     if unknown:
         raise BadTarget(f"there is no role {unknown[0]!r}, but {', '.join(ROLES)}")
+    if text.lower().startswith(("msrp:", "msrps:")):
+        return _relay(text, at)
     try:
         uri = Uri.parse(text)
     except ParseError as error:
@@ -107,8 +113,18 @@ def read_target(text: str, roles: tuple[str, ...] = ("uas",)) -> Target:
     transports = ("TLS",) if secure else (named,) if named else ("UDP", "TCP")
     if transports[0] not in DEFAULT_PORTS:
         raise BadTarget(f"the transport of {text!r} is none of {', '.join(DEFAULT_PORTS)}".lower())
-    port = uri.port or DEFAULT_PORTS[transports[0]]
-    return Target(uri, resolve(uri.host, port), roles, transports, name=f"{uri.host}:{port}")
+    hop = resolve(*at) if at is not None else resolve(uri.host, uri.port or DEFAULT_PORTS[transports[0]])
+    return Target(uri, hop, roles, transports, name=f"{uri.host}:{hop[1]}")
+
+
+def _relay(text: str, at: HostPort | None) -> Target:
+    try:
+        uri = MsrpUri.parse(text)
+    except ParseError as error:
+        raise BadTarget(f"{text!r} is no MSRP URI: {error}") from None
+    hop = resolve(*(at or uri.host_port))
+    sip = Uri("sip", host=uri.host, port=hop[1])
+    return Target(sip, hop, ("relay",), ("TLS",) if uri.secure else ("TCP",), name=f"{uri.host}:{hop[1]}")
 
 
 def resolve(host: str, port: int) -> HostPort:
