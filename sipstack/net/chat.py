@@ -131,11 +131,11 @@ class ChatSession(MediaSession):
 
     def make_offer(self, *, active: bool = False) -> SessionDescription:
         """Return our offer of a chat, with what the configuration says that we take."""
-        return media.offer(self.agent.endpoint.config, self.msrp, self.sdp_id, active=active)
+        return media.offer(self.agent.endpoint.config, self.msrp, self.wording.id, active=active)
 
     def make_answer(self, offer: SessionDescription, setup: Literal["active", "passive"]) -> SessionDescription:
         """Return our answer. Raise MediaRefused when the peer takes nothing that we do."""
-        return media.answer(self.agent.endpoint.config, self.msrp, self.sdp_id, offer, setup)
+        return media.answer(self.agent.endpoint.config, self.msrp, self.wording.id, offer, setup)
 
     def agreed(self, description: SessionDescription, remote: MsrpMedia) -> None:
         """Take what kinds of messages the peer wants."""

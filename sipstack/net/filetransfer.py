@@ -164,14 +164,14 @@ class FileTransfer(MediaSession):
         """Return our offer to send or fetch the file."""
         self._offered = True
         config = self.agent.endpoint.config
-        description = media.offer(config, self.msrp, self.sdp_id, active=active, taken=self.taken())
+        description = media.offer(config, self.msrp, self.wording.id, active=active, taken=self.taken())
         describe_file(description.media[0], self.attributes, self.DIRECTION)
         return description
 
     def make_answer(self, offer: SessionDescription, setup: Literal["active", "passive"]) -> SessionDescription:
         """Return our answer to an offer of this file. Raise MediaRefused when it is about another one (D-FTM-03)."""
         config = self.agent.endpoint.config
-        description = media.answer(config, self.msrp, self.sdp_id, offer, setup, taken=self.taken())
+        description = media.answer(config, self.msrp, self.wording.id, offer, setup, taken=self.taken())
         remote = media.medium_of(offer, self.msrp)
         file = FileAttributes.of(offer.media[remote.index])
         if file is None or file.transfer_id != self.attributes.transfer_id:

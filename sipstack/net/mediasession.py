@@ -6,11 +6,9 @@ A chat is one (:mod:`sipstack.net.chat`); what its messages are and what its ses
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from sipstack import ids
 from sipstack.errors import ConnectionClosed, RemoteProtocolError, SipstackError, TransactionTimeout
 from sipstack.flow import HostPort
 from sipstack.msrp.message import IncomingMessage
@@ -19,6 +17,7 @@ from sipstack.msrp.uri import MsrpUri
 from sipstack.net import anchoring, media, uas
 from sipstack.net.dialogsession import DialogSession
 from sipstack.net.renegotiation import BAD_ANSWER, LOST, Renegotiation
+from sipstack.net.wording import Wording
 from sipstack.sdp import SessionDescription
 from sipstack.sdp_cema import Route, anchor
 from sipstack.sdp_msrp import MediaRefused, MsrpMedia, is_active
@@ -44,18 +43,16 @@ class MediaSession(DialogSession):
     __slots__ = (
         "_answer_due",
         "_cema",
-        "_changes",
         "_plain",
         "_remote_origin",
         "_remote_path",
         "_renegotiation",
         "_unopened",
         "_waits_for_ack",
-        "_worded",
         "active",
         "msrp",
-        "sdp_id",
         "was_connected",
+        "wording",
     )
 
     def __init__(self, agent: UserAgent, peer: Uri, *, secure: bool = False, max_size: int | None = None) -> None:
@@ -66,11 +63,7 @@ class MediaSession(DialogSession):
         super().__init__(agent, peer)
         self.was_connected = False
         """There was an MSRP connection, so that another attempt may succeed."""
-        # our descriptions
-        self.sdp_id = int(ids.token(32), 16)
-        """Session id, and first version, in the ``o=`` of our descriptions."""
-        self._changes = -1
-        self._worded = 0
+        self.wording = Wording()
         # what was negotiated
         self.active = False
         """We make the MSRP connection."""
@@ -144,7 +137,7 @@ class MediaSession(DialogSession):
 
     def _word_offer(self, description: SessionDescription) -> bytes:
         self._cema = anchoring.word_offer(self.agent.endpoint.config, description, plain=self._plain)
-        return self.word(description)
+        return self.wording.word(description)
 
     def _word_answer(self, description: SessionDescription, offer: MsrpMedia) -> bytes:
         self._cema = anchoring.word_answer(
@@ -154,17 +147,7 @@ class MediaSession(DialogSession):
             active=self.active,
             relayed=bool(self.msrp.use_path),
         )
-        return self.word(description)
-
-    def word(self, description: SessionDescription) -> bytes:
-        """Return a description of ours; with each change the version in its ``o=`` grows by one (A-OA-02)."""
-        worded = hash(str(description))
-        if worded != self._worded:
-            self._worded = worded
-            self._changes += 1
-        origin = replace(description.origin, version=self.sdp_id + self._changes)
-        description.lines = [("o", str(origin)) if line[0] == "o" else line for line in description.lines]
-        return bytes(description)
+        return self.wording.word(description)
 
     def medium(self, description: SessionDescription) -> MsrpMedia:
         """Return the medium of a description that we use. Raise MediaRefused (488) when there is none."""
@@ -386,6 +369,10 @@ class MediaSession(DialogSession):
         local = self.make_answer(offer, "active" if self.active else "passive")
         self.refresh(offer, remote)
         return self._word_answer(local, remote)
+
+    def say_again(self) -> bytes:
+        """Return what a refresh offers: what was said last, to the octet (A-STM-05)."""
+        return self.wording.said or self.describe_again(None)
 
     def refresh(self, description: SessionDescription, remote: MsrpMedia) -> None:
         """Take over what a description that changes no path says beside it."""

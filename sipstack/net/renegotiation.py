@@ -171,7 +171,7 @@ class Renegotiation:
         busy = self._reinvite is not None or self._asks_relay or self._wanted or self._error is not None
         if busy or not session.may_offer or session.dialog is None or not session.dialog.may_offer:
             return False
-        self._reinvite = ReInvite(session, session.describe_again(None), self._refreshed)
+        self._reinvite = ReInvite(session, session.say_again(), self._refreshed)
         return True
 
     def _refreshed(self, outcome: Response | SipstackError) -> None:
@@ -213,7 +213,7 @@ class Renegotiation:
             return session.describe(None)
         if media.is_stopped(offer):
             self._stopped = True
-            return session.word(media.refusal(session.msrp, session.sdp_id, offer))
+            return session.wording.word(media.refusal(session.msrp, session.wording.id, offer))
         remote = msrp_media(offer, protocols=session.agent.endpoint.config.msrp_protocols)
         if self._error is None and session.is_unchanged(offer, remote):
             return session.describe_again(offer)
@@ -266,6 +266,7 @@ class Renegotiation:
 
     def _revert(self) -> None:
         """Go on with the former MSRP session, if it goes on."""
+        self._session.wording.unsay()
         former = self._former
         if former is not None and self._spare:
             self._former = None
