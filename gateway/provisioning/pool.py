@@ -67,7 +67,12 @@ class PoolProvisioning:
         return False
 
     async def provision(self, account: CoreAccount) -> None:
-        """Do nothing."""
+        """Do nothing: whoever made the account has made it known. DriverError for one that the file has no more."""
+        async with self._lock:
+            await self._current()
+        if account.uri not in self._accounts:
+            text = f"{account.uri} is not in {self._path} any more: put it back, or end the account"
+            raise DriverError(text, temporary=False)
 
     async def deprovision(self, account: CoreAccount) -> None:
         """Do nothing; :meth:`release` takes accounts back."""

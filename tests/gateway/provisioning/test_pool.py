@@ -189,6 +189,9 @@ async def test_audit_and_dry_run(pool: Pool) -> None:
     assert await pool.driver.audit(accounts) == Audit(("sip:gone@cc.com",), ("sip:g1@cc.com",))
     await pool.driver.remove("sip:g1@cc.com")
     assert await pool.driver.audit(accounts) == Audit(("sip:gone@cc.com",), ())
+    await pool.driver.provision(accounts[0])
+    with pytest.raises(DriverError, match="sip:gone@cc.com is not in .*pool.csv any more"):
+        await pool.driver.provision(accounts[1])  # so that nobody takes it for put right
     line, first = await pool.driver.rehearse(accounts[0])
     assert "3 accounts, 1 out, 1 returned" in line and "sip:g2@cc.com" in first
     assert await pool.driver.rehearse(accounts[0]) == [line, first]
