@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -73,6 +74,9 @@ class Kamailio:
         file_server: HostPort | None = None,
         algorithm: str = "MD5",
         database_url: str = "",
+        database: Path | None = None,
+        dmq_port: int = 0,
+        peer: HostPort | None = None,
         msrp: bool = False,
         tls: bool = False,
         websocket: bool = False,
@@ -84,7 +88,9 @@ class Kamailio:
         ``file_server`` files go where chats go.
 
         ``database_url``, as Kamailio writes it (``mysql://…``, ``postgres://…``): where the subscriber table is, with a
-        column ``impus``; without it, an SQLite file is made in the folder, which the methods for subscribers change.
+        column ``impus``; without it, an SQLite file is made in the folder, which the methods for subscribers change, or
+        ``database`` is such a file, of another node. ``peer`` shares its bindings with us: where it listens for that,
+        as we do at ``dmq_port``.
 
         ``tls``: take SIP by TLS as well, with the PEM files of a certificate and its key. ``websocket``: take it over
         WebSocket, and with ``tls`` over secure ones.
@@ -98,6 +104,10 @@ class Kamailio:
         self.sip_port = sip_port or free_port(host)
         self.rpc_port = rpc_port or free_port(host)
         self._database_url = database_url
+        self.database = database or self.folder / "kamailio.db"
+        """The SQLite file with the ``subscriber`` table."""
+        self.dmq_port = dmq_port
+        self._peer = peer
         self._servers = {"IM": im_server, "FILE": file_server}
         self.algorithm = algorithm
         self.sips_port = free_port(host) if tls else 0
@@ -110,11 +120,6 @@ class Kamailio:
         self._key = key
         self._config_folder = config_folder
         self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def database(self) -> Path:
-        """The SQLite file with the ``subscriber`` table."""
-        return self.folder / "kamailio.db"
 
     @property
     def log(self) -> Path:
@@ -159,6 +164,7 @@ class Kamailio:
             tls.write_text(f"[server:default]\n{method}[client:default]\n{method}verify_certificate = no\n")
             lines.append(f'#!substdef "!TLS_CONFIG!{tls}!g"')
         listeners = {
+            ("DMQ_ADDRESS", "WITH_PEER"): self.dmq_port,
             ("SIPS_ADDRESS", "WITH_TLS"): self.sips_port,
             ("WS_ADDRESS", "WITH_WS"): self.ws_port,
             ("WSS_ADDRESS", "WITH_WSS"): self.wss_port,
@@ -169,6 +175,8 @@ class Kamailio:
         for (address, switch), port in listeners.items():
             if port:
                 lines += [f'#!substdef "!{address}!{self._at(port)}!g"', f"#!define {switch}"]
+        if self._peer is not None:
+            lines.append(f'#!substdef "!DMQ_PEER!{self._peer[0]}:{self._peer[1]}!g"')
         if self.msrpws_port:
             lines.append(f'#!substdef "!MSRPWS_PORT!{self.msrpws_port}!g"')
         if ":" in self.host:
@@ -248,6 +256,23 @@ class Kamailio:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+    async def kill(self) -> None:
+        """End it at once, as a crash does. It can be started again."""
+        self.send_signal(signal.SIGKILL)
+        process, self._process = self._process, None
+        if process is not None:
+            await process.wait()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes; SIGSTOP makes it hang, SIGCONT go on."""
+        if self._process is None:
+            return
+        pid = self._process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for process in (pid, *map(int, workers)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
     async def __aenter__(self) -> Kamailio:
         await self.start()
