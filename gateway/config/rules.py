@@ -159,6 +159,11 @@ def _listeners(config: Config) -> Iterator[Problem]:
         yield "gateway.public_url", "must be https outside of this machine: links carry a secret"
 
 
+def _session_timers(config: Config) -> Iterator[Problem]:
+    if 0 < config.sip.session_expires < config.sip.min_se:
+        yield "sip.session_expires", "must be 0 or at least sip.min_se"
+
+
 def _certificate(config: Config) -> Iterator[Problem]:
     files = {
         "http.certificate": config.http_files,
@@ -215,4 +220,5 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _listeners,
     _files,
     _certificate,
+    _session_timers,
 )

@@ -120,6 +120,9 @@ class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_page_size: Annotated[int, Meta(ge=1300, le=65535)] = 1300
     name_servers: tuple[HostPort, ...] = ()
     redirects: Annotated[int, Meta(ge=0, le=5)] = 0
+    session_expires: Duration = 1800.0
+    min_se: Annotated[float, Meta(ge=90, extra={"kind": "duration"})] = 90.0
+    reliable: Literal["required", "supported", "off"] = "required"
     probe_interval: Positive = 30.0
 
 
