@@ -93,6 +93,11 @@ def lab(
     """
     from gateway.labrun import run_lab
 
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise click.ClickException(f"{folder}: {error.strerror or error}") from error
     stack = contextlib.ExitStack()
     # the store belongs to the core whose accounts it holds: both are kept, or neither
     home = folder / "gateway" if folder is not None else stack.enter_context(tempfile.TemporaryDirectory())

@@ -32,6 +32,7 @@ def said(*arguments: str) -> str:
         (["invite", "--user", "a", "b@cc.com"], "there is no password: set RCSGW_PASSWORD"),
         (["guest", "https://gw/rcsgw/invitee/session/sip:b@cc.com#passwd=x"], "the screen needs a terminal"),
         (["lab", "--log", "LOUD"], "is not one of"),
+        (["lab", "--folder", "/dev/null/lab"], "/dev/null/lab: Not a directory"),
         (["lab", "--set", "log.trace=/no/such/folder/trace"], "the trace cannot be written"),
         (["serve", "--config", "/no/such/file"], "cannot be read"),
         (["config", "check", "/no/such/file"], "cannot be read"),
@@ -60,6 +61,15 @@ def test_port_that_is_taken(tmp_path: Path) -> None:
         settings = ("--set", f"sip.bind={address}", "--set", f"gateway.data_dir={tmp_path}")
         text = said("serve", "--config", str(CONFIG / "lab.toml"), *settings)
     assert f"SIP cannot listen on {address}: Address already in use" in text
+
+
+def test_a_lab_makes_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(*arguments: object, folder: Path, **options: object) -> None:
+        assert folder.is_dir()
+
+    monkeypatch.setattr("gateway.labrun.run_lab", run)
+    result = CliRunner().invoke(main, ["lab", "--folder", str(tmp_path / "new" / "lab")])
+    assert result.exit_code == 0, result.exception
 
 
 def test_every_subcommand_has_help() -> None:
