@@ -9,6 +9,7 @@ from gateway.lab.conformance.msrpside import MsrpLink, ReceivedFrame, answers_to
 from gateway.lab.conformance.peer import Peer, Received, requests
 from gateway.lab.conformance.rawdialog import RawDialog
 from gateway.lab.conformance.sipsteps import need_success
+from gateway.lab.conformance.verdict import Inconclusive
 from sipstack import ids
 from sipstack.errors import ParseError, RemoteProtocolError
 from sipstack.im.cpim import CpimTemplate
@@ -181,13 +182,25 @@ def media_of(bench: Bench, body: bytes) -> MsrpMedia:
     try:
         return msrp_media(description, protocols=(TCP_MSRP, TLS_MSRP))
     except RemoteProtocolError as error:
-        bench.fail(f"the target's description of MSRP is none: {error}")
+        bench.inconclusive(f"the target's description of MSRP is none: {error}")
 
 
 async def visited(bench: Bench, text: str = "Hello from the target") -> tuple[Session, ReceivedFrame]:
     """Have the target call us for a chat and write ``text``, if it can; returns the session and its first SEND.
 
     We are the passive side: what comes first binds the connection (:rfc:`4975#section-5.4`).
+    """
+    chat = await visiting(bench, text)
+    first = await chat.link.receive(bench.options.answer_time, is_chunk)
+    if first is None:
+        bench.inconclusive("the target connects, but sends nothing")
+    return chat, first
+
+
+async def visiting(bench: Bench, text: str, *, must: bool = False) -> Session:
+    """Have the target call us, and return the session as soon as something has come by a connection of its own.
+
+    Where it ``must`` connect, and does not, that is a fail, else the case is inconclusive.
     """
     peer, received = await bench.triggered("invite", text=text)
     if not received.request.body:
@@ -199,10 +212,13 @@ async def visited(bench: Bench, text: str = "Hello from the target") -> tuple[Se
     dialog = RawDialog.called(peer, received.request, response)
     await peer.need(requests("ACK", received.request.call_id), "the target does not acknowledge our 200")
     bench.later(dialog.hangup)
-    link = await bench.msrp.accepted(bench.options.answer_time)
-    chat = Session(bench, peer, dialog, link, path, media)
-    first = await link.expect(is_chunk, "the target connects, but sends nothing", bench.options.answer_time)
-    return chat, first
+    try:
+        link = await bench.msrp.accepted(bench.options.answer_time)
+    except Inconclusive as error:
+        if must:
+            bench.fail(str(error))
+        raise
+    return Session(bench, peer, dialog, link, path, media)
 
 
 async def written(chat: Session, first: ReceivedFrame) -> list[Chunk]:
