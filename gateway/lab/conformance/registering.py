@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from gateway.lab.conformance.bench import Bench
 from gateway.lab.conformance.peer import Peer, Received, requests
+from gateway.lab.conformance.verdict import NotApplicable
 from sipstack import ids
 from sipstack.errors import ParseError
 from sipstack.sip.digest_hash import compute_ha1, digest_response
@@ -15,6 +17,9 @@ from sipstack.sip.values import parse_auth_params
 REALM = "conformance.lab.example"
 
 DEFAULT_SECONDS = 3600
+
+BRIEF = 4
+"""Seconds of a binding that is to be refreshed while we look."""
 
 
 async def register(bench: Bench) -> tuple[Peer, Received]:
@@ -28,6 +33,20 @@ async def welcome(
     """Take a REGISTER: 200 with the binding that it asks for. ``headers`` come before it."""
     given = [("Contact", f"<{contact.uri}>;expires={seconds}") for contact in received.request.contacts]
     await peer.respond(received, 200, [*headers, *given])
+
+
+async def refreshed(bench: Bench, peer: Peer, received: Received) -> Received:
+    """Take a REGISTER for a few seconds, and return the one that refreshes it, asked for where that can be done."""
+    await welcome(peer, received, BRIEF)
+    await bench.pause(bench.options.slack)
+    with contextlib.suppress(NotApplicable):  # then it has to come by itself
+        await bench.trigger("reregister")
+    branch = received.request.via.branch
+    return await peer.need(
+        lambda item: requests("REGISTER")(item) and item.request.via.branch != branch,
+        f"a binding of {BRIEF} s is not refreshed",
+        BRIEF + bench.options.patience,
+    )
 
 
 def realm(bench: Bench) -> str:
@@ -61,9 +80,12 @@ async def challenge(bench: Bench, peer: Peer, received: Received, *challenges: s
     """
     name = "WWW-Authenticate" if status == 401 else "Proxy-Authenticate"
     await peer.respond(received, status, [(name, value) for value in challenges or (digest_challenge(bench),)])
-    branch = received.request.via.branch
+    first = received.request
     again = await peer.need(
-        lambda item: requests("REGISTER")(item) and item.request.via.branch != branch,
+        lambda item: (
+            requests("REGISTER")(item)
+            and (item.request.via.branch, item.request.cseq) != (first.via.branch, first.cseq)
+        ),
         f"the target does not answer the challenge of a {status}",
     )
     if credentials_of(again.request, proxy=status == 407) is None:

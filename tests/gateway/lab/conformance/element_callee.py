@@ -298,7 +298,7 @@ class Callee(Element):
         elif self.defect == "last-hop" and request.max_forwards == 0:
             await self.answer(served, 483)
         elif missing := self.missing(request):
-            if self.defect == "slow-without-100":
+            if self.defect == "slow-without-100" and request.method == "INVITE":
                 await asyncio.sleep(0.5)
             await self.answer(served, 420, ("Unsupported", ", ".join(missing)))
         else:
@@ -355,7 +355,7 @@ class Callee(Element):
             await self.answer(served, 180)
         body = self.described(AUDIO) if self.defect == "body-unasked" else ""
         await self.answer(served, 200, *CAPABILITIES, ("Supported", "x-none"), body=body)
-        if self.defect == "options-repeated" and served.last is not None:
+        if self.defect == "options-repeated" and served.last is not None and served.flow.transport == "UDP":
             await asyncio.sleep(self.t1)
             await self.send(served.last, served.flow)
 
