@@ -34,6 +34,17 @@ LEVEL = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+OUR_LOGS = ("rcsgw", "sipstack", "gateway")
+
+
+def log_at(level: str) -> None:
+    """Log to standard error. DEBUG is for ours: what libraries say there holds mails, statements and passwords."""
+    threshold = logging.getLevelNamesMapping()[level]
+    logging.basicConfig(level=max(threshold, logging.INFO), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    for name in OUR_LOGS:
+        logging.getLogger(name).setLevel(threshold)
+
+
 @click.group(context_settings=CONTEXT)
 @click.version_option(package_name="rcsgw", prog_name="rcsgw")
 def main() -> None:
@@ -50,7 +61,7 @@ def main() -> None:
 def serve(config_path: Path, overrides: tuple[str, ...], loop: str) -> None:
     """Run the gateway until SIGTERM or Ctrl-C."""
     config = configured(config_path, overrides)
-    logging.basicConfig(level=config.log.level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    log_at(config.log.level)
     with open_trace(config.file(config.log.trace) if config.log.trace else None, "gateway") as trace:
         _run_gateway(config, trace, loop)
 
@@ -102,7 +113,7 @@ def lab(
     # the store belongs to the core whose accounts it holds: both are kept, or neither
     home = folder / "gateway" if folder is not None else stack.enter_context(tempfile.TemporaryDirectory())
     config = configured(config_path, (f"gateway.data_dir={Path(home).resolve()}", *overrides))
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    log_at(level)
 
     async def run() -> None:
         stopped = asyncio.Event()

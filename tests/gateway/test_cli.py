@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from gateway.cli import main
+from gateway.cli import OUR_LOGS, log_at, main
 from gateway.config.load import load
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -61,6 +62,19 @@ def test_port_that_is_taken(tmp_path: Path) -> None:
         settings = ("--set", f"sip.bind={address}", "--set", f"gateway.data_dir={tmp_path}")
         text = said("serve", "--config", str(CONFIG / "lab.toml"), *settings)
     assert f"SIP cannot listen on {address}: Address already in use" in text
+
+
+def test_libraries_do_not_debug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An SMTP server in Python logs every line of a mail at DEBUG, and so the secret in the link."""
+    root: dict[str, object] = {}
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: root.update(options))
+    for name in OUR_LOGS:
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+    log_at("DEBUG")
+    assert root["level"] == logging.INFO
+    assert logging.getLogger("rcsgw.http").getEffectiveLevel() == logging.DEBUG
+    log_at("ERROR")
+    assert root["level"] == logging.getLogger("sipstack.net.endpoint").getEffectiveLevel() == logging.ERROR
 
 
 def test_a_lab_makes_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
