@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from gateway.drivers import DriverError
@@ -13,6 +14,9 @@ from gateway.secrets import SecretsError
 from sipstack.errors import SipstackError
 
 log = logging.getLogger("rcsgw.doctor")
+
+SOON = timedelta(days=14)
+"""How long a certificate should still be good."""
 
 
 class Verdict(StrEnum):

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from gateway.config.settings import Config
-from gateway.doctor.base import Check, Outcome, failed, ok, warning
+from gateway.config.settings import Config, split_host_port
+from gateway.doctor.base import SOON, Check, Outcome, failed, ok, warning
 from gateway.doctor.msrp import addresses
-
-SOON = timedelta(days=14)
-"""How long a certificate should still be good."""
 
 
 def certificate_checks(config: Config) -> list[Check]:
@@ -27,6 +24,10 @@ def certificate_checks(config: Config) -> list[Check]:
     if certificate is not None:
         host = urlsplit(config.gateway.public_url).hostname or ""
         checks.append(_check("http", certificate, key, host))
+    certificate, key, _ = config.sip_files
+    if certificate is not None:
+        host, _ = split_host_port(config.sip.advertise or config.sip.bind)
+        checks.append(_check("sip", certificate, key, host))
     certificate, key, _ = config.msrp_files
     if certificate is not None:
         checks.append(_check("msrp", certificate, key, addresses(config)[1][0]))
@@ -59,6 +60,8 @@ def examine_certificate(seam: str, certificate: Path, key: Path | None, host: st
     names = names_of(parsed)
     if not any(_matches(name, host) for name in names):
         text = f"{certificate} is for {', '.join(names) or 'nobody'}, not for {host}"
+        if seam == "sip":  # who connects to an address of ours may know us by another name
+            return warning(text, "Get one for sip.advertise, or for the name by which the core connects to us.")
         if seam == "msrp":  # most peers compare the fingerprint in the SDP
             return warning(text, "Get one for msrp.advertise if peers check names.")
         return failed(text, "Get a certificate for the host of gateway.public_url, or correct that.")
@@ -74,7 +77,8 @@ def names_of(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
-    return [*names.get_values_for_type(x509.DNSName), *addresses]
+    uris = [uri for uri in names.get_values_for_type(x509.UniformResourceIdentifier) if uri.startswith("sip:")]
+    return [*names.get_values_for_type(x509.DNSName), *addresses, *uris]
 
 
 def _matches(name: str, host: str) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 from gateway.agents import make_agent
 from gateway.config.settings import split_host_port
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped, warning
+from gateway.doctor.coretls import CLIENT_REMEDY, certificate_check
 from gateway.doctor.patient import Patient
 from gateway.serviceaccount import service_identity
 from gateway.sims import Sims
@@ -16,6 +17,7 @@ from sipstack.net.identity import Identity, SilentAgent
 from sipstack.net.useragent import UserAgent
 from sipstack.sip.digest import Challenge
 from sipstack.sip.message import Request, Response
+from sipstack.sip.routing import default_port, wanted_transport
 from sipstack.sip.uri import Uri
 
 ANSWER_TIMEOUT = 4.0
@@ -31,7 +33,7 @@ ACL = "Let the core's access list (its trusted or allowed addresses) have this m
 
 def core_checks(patient: Patient) -> list[Check]:
     """Return the checks that need no account of ours, and that of the service account."""
-    sip = patient.config.sip
+    sip, used = patient.config.sip, used_transport(patient)
     transports = [name for name, on in (("udp", sip.udp), ("tcp", sip.tcp)) if on]
     checks = [
         Check(
@@ -41,13 +43,17 @@ def core_checks(patient: Patient) -> list[Check]:
             "Let sip.bind be an address of this machine; sip.advertise is for what others are told.",
         )
     ]
+    if used not in ("udp", "tcp"):
+        transports = [used]  # what else the core speaks, it speaks at another port
+    if used in ("tls", "wss"):
+        checks.append(certificate_check(patient))
     for transport in transports:
         checks.append(
             Check(
                 f"core.{transport}",
                 f"OPTIONS to {patient.proxy} by {transport.upper()}",
                 partial(_options, patient, transport),
-                needs=("core.bind",),
+                needs=("core.bind", "core.certificate"),
                 timeout=ANSWER_TIMEOUT * 2,
             )
         )
@@ -62,7 +68,7 @@ def core_checks(patient: Patient) -> list[Check]:
 
 def used_transport(patient: Patient) -> str:
     """Return the transport by which requests go to the core."""
-    wanted = patient.proxy.param("transport")
+    wanted = wanted_transport(patient.proxy) or ("TLS" if patient.proxy.scheme == "sips" else "")
     return (wanted or ("udp" if patient.config.sip.udp else "tcp")).lower()
 
 
@@ -82,7 +88,7 @@ async def _listen(patient: Patient) -> Outcome:
 
 async def _options(patient: Patient, transport: str) -> Outcome:
     is_used = transport == used_transport(patient)
-    proxy = patient.proxy.with_param("transport", transport)
+    proxy = patient.proxy if is_used else patient.proxy.with_param("transport", transport)
     request = _request(patient, "OPTIONS", patient.registrar, patient.registrar)
     try:
         response = await patient.endpoint.request(request, route=proxy, timeout=ANSWER_TIMEOUT)
@@ -98,12 +104,13 @@ async def _options(patient: Patient, transport: str) -> Outcome:
 
 
 def _unreachable(patient: Patient, transport: str, is_used: bool, error: Exception) -> Outcome:
-    where = f"{patient.proxy.host}:{patient.proxy.port or 5060} does not answer by {transport.upper()}: {error}"
+    name = transport.upper()
+    where = f"{patient.proxy.host}:{patient.proxy.port or default_port(name)} does not answer by {name}: {error}"
     if is_used:
         remedy = (
             "Is core.outbound_proxy right, does the core listen there, and does no firewall or access list drop us?"
         )
-        return failed(where, remedy)
+        return failed(where, f"{remedy} {CLIENT_REMEDY}" if transport == "tls" else remedy)
     if transport == "tcp":
         remedy = "Long requests go by TCP: open it at the core, or set sip.tcp = false if it has none."
         return warning(where, remedy)

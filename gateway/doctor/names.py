@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
+from gateway.app import endpoint_config
 from gateway.config.settings import Config, split_host_port
 from gateway.database import DatabaseUrl
 from gateway.doctor.base import Check, Outcome, failed, ok
@@ -92,7 +93,7 @@ async def _look_up(host: str) -> Outcome:
 
 async def _locate(patient: Patient, uri: Uri) -> Outcome:
     sip = patient.config.sip
-    transports = tuple(name for name, on in (("UDP", sip.udp), ("TCP", sip.tcp)) if on)
+    transports = endpoint_config(patient.config).transports
     families = ("AAAA",) if ":" in split_host_port(sip.bind)[0] else ("A",)
     resolver = Resolver(transports=transports, families=families)
     targets = await resolver.resolve(uri)

@@ -67,7 +67,7 @@ class Patient:
         except OSError as error:
             if not is_taken(error):
                 raise
-            config.bind_port = 0
+            config.bind_port, config.tls_port = 0, None
             config.advertise_host = config.advertise_port = None
             endpoint = Endpoint(config)
             await endpoint.start()

@@ -30,7 +30,7 @@ from gateway.doctor.examination import diagnose
 from gateway.doctor.patient import Patient
 from gateway.lab.imserver import ImServer
 from gateway.lab.interaction import InteractionOptions
-from gateway.lab.kamailio import CONFIG_FOLDER, Kamailio
+from gateway.lab.kamailio import CONFIG_FOLDER, Kamailio, has_module
 from gateway.lab.mailbox import Mailbox
 from gateway.lab.ports import free_port
 from sipstack.net.config import EndpointConfig
@@ -141,7 +141,11 @@ async def clinic(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clin
         options = InteractionOptions(domain=DOMAIN, database=folder / "im.db")
         server = await stack.enter_async_context(ImServer(options))
         mailbox = await stack.enter_async_context(Mailbox(credentials=("gateway", SECRETS["mail"]), tls=tls))
-        core = await stack.enter_async_context(Kamailio(folder / "kamailio", domain=DOMAIN, msrp=True))
+        secure = has_module("tls")
+        certificate, key = (folder / "mail.crt", folder / "mail.key") if secure else (None, None)
+        core = await stack.enter_async_context(
+            Kamailio(folder / "kamailio", domain=DOMAIN, msrp=True, tls=secure, certificate=certificate, key=key)
+        )
         centre = await stack.enter_async_context(Smsc())
         core.add_subscriber("rcsgw", SECRETS["service"])
         closed = stack.enter_context(socket.socket())
@@ -207,6 +211,36 @@ async def test_other_ways_are_green_too(clinic: Clinic) -> None:
     assert found["users.login"].found == "refused, as it must be"
     assert await clinic.core.rpc("ul.dump") is not None
     assert not (clinic.folder / "data").exists()
+
+
+async def test_a_core_by_tls_is_green_too(clinic: Clinic) -> None:
+    needs_kamailio("tls")
+    secure = {"outbound_proxy": f"sip:127.0.0.1:{clinic.core.sips_port};transport=tls;lr"}
+    changes = {f"core__{key}": value for key, value in secure.items()} | {"sip__ca_file": "mail.crt"}
+    findings = await clinic.findings("core", **changes)
+    found = {item.check: item for item in findings}
+    assert [item for item in findings if item.verdict is not Verdict.OK] == []
+    assert found["core.certificate"].found.startswith("the core's certificate is good for 127.0.0.1 until ")
+    assert found["core.tls"].found == "the core answers 200 Alive" and "core.udp" not in found
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "authorities", "words"),
+    [
+        ("127.0.0.1", "sips", "good.crt", "we do not believe 127.0.0.1:"),
+        ("localhost", "sips", "mail.crt", "the core's certificate is for 127.0.0.1, not for localhost"),
+        ("127.0.0.1", "sip", "mail.crt", "no TLS with 127.0.0.1:"),
+        ("127.0.0.1", "closed", "mail.crt", "cannot be reached: "),
+    ],
+)
+async def test_a_core_that_is_not_who_it_should_be(
+    clinic: Clinic, host: str, port: str, authorities: str, words: str
+) -> None:
+    needs_kamailio("tls")
+    ports = {**clinic.ports, "sips": clinic.core.sips_port}
+    proxy = f"sip:{host}:{ports[port]};transport=tls;lr"
+    faults = await clinic.faults("core", core__outbound_proxy=proxy, sip__ca_file=authorities)
+    assert list(faults) == ["core.certificate"] and words in faults["core.certificate"]
 
 
 async def test_an_account_is_taken_away_when_the_examination_is_broken_off(clinic: Clinic) -> None:
