@@ -5,8 +5,12 @@ from __future__ import annotations
 from gateway.config.settings import Config
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.identity import AgentHandler, Identity
+from sipstack.net.profile import PROFILES
 from sipstack.net.useragent import UserAgent
 from sipstack.sip.uri import Uri
+
+PRIVACY = {"off": "", "id": "id"}
+"""Key of the configuration → value of the header Privacy."""
 
 
 def make_agent(endpoint: Endpoint, config: Config, identity: Identity, handler: AgentHandler) -> UserAgent:
@@ -19,7 +23,10 @@ def make_agent(endpoint: Endpoint, config: Config, identity: Identity, handler: 
         outbound_proxy=Uri.parse(core.outbound_proxy) if core.outbound_proxy else None,
         handler=handler,
         expires=core.expires,
+        features=PROFILES[core.profile].chat,
         initial_authorization=core.initial_authorization,
     )
+    agent.profile = PROFILES[core.profile]
+    agent.privacy = PRIVACY[core.privacy]
     agent.watch_registration = core.registration_events
     return agent

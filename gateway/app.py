@@ -45,6 +45,7 @@ from sipstack.net import notices
 from sipstack.net.config import EndpointConfig
 from sipstack.net.corewatch import CoreWatch
 from sipstack.net.endpoint import Endpoint
+from sipstack.net.profile import PROFILES
 from sipstack.net.tls import Tls
 from sipstack.net.useragent import AgentHandler, Identity, SilentAgent, UserAgent
 from sipstack.sip.message import Request
@@ -112,6 +113,7 @@ class Gateway:
             CORE_TIMEOUT * 2.5,
             self._service,
             follow=config.core.inviter_events,
+            rcs=PROFILES[config.core.profile].is_rcs,
         )
         files = FileRoom(self.store, config.files, config.spool)
         if config.files.content.server == "own":
@@ -299,6 +301,7 @@ def endpoint_config(config: Config) -> EndpointConfig:
         min_se=round(config.sip.min_se),
         reliable=config.sip.reliable,
         user_agent=config.sip.user_agent,
+        network_headers=tuple(config.core.headers.items()),
         udp=config.sip.udp,
         tcp=config.sip.tcp,
         tls=sip_tls(config),
@@ -336,6 +339,7 @@ def guest_settings(config: Config) -> Settings:
         chat_answer=config.chat.answer,
         require_online=config.policy.require_online == "gateway",
         single_use=config.policy.single_use,
+        show_anonymous=config.policy.anonymous == "show",
         max_message_size=config.msrp.max_message_size,
         max_streams=config.http.max_streams + config.http.max_polls,
         max_chats=config.limits.chats,

@@ -19,6 +19,7 @@ from gateway.storage.entrystore import Entry
 from gateway.upstream import from_exception
 from gateway.views import message_view, receipt_body, session_body, session_state, status_body
 from sipstack.errors import RemoteProtocolError, SipstackError
+from sipstack.net.features import CPM_GROUP
 from sipstack.net.fileoffer import IncomingFile
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.useragent import AgentHandler, UserAgent
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 
 NO_ANSWER = "The network does not answer."
+
+ANONYMITY_DISALLOWED = 433, "Anonymity Disallowed"
+"""To an inviter who hides: a guest talks to those only who have invited them, by name (RFC 5079)."""
 
 
 class GuestSession(AgentHandler):
@@ -273,6 +277,12 @@ class GuestSession(AgentHandler):
         if relation is None or "im" not in relation.types:
             invitation.reject(403, "No invitation joins the two")
             return
+        if self._hides(invitation):
+            invitation.reject(*ANONYMITY_DISALLOWED)
+            return
+        if CPM_GROUP in invitation.services:
+            invitation.reject(488, "Group chats are not taken here")
+            return
         if self._open_chats() >= self.guests.settings.max_chats:
             invitation.reject(486, "Too many chats are open")
             return
@@ -300,6 +310,10 @@ class GuestSession(AgentHandler):
             if isinstance(error, MediaRefused):
                 self.feed.announce("session", relation.uid, session_body("refused", relation.uid, str(error)))
 
+    def _hides(self, incoming: IncomingProbe) -> bool:
+        """Tell whether an inviter wants to stay unknown to the guest, who would see who it is (RFC 3325 §9.3)."""
+        return incoming.is_anonymous and not self.guests.settings.show_anonymous
+
     def _open_chats(self) -> int:
         conversations = (relation.conversation for relation in self.relations.values())
         return sum(conversation.open_chats for conversation in conversations if conversation is not None)
@@ -312,6 +326,8 @@ class GuestSession(AgentHandler):
         """Take a file that an inviter offers; 403 to everybody else."""
         if self.transfers is None or self._closed:
             offer.refuse(403, "No invitation for files joins the two")
+        elif self._hides(offer) and self.relations.asserted(offer.asserted) is not None:
+            offer.reject(*ANONYMITY_DISALLOWED)
         else:
             self.transfers.offered(offer)
 
@@ -328,6 +344,9 @@ class GuestSession(AgentHandler):
         relation = self.relations.asserted(page.asserted)
         if relation is None or "im" not in relation.types:
             page.reject(403)
+            return
+        if self._hides(page):
+            page.reject(*ANONYMITY_DISALLOWED)
             return
         try:
             arrival = Page(page)

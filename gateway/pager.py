@@ -155,7 +155,7 @@ class Pager:
         content = entry.body.encode()
         if not self._bare:
             body = wrap_page(entry.content_type, content, message_id=entry.id, date=agent.endpoint.date(), notify=True)
-            headers = page_headers(self._conversation.conversation_id, ids.contribution_id())
+            headers = page_headers(self._conversation.conversation_id, ids.contribution_id(), agent.profile)
             try:
                 response = await agent.message(target, body, CPIM, headers=headers)
             except RequestTooLarge:

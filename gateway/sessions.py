@@ -55,6 +55,8 @@ class Settings:
     chat_answer: ChatAnswer = "at-once"
     require_online: bool = False
     single_use: bool = False
+    show_anonymous: bool = False
+    """Whether an inviter who asks for privacy is taken all the same, and shown."""
     max_message_size: int = 1 << 20
     max_streams: int = 8
     max_chats: int = 16

@@ -23,6 +23,14 @@ Problem = tuple[str, str]
 MAX_THUMBNAIL = 1 << 20
 """Octets of a thumbnail; the embedded core and Kamailio take SIP messages of some MiB over TCP, others much less."""
 
+MAX_HEADER = 256
+"""Characters of a header that the operator adds to all requests; they count in the 1300 octets of a datagram."""
+
+OWN_HEADERS = frozenset(
+    {"p-preferred-identity", "p-asserted-identity", "p-preferred-service", "p-asserted-service", "p-associated-uri"}
+)
+"""Lower case: who we are and what we ask for depends on the request."""
+
 KNOWN_DRIVERS = {
     "users": ("local", "register", "kamailio", "http"),
     "provisioning": ("none", "lab", "kamailio", "pyhss", "pool", "http"),
@@ -50,12 +58,24 @@ def _core(config: Config) -> Iterator[Problem]:
         yield "core.service_account", "needs service_password, service_password_file or service_sim_file"
     if (secret or sim) and not config.core.service_account:
         yield "core.service_account", "is missing, but there is a password for it"
+    yield from _headers(config.core.headers)
     if config.core.inviter_events and not config.core.service_account:
         yield "core.inviter_events", "needs core.service_account: a guest may not watch an inviter's registration"
     if secret and sim:
         yield "core.service_sim_file", "and a password cannot both be set"
     if sim and config.file(sim).is_file():
         yield from _sim_file(config)
+
+
+def _headers(headers: dict[str, str]) -> Iterator[Problem]:
+    for name, value in headers.items():
+        key = f"core.headers.{name}"
+        if not re.fullmatch(r"(P|X|Cellular)-[A-Za-z0-9-]{1,60}", name, re.IGNORECASE):
+            yield key, "is no header that a core may want beside ours: P-…, X-…, Cellular-…"
+        elif name.lower() in OWN_HEADERS:
+            yield key, "is written by the gateway itself"
+        if not value or len(value) > MAX_HEADER or not value.isprintable():
+            yield key, f"must be one line of 1 to {MAX_HEADER} printable characters"
 
 
 def _sim_file(config: Config) -> Iterator[Problem]:

@@ -94,6 +94,9 @@ class CoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     service_password_file: str = ""
     service_sim_file: str = ""
     initial_authorization: bool = False
+    profile: Literal["rcs", "cpm", "simple-im", "sip"] = "rcs"
+    headers: dict[str, str] = field(default_factory=dict)
+    privacy: Literal["off", "id"] = "off"
     registration_events: bool = False
     inviter_events: bool = False
 
@@ -172,6 +175,7 @@ class PolicySection(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     guest_idle: Duration = 600.0
     on_end: Literal["account", "relation"] = "account"
     single_use: bool = False
+    anonymous: Literal["refuse", "show"] = "refuse"
     never_came: Duration = 0.0
     message_wait: Annotated[float, Meta(ge=0, le=2.5, extra={"kind": "duration"})] = 2.0
     types: Annotated[tuple[Type, ...], Meta(min_length=1)] = ("im",)

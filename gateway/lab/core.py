@@ -192,6 +192,12 @@ class Core(Node):
         copy.headers.remove("P-Asserted-Identity")
         copy.headers.add("P-Asserted-Identity", f"<{self._preferred(request, owner) or aor}>")
         copy.headers.remove("P-Preferred-Identity")
+        # Whoever is let in may use every service that there is (RFC 6050 section 4.2).
+        services = copy.headers.get_all("P-Preferred-Service")
+        for name in ("P-Preferred-Service", "P-Asserted-Service"):
+            copy.headers.remove(name)
+        for service in services:
+            copy.headers.add("P-Asserted-Service", service)
         return True
 
     def _preferred(self, request: Request, owner: str) -> str | None:

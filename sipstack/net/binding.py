@@ -91,12 +91,14 @@ class Binding:
         if self._joiners is None:
             self._joiners = []
         self._joiners.append(future)
+        self._tell_features()
         self._registration.register(self._now())
         self._run()
         return await future
 
     def register_later(self, not_before: float) -> None:
         """Register in the background, not before that time."""
+        self._tell_features()
         self._registration.register(self._now(), not_before=not_before)
         self._run()
 
@@ -109,6 +111,10 @@ class Binding:
             return False
         self.register_later(max(pacer.reserve(self._now()), registration.held_until))
         return True
+
+    def _tell_features(self) -> None:
+        """Let the next REGISTER say what the user agent can do now."""
+        self._registration.contact = Address.parse(self._agent.contact())
 
     async def unregister(self, timeout: float, *, left_behind: bool = False) -> None:
         """Remove the binding; wait for the answer, ``timeout`` seconds at most."""

@@ -318,6 +318,9 @@ class ClientRequest:
         endpoint, target = self._endpoint, self._target
         assert target is not None
         attempt = copy_request(self._base)
+        if not self.forwarding:
+            for name, value in endpoint.config.network_headers:
+                attempt.headers.set(name, value)
         if "Max-Forwards" not in attempt.headers:
             attempt.headers.insert("Max-Forwards", MAX_FORWARDS)
         if self._digest is not None:

@@ -93,6 +93,8 @@ class EndpointConfig:
     accept_wrapped_types: tuple[str, ...] = ACCEPT_WRAPPED_TYPES
     user_agent: str = "rcsgw"
     """For User-Agent and Server headers."""
+    network_headers: tuple[tuple[str, str], ...] = ()
+    """What the core wants in all requests, such as P-Access-Network-Info (:rfc:`7315`, B-REG-09)."""
     warn_agent: str = "rcsgw"
     """Name of this host in Warning headers: a token or host."""
     udp: bool = True

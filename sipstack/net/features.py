@@ -5,32 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote
 
+from sipstack.errors import ParseError
 from sipstack.sip.address import Address
+from sipstack.sip.grammar import parse_parameters
+from sipstack.sip.message import Request
 from sipstack.sip.uri import Parameters
 
 CPM_SESSION = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session"
 
 CPM_FILE = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.filetransfer"
 
-CHAT_FEATURES: Parameters = (
-    ("+g.oma.sip-im", None),
-    # The colons are escaped because the tag's own grammar knows no raw ones (B-CAP-04).
-    ("+g.3gpp.icsi-ref", f'"{CPM_SESSION.replace(":", "%3A", 2)}"'),
-)
-"""Chat over MSRP, as SIMPLE IM and as CPM say it."""
-
-FILE_FEATURES: Parameters = (("+g.3gpp.icsi-ref", f'"{CPM_FILE.replace(":", "%3A", 2)}"'),)
-"""Files over MSRP, as CPM says it (D-FTM-13)."""
-
-FT_HTTP = "urn:urn-7:3gpp-application.ims.iari.rcs.fthttp"
-
-FT_HTTP_FEATURES: Parameters = (("+g.3gpp.iari-ref", f'"{FT_HTTP.replace(":", "%3A", 2)}"'),)
-"""Files by links in the chat (RCC.07)."""
-
+CPM_GROUP = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session.group"
 
 CPM_MESSAGE = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.msg"
 
-PAGER_FEATURES: Parameters = (("+g.3gpp.icsi-ref", f'"{CPM_MESSAGE.replace(":", "%3A", 2)}"'),)
+FT_HTTP = "urn:urn-7:3gpp-application.ims.iari.rcs.fthttp"
+
+IARI_CHAT = "urn:urn-7:3gpp-application.ims.iari.rcse.im"
+
+IARI_FILE = "urn:urn-7:3gpp-application.ims.iari.rcse.ft"
+
+SIMPLE_IM_TAG, ICSI_TAG, IARI_TAG = "+g.oma.sip-im", "+g.3gpp.icsi-ref", "+g.3gpp.iari-ref"
+
+MSRP_TAG = "+sip.message"
+"""Messages over MSRP in plain SIP (RFC 4569)."""
+
+
+def reference(service: str) -> str:
+    """Return a service as the value of a reference tag: the tag's own grammar knows no raw colons (B-CAP-04)."""
+    return f'"{service.replace(":", "%3A", 2)}"'
+
+
+CHAT_FEATURES: Parameters = ((SIMPLE_IM_TAG, None), (ICSI_TAG, reference(CPM_SESSION)))
+"""Chat over MSRP, as SIMPLE IM and as CPM say it."""
+
+FILE_FEATURES: Parameters = ((ICSI_TAG, reference(CPM_FILE)),)
+"""Files over MSRP, as CPM says it (D-FTM-13)."""
+
+FT_HTTP_FEATURES: Parameters = ((IARI_TAG, reference(FT_HTTP)),)
+"""Files by links in the chat (RCC.07)."""
+
+PAGER_FEATURES: Parameters = ((ICSI_TAG, reference(CPM_MESSAGE)),)
 """Standalone messages by SIP MESSAGE, without sessions."""
 
 
@@ -86,21 +101,36 @@ def offers_files(contacts: Iterable[Address]) -> bool:
 
 
 def takes_files(features: Parameters) -> bool:
-    """Tell whether :data:`FILE_FEATURES` are among these, which are our own."""
-    return any(CPM_FILE in unquote(value or "") for name, value in features)
+    """Tell whether these, which are our own, say that we take files over MSRP."""
+    return any(service in unquote(value or "") for _, value in features for service in (CPM_FILE, IARI_FILE))
+
+
+def preferred_services(request: Request) -> tuple[str, ...]:
+    """Return the services that the caller prefers to reach, by Accept-Contact (:rfc:`3841#section-9.2`), lower case."""
+    services: list[str] = []
+    for value in request.headers.get_list("Accept-Contact"):
+        try:
+            tags = parse_parameters(value, len(value.partition(";")[0]), "Accept-Contact")
+        except ParseError:
+            continue
+        for name, text in tags:
+            if name.lower() in (ICSI_TAG, IARI_TAG):
+                services += [unquote(item.strip().strip("<>")).lower() for item in _bare(text).split(",")]
+    return tuple(services)
 
 
 _FILE_VALUES = frozenset(
     {
-        f"+g.3gpp.icsi-ref={CPM_FILE}",
-        "+g.3gpp.iari-ref=urn:urn-7:3gpp-application.ims.iari.rcse.ft",
+        f"{ICSI_TAG}={CPM_FILE}",
+        f"{IARI_TAG}={IARI_FILE}",
     }
 )
 
 _CHAT_VALUES = frozenset(
     {
-        "+g.oma.sip-im",
-        f"+g.3gpp.icsi-ref={CPM_SESSION}",
-        "+g.3gpp.iari-ref=urn:urn-7:3gpp-application.ims.iari.rcse.im",
+        SIMPLE_IM_TAG,
+        MSRP_TAG,
+        f"{ICSI_TAG}={CPM_SESSION}",
+        f"{IARI_TAG}={IARI_CHAT}",
     }
 )

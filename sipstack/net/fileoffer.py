@@ -11,7 +11,6 @@ from sipstack.errors import LocalProtocolError, RemoteProtocolError, RequestFail
 from sipstack.msrp.stream import Sink, Source
 from sipstack.net import media
 from sipstack.net.body import SDP, find_part, with_icon
-from sipstack.net.features import FILE_FEATURES, accept_contact
 from sipstack.net.filereceiver import FileReceiver
 from sipstack.net.filesender import FileSender, check_offer
 from sipstack.net.filetransfer import FileHandler
@@ -52,7 +51,7 @@ async def send_file(
     check_offer(file)
     if icon is not None and len(icon[1]) > MAX_ICON:
         raise LocalProtocolError(f"an icon has {MAX_ICON} octets at most, not {len(icon[1])}")
-    headers = [*_headers(), *headers]
+    headers = [*agent.profile.file_headers(), *headers]
 
     async def offer(with_: Icon | None) -> FileSender:
         content_id = None if with_ is None else f"{ids.token(96)}@{agent.identity.aor.host}"
@@ -100,13 +99,9 @@ async def fetch_file(
     return await call(
         agent,
         lambda secure: FileReceiver(agent, uri, attributes, handler, sink, secure=secure, limit=limit),
-        headers=[*_headers(), *headers],
+        headers=[*agent.profile.file_headers(), *headers],
         timeout=timeout,
     )
-
-
-def _headers() -> list[tuple[str, str]]:
-    return [("Accept-Contact", accept_contact(FILE_FEATURES))]
 
 
 def _begin(file: FileAttributes, start: int) -> FileAttributes:

@@ -10,13 +10,14 @@ from sipstack.errors import ConnectionClosed, LocalProtocolError, RemoteProtocol
 from sipstack.net import uas
 from sipstack.net.body import SDP, Part, first_message
 from sipstack.net.chat import ChatHandler, ChatSession
-from sipstack.net.features import offers_chat
+from sipstack.net.features import offers_chat, preferred_services
 from sipstack.net.media import is_secure, warning
 from sipstack.net.mediasession import MediaSession
 from sipstack.net.ringing import Ringing
 from sipstack.sdp import SessionDescription
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.message import Request
+from sipstack.sip.privacy import is_anonymous
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 
@@ -30,13 +31,14 @@ SessionT = TypeVar("SessionT", bound=MediaSession)
 class IncomingProbe:
     """Who asks, and by which words: what all incoming requests have in common."""
 
-    __slots__ = ("agent", "asserted", "request", "transaction")
+    __slots__ = ("agent", "asserted", "request", "transaction", "trusted")
 
     def __init__(self, agent: UserAgent, transaction: ServerTransaction, request: Request) -> None:
         self.agent = agent
         self.transaction = transaction
         self.request = request
-        trusted = agent.endpoint.config.trusted(transaction.flow)
+        self.trusted = trusted = agent.endpoint.config.trusted(transaction.flow)
+        """Whether the flow is within our trust domain: what it asserts counts."""
         self.asserted: tuple[Uri, ...] = (
             tuple(address.uri for address in request.asserted_identities) if trusted else ()
         )
@@ -46,6 +48,18 @@ class IncomingProbe:
     def peer(self) -> Uri:
         """Who says to be calling (From)."""
         return self.request.from_.uri
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether the caller does not want our user to know who calls (B-CHT-05)."""
+        return is_anonymous(self.request)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The communication services that are asked for, lower case (B-CHT-04): what the network asserts (:rfc:`6050`),
+        else what the caller prefers; empty where only the session description tells."""
+        asserted = self.request.headers.get_list("P-Asserted-Service") if self.trusted else []
+        return tuple(item.strip().lower() for item in asserted) or preferred_services(self.request)
 
     @property
     def conversation_id(self) -> str:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from sipstack.net.features import CPM_MESSAGE, PAGER_FEATURES, accept_contact
 from sipstack.net.notices import ANONYMOUS, ASKING
-
-_HEADERS = (
-    ("Accept-Contact", accept_contact(PAGER_FEATURES)),
-    ("P-Preferred-Service", CPM_MESSAGE),
-    ("Request-Disposition", "no-fork"),
-)
+from sipstack.net.profile import RCS, Profile
 
 
-def page_headers(conversation_id: str, contribution_id: str) -> tuple[tuple[str, str], ...]:
+def page_headers(conversation_id: str, contribution_id: str, profile: Profile = RCS) -> tuple[tuple[str, str], ...]:
     """Return the SIP headers of a standalone message (B-PGR-01). Both ids are UUIDs as text: the first stays the same
     for two users, the second belongs to this message (B-CHT-01)."""
-    return (*_HEADERS, ("Conversation-ID", conversation_id), ("Contribution-ID", contribution_id))
+    return (*profile.page_headers(), ("Conversation-ID", conversation_id), ("Contribution-ID", contribution_id))
 
 
 def wrap_page(content_type: str, content: bytes, *, message_id: str, date: str, notify: bool) -> bytes:

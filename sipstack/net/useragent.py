@@ -25,6 +25,7 @@ from sipstack.net.identity import AgentHandler, Identity, SilentAgent
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.invite import call
 from sipstack.net.mediasession import MediaSession
+from sipstack.net.profile import RCS
 from sipstack.net.reception import receive
 from sipstack.net.relay import RelayAccess
 from sipstack.sdp_file import FileAttributes
@@ -32,6 +33,7 @@ from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestClient
 from sipstack.sip.digest_relay import RelayCredentials
 from sipstack.sip.message import Request, Response
+from sipstack.sip.privacy import ANONYMOUS, ANONYMOUS_NAME
 from sipstack.sip.registration import Pacer, Registered
 from sipstack.sip.routing import initial_routes, wanted_transport
 from sipstack.sip.transaction import ServerTransaction
@@ -79,6 +81,8 @@ class UserAgent:
         "initial_authorization",
         "on_options",
         "outbound_proxy",
+        "privacy",
+        "profile",
         "tag",
         "watch_registration",
     )
@@ -106,6 +110,10 @@ class UserAgent:
         self.initial_authorization = initial_authorization
         self.on_options: Callable[[UserAgent, IncomingProbe], int] | None = None
         """Returns the status that an INVITE of the asker would get now (A-OPT-01); None: always 200."""
+        self.profile = RCS
+        """What services are called in this network."""
+        self.privacy = ""
+        """Privacy (:rfc:`3323`) of requests outside dialogs, so that peers don't learn who we are; empty: none."""
         self.watch_registration = False
         """Whether to have the registrar tell when it changes our binding (B-REG-08)."""
         self.tag: Any = None
@@ -138,6 +146,12 @@ class UserAgent:
     def associated_uris(self) -> tuple[Uri, ...]:
         """Identities that the registrar lets us use (:rfc:`7315#section-4.1`)."""
         return self._binding.associated_uris if self._binding is not None else ()
+
+    @property
+    def preferred_identity(self) -> Uri:
+        """Who the core is to say that we are: our address, unless the registrar lets us use others only (B-REG-04)."""
+        aor, allowed = self.identity.aor, self.associated_uris
+        return aor if not allowed or any(uri.aor == aor.aor for uri in allowed) else allowed[0]
 
     async def register(self) -> Registered:
         """Register, or refresh now; from then on the binding is kept alive without further calls.
@@ -202,26 +216,30 @@ class UserAgent:
         self, method: str, uri: Uri, *, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
     ) -> Request:
         """Return a request outside any dialog: From us to ``uri``, by outbound proxy and Service-Route."""
-        aor = self.identity.aor
-        sender = Address(aor, self.identity.display_name, (("tag", ids.tag()),))
+        identity = self.identity
+        tag = (("tag", ids.tag()),)
+        sender = Address(ANONYMOUS, ANONYMOUS_NAME, tag) if self.privacy else None
+        sender = sender or Address(identity.aor, identity.display_name, tag)
         fields = [("Max-Forwards", MAX_FORWARDS), *self._routes()]
         fields += [
             ("From", str(sender)),
             ("To", f"<{uri}>"),
             ("Call-ID", ids.call_id()),
             ("CSeq", f"1 {method}"),
-            ("P-Preferred-Identity", f"<{aor}>"),
+            ("P-Preferred-Identity", f"<{self.preferred_identity}>"),
             ("User-Agent", self.endpoint.config.user_agent),
         ]
         if method != "MESSAGE":
             fields.append(("Contact", self.contact()))
+        if self.privacy:
+            fields.append(("Privacy", self.privacy))
         return Request(method, uri, [*fields, *headers], body)
 
     def complete(self, request: Request) -> None:
         """Give a request outside any dialog that was made elsewhere what ours have: its routes, and who sends it."""
         for name, value in reversed(self._routes()):
             request.headers.insert(name, value)
-        request.headers.add("P-Preferred-Identity", f"<{self.identity.aor}>")
+        request.headers.add("P-Preferred-Identity", f"<{self.preferred_identity}>")
 
     def _routes(self) -> list[tuple[str, str]]:
         return [("Route", f"<{route}>") for route in initial_routes(self.outbound_proxy, self.service_route)]
@@ -229,7 +247,7 @@ class UserAgent:
     async def options(self, uri: Uri, *, timeout: float | None = None) -> Response:
         """Ask what ``uri`` can (B-CAP-01) and return the final response. Raise as :meth:`Endpoint.request`."""
         headers = [
-            ("Accept-Contact", accept_contact(self.features)),
+            *([("Accept-Contact", accept_contact(self.features))] if self.profile.is_rcs else ()),
             ("Accept", "application/sdp"),
             ("Allow", uas.ALLOW),
             ("Supported", self.endpoint.config.supported),
@@ -280,7 +298,7 @@ class UserAgent:
         return await call(
             self,
             lambda secure: ChatSession(self, uri, handler, secure=secure),
-            headers=[("Accept-Contact", accept_contact(self.features)), *headers],
+            headers=[*self.profile.chat_headers(), *headers],
             timeout=timeout,
             on_provisional=on_provisional,
         )

@@ -24,6 +24,7 @@ from sipstack.msrp.message import IncomingMessage, MessageState
 from sipstack.net.chat import ChatHandler, ChatSession
 from sipstack.net.chatmessage import ChatMessage
 from sipstack.net.features import CHAT_FEATURES
+from sipstack.net.profile import RCS
 from sipstack.net.useragent import AgentHandler, UserAgent
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
@@ -265,6 +266,7 @@ class FakeAgent:
     def __init__(self) -> None:
         self.registered = False
         self.features = CHAT_FEATURES
+        self.profile = RCS
         self.on_options: Any = None
         self.gate = asyncio.Event()
         self.gate.set()

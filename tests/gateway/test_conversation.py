@@ -48,6 +48,8 @@ class Call:
         self.asserted = (Uri.parse(f"sip:{uid}@cc.com"),)
         self.first_message = None
         self.conversation_id = ""
+        self.is_anonymous = False
+        self.services = ()
         self.on_cancel: Any = None
         self.rings = 0
         self.status: int | None = None

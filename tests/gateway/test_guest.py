@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -453,6 +454,8 @@ class FakePage:
     content_type = "text/plain"
     body = b"hello"
     conversation_id = ""
+    is_anonymous = False
+    services: tuple[str, ...] = ()
 
     def __init__(self, *asserted: str) -> None:
         self.asserted = tuple(map(Uri.parse, asserted))
@@ -500,6 +503,33 @@ async def test_chats_of_strangers(house: House) -> None:
         invitation = FakePage(*asserted)  # an INVITE is refused in the same way
         guest.chat_invited(cast(UserAgent, house.agent), cast(IncomingInvitation, invitation))
         assert invitation.answer == 403
+
+
+async def test_inviters_who_hide(house: House, guest: GuestSession) -> None:
+    """B-CHT-05, RFC 5079: the guest would see who it is; an operator may decide otherwise."""
+    hidden = FakePage("sip:a@cc.com")
+    hidden.is_anonymous = True
+    agent = cast(UserAgent, house.agent)
+    guest.message_received(agent, cast(IncomingPage, hidden))
+    assert hidden.answer == 433
+    guest.chat_invited(agent, cast(IncomingInvitation, hidden))
+    assert hidden.answer == 433
+    stranger = FakePage("sip:x@cc.com")
+    stranger.is_anonymous = True
+    guest.message_received(agent, cast(IncomingPage, stranger))
+    assert stranger.answer == 403, "whoever has not invited learns nothing"
+    house.guests.settings = replace(house.guests.settings, show_anonymous=True)
+    guest.message_received(agent, cast(IncomingPage, hidden))
+    await turns()
+    assert hidden.answer == 200
+
+
+async def test_group_chats_that_the_network_names(house: House, guest: GuestSession) -> None:
+    """B-CHT-04, B-CHT-17."""
+    group = FakePage("sip:a@cc.com")
+    group.services = ("urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session.group",)
+    guest.chat_invited(cast(UserAgent, house.agent), cast(IncomingInvitation, group))
+    assert group.answer == 488
 
 
 CPIM = b"From: <sip:x@y>\r\nTo: <sip:x@y>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: m7\r\n\r\n%b"
@@ -551,6 +581,8 @@ def invite(guest: GuestSession, house: House, first: bytes | None = None) -> Cal
         reject=invitation.reject,
         first_message=part,
         conversation_id="",
+        is_anonymous=False,
+        services=(),
     )
     guest.chat_invited(cast(UserAgent, house.agent), cast(IncomingInvitation, offered))
     return lambda: invitation.answer

@@ -90,7 +90,8 @@ class Core:
             self.bindings[request.to.uri.aor] = contact.uri
         else:
             self.bindings.pop(request.to.uri.aor, None)
-        headers = [("Contact", str(contact.with_param("expires", str(expires)))), ("P-Associated-URI", "<tel:+1>")]
+        headers = [("Contact", str(contact.with_param("expires", str(expires))))]
+        headers.append(("P-Associated-URI", f"<{request.to.uri.aor}>, <tel:+1>"))
         if self.service_route:
             headers.append(("Service-Route", f"<{self.endpoint.uri('orig').with_param('lr')}>"))
         self.endpoint.reply(transaction, 200, headers=headers)

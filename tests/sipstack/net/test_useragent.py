@@ -27,7 +27,7 @@ async def test_register_and_leave(transport: str, algorithm: str) -> None:
         event = await agent.register()
         assert isinstance(event, Registered) and event.expires == 3600
         assert agent.registered
-        assert [str(uri) for uri in agent.associated_uris] == ["tel:+1"]
+        assert [str(uri) for uri in agent.associated_uris] == [f"sip:a@{REALM}", "tel:+1"]
         assert agent.service_route[0].user == "orig"
         request = around.core.requests[-1]
         assert str(request.uri) == f"sip:{REALM}"
