@@ -68,13 +68,15 @@ def test_libraries_do_not_debug(monkeypatch: pytest.MonkeyPatch) -> None:
     """An SMTP server in Python logs every line of a mail at DEBUG, and so the secret in the link."""
     root: dict[str, object] = {}
     monkeypatch.setattr(logging, "basicConfig", lambda **options: root.update(options))
-    for name in OUR_LOGS:
-        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
-    log_at("DEBUG")
-    assert root["level"] == logging.INFO
-    assert logging.getLogger("rcsgw.http").getEffectiveLevel() == logging.DEBUG
-    log_at("ERROR")
-    assert root["level"] == logging.getLogger("sipstack.net.endpoint").getEffectiveLevel() == logging.ERROR
+    try:
+        log_at("DEBUG")
+        assert root["level"] == logging.INFO
+        assert logging.getLogger("rcsgw.http").getEffectiveLevel() == logging.DEBUG
+        log_at("ERROR")
+        assert root["level"] == logging.getLogger("sipstack.net.endpoint").getEffectiveLevel() == logging.ERROR
+    finally:
+        for name in OUR_LOGS:
+            logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def test_a_lab_makes_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
