@@ -68,7 +68,9 @@ async def late_cancel_changes_nothing(bench: Bench) -> None:
     await peer.send(cancel)
     await peer.expect(answers(cancel, least=200), "the CANCEL of a refused INVITE gets no answer")
     await peer.send(peer.ack(request, first.response))
-    other = await peer.receive(bench.options.slack, lambda item: answers(request, least=200)(item) and item.data != first.data)
+    other = await peer.receive(
+        bench.options.slack, lambda item: answers(request, least=200)(item) and item.data != first.data
+    )
     bench.check(other is None, f"after a late CANCEL the INVITE is answered again: {other}")
 
 
