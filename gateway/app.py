@@ -31,7 +31,7 @@ from gateway.serviceaccount import service_identity
 from gateway.services import Services
 from gateway.sessions import Guests, Settings
 from gateway.sims import Sims
-from gateway.siptransports import has_websockets, sip_tls
+from gateway.siptransports import core_names, has_websockets, sip_tls
 from gateway.sourcing import account_source
 from gateway.storage.accountstore import AccountRecord
 from gateway.storage.errors import StoreError
@@ -315,7 +315,7 @@ def endpoint_config(config: Config) -> EndpointConfig:
         dead_time=config.core.retry_dead,
         name_servers=tuple(map(split_host_port, config.sip.name_servers)),
         redirects=config.sip.redirects,
-        trusted=trusted_flows(config.sip.trusted),
+        trusted=trusted_flows(config.sip.trusted, core_names(config)),
     )
 
 

@@ -12,15 +12,18 @@ CACHED_ADDRESSES = 4096
 """Addresses whose verdict is remembered; a lab has a few, a border element one."""
 
 
-def trusted_flows(networks: Iterable[str]) -> Callable[[Flow], bool]:
-    """Return the test for flows whose P-Asserted-Identity counts: TLS, or a source in ``networks``.
+def trusted_flows(networks: Iterable[str], names: Iterable[str] = ()) -> Callable[[Flow], bool]:
+    """Return the test for flows whose P-Asserted-Identity counts: a certificate for one of ``names``, or a source in
+    ``networks``.
 
-    UDP sources can be spoofed, so an operator who lists a network declares the interface private.
+    UDP sources can be spoofed, so an operator who lists a network declares the interface private. TLS alone says
+    nothing: strangers have certificates, too.
     """
     is_inside = _inside(networks)
+    proven = frozenset(name.lower() for name in names)
 
     def trusted(flow: Flow) -> bool:
-        return flow.transport == "TLS" or is_inside(flow.remote[0])
+        return flow.name.lower() in proven or is_inside(flow.remote[0])
 
     return trusted
 

@@ -33,6 +33,11 @@ def wanted_transports(config: Config) -> Iterator[str]:
         yield wanted_transport(uri) or ("TLS" if uri.scheme == "sips" else "UDP")
 
 
+def core_names(config: Config) -> frozenset[str]:
+    """Return whom a certificate of our core may name: the home domain, and what stands in the URIs of our servers."""
+    return frozenset({config.core.domain, *(Uri.parse(text).host_port[0] for text in server_uris(config))})
+
+
 def server_uris(config: Config) -> Iterator[str]:
     """Yield the URIs of the SIP servers that we send to."""
     yield from config.proxies

@@ -62,9 +62,12 @@ def test_files_come_from_public_addresses_unless_others_are_listed(host: str, al
     assert reachable_servers(("0.0.0.0/0", "::/0"), ("443",))(host, 443)
 
 
-def test_identity_is_believed_from_private_interfaces_and_tls_only() -> None:
-    trusted = trusted_flows(("10.0.0.0/8",))
+def test_identity_is_believed_from_private_interfaces_and_certificates_only() -> None:
+    trusted = trusted_flows(("10.0.0.0/8",), ("Core.example", "2001:db8::1"))
     assert trusted(Flow("UDP", ("10.2.3.4", 5060)))
     assert not trusted(Flow("UDP", ("192.0.2.4", 5060)))
-    assert trusted(Flow("TLS", ("192.0.2.4", 5061)))
+    assert trusted(Flow("TLS", ("192.0.2.4", 5061), name="core.Example"))
+    assert trusted(Flow("WSS", ("192.0.2.4", 443), name="2001:db8::1"))
+    assert not trusted(Flow("TLS", ("192.0.2.4", 5061)))
+    assert not trusted(Flow("TLS", ("192.0.2.4", 5061), name="stranger.example"))
     assert not trusted(Flow("TCP", ("not an address", 5060)))

@@ -14,6 +14,7 @@ from gateway.app import endpoint_config
 from gateway.config.load import ConfigError, key_lines, load, loads, parse_duration
 from gateway.config.settings import Config, split_host_port
 from gateway.config.types import Section
+from sipstack.flow import Flow
 from tests.sipstack.net.certificates import write_certificate
 
 FILES = Path(__file__).parents[3] / "config"
@@ -335,6 +336,8 @@ def test_certificate_of_sip(tmp_path: Path) -> None:
 def test_the_core_decides_on_transports(proxy: str, transports: tuple[str, ...]) -> None:
     settings = endpoint_config(loads(f'{MINIMAL}outbound_proxy = "{proxy}"\n'))
     assert settings.transports == transports
+    for name, believed in (("core.example", True), ("cc.com", True), ("stranger.example", False), ("", False)):
+        assert settings.trusted(Flow("TLS", ("192.0.2.1", 5061), name=name)) is believed
 
 
 def test_certificate_of_msrp(tmp_path: Path) -> None:
