@@ -67,12 +67,19 @@ class PoolProvisioning:
         return False
 
     async def provision(self, account: CoreAccount) -> None:
-        """Do nothing: whoever made the account has made it known. DriverError for one that the file has no more."""
+        """Lease an account that is in use and was taken back all the same; whoever made it has made it known.
+
+        Raises DriverError for one that the file has no more.
+        """
         async with self._lock:
-            await self._current()
-        if account.uri not in self._accounts:
-            text = f"{account.uri} is not in {self._path} any more: put it back, or end the account"
-            raise DriverError(text, temporary=False)
+            leases = await self._current()
+            if account.uri not in self._accounts:
+                text = f"{account.uri} is not in {self._path} any more: put it back, or end the account"
+                raise DriverError(text, temporary=False)
+            lease = Lease(account.uri, ORIGIN, "", "")  # whose it is stands in the store
+            await self._store.put_lease(lease)
+            leases[account.uri] = lease
+            self._index()
 
     async def deprovision(self, account: CoreAccount) -> None:
         """Do nothing; :meth:`release` takes accounts back."""
@@ -141,12 +148,13 @@ class PoolProvisioning:
     # gateway.provisioning.base.Auditable
 
     async def audit(self, accounts: Sequence[CoreAccount]) -> Audit:
-        """Compare with leases and file: what is out and nobody's is an orphan, what is not in the file is missing."""
+        """Compare with leases and file: what is out and nobody's is an orphan; what is not in the file is missing, and
+        so is what is in use without being out."""
         async with self._lock:
             leases = await self._current()
             wanted = {account.uri for account in accounts}
             out = {uri for uri, lease in leases.items() if lease.free_at is None}
-            return Audit(tuple(sorted(wanted - set(self._accounts))), tuple(sorted(out - wanted)))
+            return Audit(tuple(sorted(wanted - (out & set(self._accounts)))), tuple(sorted(out - wanted)))
 
     async def remove(self, name: str) -> None:
         """Take an account back."""
