@@ -34,8 +34,10 @@ def wanted_transports(config: Config) -> Iterator[str]:
 
 
 def core_names(config: Config) -> frozenset[str]:
-    """Return whom a certificate of our core may name: the home domain, and what stands in the URIs of our servers."""
-    return frozenset({config.core.domain, *(Uri.parse(text).host_port[0] for text in server_uris(config))})
+    """Return whom a certificate may name whose owner's assertions count: the home domain, our servers by their URIs,
+    and the operator's own list."""
+    servers = (Uri.parse(text).host_port[0] for text in server_uris(config))
+    return frozenset({config.core.domain, *config.sip.trusted_names, *servers})
 
 
 def server_uris(config: Config) -> Iterator[str]:

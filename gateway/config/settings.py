@@ -119,6 +119,7 @@ class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     behind_nat: bool = False
     user_agent: str = "rcsgw"
     trusted: tuple[Network, ...] = ()
+    trusted_names: tuple[Domain, ...] = ()
     register_pace: Annotated[float, Meta(gt=0)] = 200.0
     max_page_size: Annotated[int, Meta(ge=1300, le=65535)] = 1300
     name_servers: tuple[HostPort, ...] = ()
