@@ -17,7 +17,6 @@ from sipstack.net.body import SDP
 from sipstack.net.refresh import Refreshing
 from sipstack.sip.headers import quote
 from sipstack.sip.message import Request, Response
-from sipstack.sip.offer_answer import describes_session
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 
@@ -217,7 +216,7 @@ class DialogSession(ABC):
             return
         if request.method == "INVITE":
             transaction.owner = self
-        elif not describes_session(request):
+        elif not request.body:
             self.answer(transaction, request)
             return
         self._answering = transaction

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sipstack.errors import RemoteProtocolError, UnexpectedMessage
 from sipstack.net import uas
 from sipstack.net.body import SDP
-from sipstack.net.media import parse_description, warning
+from sipstack.net.media import explanation, parse_description
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.reliable import ReliableOrder, reliable_number
 
@@ -92,7 +92,7 @@ class EarlyDialog:
                 self.description, self.offered = offer, False
                 headers.append(("Content-Type", SDP))
         except RemoteProtocolError as error:
-            refusal = [warning(agent.endpoint.config, error)]
+            refusal = explanation(agent.endpoint.config, error)
             response = agent.endpoint.reply(transaction, error.status, headers=refusal)
         else:
             response = agent.endpoint.reply(transaction, 200, headers=headers, body=body)

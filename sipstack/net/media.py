@@ -7,6 +7,7 @@ from typing import Literal
 
 from sipstack.errors import ParseError, RemoteProtocolError
 from sipstack.msrp.session import MsrpSession
+from sipstack.net import uas
 from sipstack.net.body import sdp_of
 from sipstack.net.config import EndpointConfig
 from sipstack.sdp import MediaDescription, Origin, SessionDescription, address_type
@@ -166,3 +167,8 @@ def warning(config: EndpointConfig, error: RemoteProtocolError) -> tuple[str, st
     code = error.warning if isinstance(error, MediaRefused) else MISCELLANEOUS
     text = " ".join(str(error).split())[:WARNING_LENGTH]
     return "Warning", f"{code} {config.warn_agent} {quote(text)}"
+
+
+def explanation(config: EndpointConfig, error: RemoteProtocolError) -> list[tuple[str, str]]:
+    """Return what a response says beside its status about a body that was not taken."""
+    return [("Accept", uas.ACCEPT_INVITE)] if error.status == 415 else [warning(config, error)]

@@ -14,7 +14,7 @@ from sipstack.flow import HostPort
 from sipstack.msrp.message import IncomingMessage
 from sipstack.msrp.succession import undecided
 from sipstack.msrp.uri import MsrpUri
-from sipstack.net import anchoring, media, uas
+from sipstack.net import anchoring, media
 from sipstack.net.dialogsession import DialogSession
 from sipstack.net.renegotiation import BAD_ANSWER, LOST, Renegotiation
 from sipstack.net.wording import Wording
@@ -288,7 +288,7 @@ class MediaSession(DialogSession):
             if fault is not None:
                 raise fault
             offer = media.parse_description(request)
-            description = self.renegotiation.answer(offer)
+            description = self.renegotiation.answer(offer) if offer is not None or invites else b""
         except (RemoteProtocolError, ConnectionClosed) as error:
             self._waits_for_ack = waited
             self._refuse_again(transaction, request, error)
@@ -301,9 +301,7 @@ class MediaSession(DialogSession):
 
     def _refuse_again(self, transaction: ServerTransaction, request: Request, error: SipstackError) -> None:
         if isinstance(error, RemoteProtocolError):
-            headers = [media.warning(self.agent.endpoint.config, error)]
-            if error.status == 415:
-                headers = [("Accept", uas.ACCEPT_INVITE)]
+            headers = media.explanation(self.agent.endpoint.config, error)
             self.refuse(transaction, request, error.status, headers)
         else:
             self.refuse(transaction, request, 480)  # our path through the MSRP relay is lost

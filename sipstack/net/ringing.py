@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sipstack.errors import RemoteProtocolError, UnexpectedMessage
 from sipstack.net import uas
 from sipstack.net.body import SDP
-from sipstack.net.media import parse_description, warning
+from sipstack.net.media import explanation, parse_description
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.offer_answer import describes_session
 from sipstack.sip.reliable import ReliableResponses, requires_reliability, takes_reliable
@@ -186,7 +186,7 @@ class Ringing:
                 self.remote = offer
                 headers = [*headers, ("Content-Type", SDP)]
         except RemoteProtocolError as error:
-            refusal = [warning(endpoint.config, error)]
+            refusal = explanation(endpoint.config, error)
             response = endpoint.reply(transaction, error.status, headers=refusal)
         else:
             response = endpoint.reply(transaction, 200, headers=headers, body=body)
