@@ -110,7 +110,7 @@ def bindings(response: Response) -> list[Address]:
 def find(found: Iterable[Address], uri: str) -> Address | None:
     """Return the binding of a URI (:rfc:`3261#section-19.1.4`), None when there is none."""
     wanted = Uri.parse(uri)
-    return next((contact for contact in found if contact.uri == wanted), None)
+    return next((contact for contact in found if contact.uri.matches(wanted)), None)
 
 
 def seconds(contact: Address | None, response: Response | None = None) -> int | None:

@@ -40,7 +40,7 @@ async def routes_are_turned_round(bench: Bench) -> None:
         routes = [str(route) for route in request.routes]
         bench.check(routes == [near, far], f"Route of the {request.method} is {', '.join(routes) or 'missing'}")
         contact = visit.response.contacts[0].uri
-        bench.check(request.uri == contact, f"the {request.method} goes to {request.uri_text}, not to {contact}")
+        bench.check(request.uri.matches(contact), f"the {request.method} goes to {request.uri_text}, not to {contact}")
 
 
 @case(
@@ -59,7 +59,7 @@ async def strict_router_gets_its_own_uri(bench: Bench) -> None:
     ack, contact = visit.ack.request, visit.response.contacts[0].uri
     bench.check(ack.uri.user == "strict", f"the ACK goes to {ack.uri_text}, not to the strict router")
     routes = ack.routes
-    bench.check(routes and routes[-1].uri == contact, f"our Contact is not the last Route of the ACK: {routes}")
+    bench.check(routes and routes[-1].uri.matches(contact), f"our Contact is not the last Route of the ACK: {routes}")
 
 
 @case(

@@ -25,6 +25,13 @@ def expiry(request: Request) -> int | None:
     return int(value) if value is not None and value.isdigit() else request.expires
 
 
+def same_contacts(one: Request, other: Request) -> bool:
+    """Tell whether two REGISTERs are for the same Contacts."""
+    return len(one.contacts) == len(other.contacts) and all(
+        first.uri.matches(second.uri) for first, second in zip(one.contacts, other.contacts, strict=True)
+    )
+
+
 @case(
     "SIP-REG-RT-001",
     "RFC 3261 §10.2",
@@ -92,10 +99,7 @@ async def refresh_belongs_to_the_registration(bench: Bench) -> None:
             second.cseq.number == first.cseq.number + 1,
             f"CSeq of the refresh is {second.cseq.number}, of the REGISTER before {first.cseq.number}",
         )
-    bench.check(
-        [contact.uri for contact in second.contacts] == [contact.uri for contact in first.contacts],
-        "the refresh is for another Contact",
-    )
+    bench.check(same_contacts(first, second), "the refresh is for another Contact")
 
 
 @case(
@@ -159,10 +163,7 @@ async def leaving_removes_the_binding(bench: Bench) -> None:
     request = again.request
     bench.check(expiry(request) == 0, f"a REGISTER that leaves asks for {expiry(request)} s")
     if not request.contact_star:
-        known = [contact.uri for contact in received.request.contacts]
-        bench.check(
-            [contact.uri for contact in request.contacts] == known, "it leaves with another Contact than it came"
-        )
+        bench.check(same_contacts(received.request, request), "it leaves with another Contact than it came")
 
 
 @case(
@@ -200,4 +201,7 @@ async def service_route_is_used(bench: Bench) -> None:
     uris = [item.uri for item in probe.request.routes]
     if not uris:
         bench.not_applicable("the target has no Service-Route (RFC 3608 is an extension)")
-    bench.check(Uri.parse(route) in uris, f"Route of the OPTIONS is {probe.request.headers.get('Route')}")
+    bench.check(
+        any(uri.matches(Uri.parse(route)) for uri in uris),
+        f"Route of the OPTIONS is {probe.request.headers.get('Route')}",
+    )

@@ -87,8 +87,10 @@ async def expires_of_the_contact_counts(bench: Bench) -> None:
         bench.not_applicable("120 s are too short for the registrar")
     if not answer.response.is_success:
         bench.inconclusive(f"the registrar refuses us: {answer}")
-    given = seconds(find(bindings(answer.response), guest.contact), answer.response)
-    bench.check(given is not None and given <= 120, f"120 s were asked for by the Contact, {given} are given")
+    given = seconds(find(await guest.fetch(), guest.contact), answer.response)
+    if given is None:
+        bench.inconclusive("the registrar does not say how long a binding lasts")
+    bench.check(given <= 120, f"120 s were asked for by the Contact, {given} are given")
 
 
 @case(
@@ -208,7 +210,7 @@ async def binding_is_refreshed(bench: Bench) -> None:
     await guest.add(";expires=600")
     answer = await guest.register([f"<{guest.contact}>;expires=1200"])
     user = guest.contact[4:].partition("@")[0]
-    same = [contact for contact in bindings(answer.response) if contact.uri.user == user]
+    same = [contact for contact in await guest.fetch() if contact.uri.user == user]
     bench.check(len(same) == 1, f"a Contact that is registered twice is listed {len(same)} times")
     bench.check((seconds(same[0], answer.response) or 0) <= 1200, "the binding lasts longer than asked for")
 
@@ -228,7 +230,11 @@ async def contacts_are_compared_as_uris(bench: Bench) -> None:
     answer = await guest.remove(guest.contact.replace("sip:c-", "sip:%63-", 1))
     bench.check(answer.response.is_success, f"removing a binding gets {answer}")
     listed = await guest.fetch()
-    bench.check(find(listed, guest.contact) is None, "a binding named with an escaped letter is not found")
+    if find(listed, guest.contact) is not None:
+        await guest.remove()
+        if find(await guest.fetch(), guest.contact) is not None:
+            bench.inconclusive("the registrar removes no binding")
+        bench.fail("a binding named with an escaped letter is not found")
 
 
 @case(

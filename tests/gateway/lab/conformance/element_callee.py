@@ -121,7 +121,7 @@ class Callee(Element):
         self.sessions: dict[tuple[str, str], Session] = {}
         """Call-ID and our tag → call."""
         self.tag = ids.tag()
-        self.allowed = CAPABILITIES
+        self.methods: tuple[str, ...] = METHODS
 
     @property
     def target(self) -> Target:
@@ -140,7 +140,8 @@ class Callee(Element):
                 raise received.fault
             if self.defect == "mismatch-taken" and message.method == "OPTIONS" and message.headers.count("CSeq") == 1:
                 message.headers.set("CSeq", f"{message.cseq.number} OPTIONS")
-            validate(message)
+            if not (message.method == "REGISTER" and message.contact_star):
+                validate(message)
             if self.defect == "datagrams-need-length" and "Content-Length" not in message.headers:
                 raise ParseError("Content-Length", "is missing", message=message)
             if self.defect == "cseq-of-31-bits-refused" and message.cseq.number > 2**30:
@@ -288,7 +289,7 @@ class Callee(Element):
     async def refused(self, served: Served) -> bool:
         """Refuse what cannot be served, in the order of RFC 3261 section 8.2."""
         request = served.request
-        if request.method not in METHODS:
+        if request.method not in self.methods:
             status = 405 if request.method in KNOWN or self.defect == "405-without-allow" else 501
             await self.answer(served, status, *(() if self.defect == "405-without-allow" else (ALLOW,)))
         elif not request.uri.is_sip:
@@ -306,7 +307,7 @@ class Callee(Element):
         return True
 
     def is_unknown(self, request: Request) -> bool:
-        if request.to.tag is not None or request.uri.user in (self.USER, "ringing", "conformance"):
+        if request.to.tag is not None or request.uri.user in (None, self.USER, "ringing", "conformance"):
             return False
         return not (self.defect == "unknown-user-rings-for-options" and request.method == "OPTIONS")
 
