@@ -21,6 +21,12 @@ def host_port(address: Sequence[Any]) -> HostPort:
     return (host[len(MAPPED) :], port) if host.startswith(MAPPED) and "." in host else (host, port)
 
 
+def join_host_port(address: HostPort) -> str:
+    """Return ``host:port``, an IPv6 address in brackets."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 RELIABLE = frozenset({"TCP", "TLS", "WS", "WSS"})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sipstack.flow import HostPort
+from sipstack.flow import HostPort, join_host_port
 
 
 class AdminServer:
@@ -20,8 +20,7 @@ class AdminServer:
     @property
     def url(self) -> str:
         """``http://host:port`` without slash at the end."""
-        host, port = self.address
-        return f"http://{host}:{port}"
+        return f"http://{join_host_port(self.address)}"
 
     async def start(self) -> None:
         """Listen. OSError when the port is taken."""

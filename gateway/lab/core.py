@@ -22,12 +22,14 @@ from gateway.lab.run import parse_host_port, ready, serve_until_signal, trace_op
 from gateway.lab.subscribers import COLUMNS, Subscriber, SubscriberTable
 from sipstack import ids
 from sipstack.errors import SipstackError
-from sipstack.flow import HostPort
+from sipstack.flow import Flow, HostPort, join_host_port
 from sipstack.im.reginfo import ContactEvent
+from sipstack.net.tls import SipTls
 from sipstack.net.uas import capabilities
 from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestServer, Stale, Verified
 from sipstack.sip.message import Request, Response
+from sipstack.sip.routing import wanted_transport
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 from sipstack.trace import Trace
@@ -57,6 +59,8 @@ class CoreOptions:
     """The same for files; None: they go where chats go."""
     algorithms: tuple[str, ...] = ("SHA-256", "MD5")
     """Digest algorithms, most preferred first."""
+    tls: SipTls | None = None
+    """Certificate for SIP over TLS, at a free port; None: there is none."""
     watchers: tuple[str, ...] = ()
     """Accounts that may watch everybody's registration; all others only their own (RFC 3680)."""
 
@@ -71,7 +75,8 @@ class Core(Node):
         servers = {"im": options.im_server, "file": options.file_server}
         self._servers = {kind: address for kind, address in servers.items() if address is not None}
         # what it owns; the rest exists from start() on
-        super().__init__("core", options.host, options.port, options.http_port, trace)
+        super().__init__("core", options.host, options.port, options.http_port, trace, options.tls)
+        self.proxy.way = self._way
         self.subscribers = SubscriberTable(options.database)
         realm = options.realm or options.domain
         self._digest = DigestServer(realm, options.algorithms, secret=ids.token(256).encode())
@@ -79,6 +84,12 @@ class Core(Node):
         self._mark = f"odi-{ids.token(96)}"
         self.registrar: Registrar
         self.events: RegEvents
+
+    @property
+    def secure_address(self) -> HostPort:
+        """Where SIP is spoken by TLS, if it is."""
+        uri = self.endpoint.uri(transport="TLS")
+        return uri.host_port[0], uri.port or 0
 
     # life
 
@@ -89,6 +100,7 @@ class Core(Node):
             self._digest,
             domain=self.domain,
             sent_by=self.endpoint.sent_by,
+            secure_sent_by=join_host_port(self.secure_address),
         )
         self.events = RegEvents(
             self.endpoint, lambda username: self.registrar.bindings(username, self.endpoint.timers.time())
@@ -219,11 +231,11 @@ class Core(Node):
         return None if kind is None else self._servers.get(kind)
 
     def _to_server(self, transaction: ServerTransaction, request: Request, server: HostPort) -> None:
-        hop = Uri.parse(f"sip:{server[0]}:{server[1]};transport=tcp;lr")
+        hop = Uri.parse(f"sip:{join_host_port(server)};transport=tcp;lr")
         request.headers.add("Route", f"<{hop}>")
         request.headers.add("Route", f"<sip:{self._mark}@{self.endpoint.sent_by};transport=tcp;lr>")
         if request.method == "INVITE":
-            self.proxy.record_route(request, tcp=transaction.flow.transport == "TCP")
+            self.proxy.record_route(request, transaction.flow.transport, "TCP")
         self.proxy.relay(transaction, request, hop, unreachable_status=503)
 
     def _to_user(self, transaction: ServerTransaction, request: Request) -> None:
@@ -241,8 +253,7 @@ class Core(Node):
             forwarded.headers.add("Route", value)
         hop = Address.parse(binding.path[0]).uri if binding.path else binding.uri
         if request.method == "INVITE":
-            tcp = transaction.flow.transport == "TCP" and (hop.param("transport") or "").lower() == "tcp"
-            self.proxy.record_route(forwarded, tcp=tcp)
+            self.proxy.record_route(forwarded, transaction.flow.transport, wanted_transport(hop) or "")
         gone = binding
         self.proxy.relay(
             transaction,
@@ -250,6 +261,10 @@ class Core(Node):
             hop,
             on_unreachable=lambda: self._announce(self.registrar.drop(username, gone), ContactEvent.DEACTIVATED),
         )
+
+    def _way(self, hop: Uri) -> Uri | Flow:
+        """Reach clients with TLS by the connection that they have made."""
+        return (self.registrar.flow_to(hop) or hop) if wanted_transport(hop) == "TLS" else hop
 
     def _called(self, uri: Uri) -> str | None:
         """Return the account that a Request-URI names: by SIP URI, by tel URI, or by a number in a SIP URI."""
@@ -278,8 +293,8 @@ class Core(Node):
         owner = self.subscribers.owner(change.aor)
         if owner is not None:
             self.events.changed(owner, why, retry_after)
-        for host, port in self._servers.values():
-            uri = Uri.parse(f"sip:{host}:{port};transport=tcp")
+        for server in self._servers.values():
+            uri = Uri.parse(f"sip:{join_host_port(server)};transport=tcp")
             headers = [
                 ("From", f"<sip:scscf@{self.domain}>;tag={ids.tag()}"),
                 ("To", f"<{change.aor}>"),

@@ -27,6 +27,7 @@ from sipstack.errors import ParseError
 from sipstack.net.client import next_hop
 from sipstack.net.uas import capabilities
 from sipstack.sip.message import Request
+from sipstack.sip.routing import wanted_transport
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.trace import Trace
 
@@ -177,8 +178,7 @@ class InteractionServer(Node):
             self.endpoint.reply(transaction, 403, refusal)
             return
         if request.method == "INVITE":
-            tcp = transaction.flow.transport == "TCP" and (hop.param("transport") or "").lower() == "tcp"
-            self.proxy.record_route(copy, tcp=tcp)
+            self.proxy.record_route(copy, transaction.flow.transport, wanted_transport(hop) or "")
         self.proxy.relay(transaction, copy, hop, unreachable_status=503)
 
     def _refusal(self, request: Request) -> str:

@@ -13,6 +13,7 @@ from gateway.lab.proxy import Proxy
 from sipstack.flow import HostPort
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
+from sipstack.net.tls import SipTls
 from sipstack.sip.message import Request
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.trace import Trace
@@ -21,10 +22,13 @@ from sipstack.trace import Trace
 class Node(Part):
     """Answers REGISTER and decides about requests that open something; what is inside a dialog goes along its route."""
 
-    def __init__(self, name: str, host: str, port: int, http_port: int, trace: Trace | None) -> None:
-        """``name`` stands in User-Agent and Server; ports 0 are free ones."""
+    def __init__(
+        self, name: str, host: str, port: int, http_port: int, trace: Trace | None, tls: SipTls | None = None
+    ) -> None:
+        """``name`` stands in User-Agent and Server; ports 0 are free ones, as is that for ``tls``."""
         self.faults = Faults()
         config = EndpointConfig(bind_host=host, bind_port=port, msrp=False, user_agent=f"rcsgw lab {name}")
+        config.tls, config.tls_port = tls, 0
         self.endpoint = Endpoint(config, trace=trace)
         self.proxy = Proxy(self.endpoint)
         self._http = host, http_port

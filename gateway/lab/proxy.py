@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from sipstack.errors import ConnectionClosed, SipstackError, TransactionTimeout
+from sipstack.flow import Flow
 from sipstack.net.client import ClientRequest, next_hop
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.timers import Timer
@@ -32,6 +33,8 @@ class Proxy:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
+        self.way: Callable[[Uri], Uri | Flow] = lambda hop: hop
+        """Returns how a hop is reached: its owner may know a flow that leads there."""
         self._calls: dict[ServerTransaction, Call] = {}
         endpoint.on_ack = self._forward_ack
         endpoint.on_cancel = self._cancel
@@ -61,10 +64,18 @@ class Proxy:
                 request.headers.add("Route", str(route))
         return [route.uri for route in routes[:own]]
 
-    def record_route(self, request: Request, *, tcp: bool) -> None:
-        """Stay in the dialog that ``request`` opens. ``tcp``: both sides use it."""
-        transport = ";transport=tcp" if tcp else ""
-        request.headers.insert("Record-Route", f"<sip:{self.endpoint.sent_by}{transport};lr>")
+    def record_route(self, request: Request, came_by: str, goes_by: str) -> None:
+        """Stay in the dialog that ``request`` opens; the transports of both sides, as in Via, empty where it is open.
+
+        Where one side alone uses TLS, each gets an entry of its own (:rfc:`5658#section-3.3`).
+        """
+        if "TLS" in (came_by, goes_by):
+            sides = [came_by] if came_by == goes_by else [came_by, goes_by]
+        else:
+            sides = ["TCP" if came_by == goes_by == "TCP" else ""]
+        for side in sides:
+            uri = self.endpoint.uri(transport=side or None).with_param("lr")
+            request.headers.insert("Record-Route", f"<{uri}>")
 
     def relay(
         self,
@@ -82,7 +93,7 @@ class Proxy:
         """
         call = Call(self, transaction, on_unreachable, unreachable_status)
         self._calls[transaction] = call
-        call.start(request, hop)
+        call.start(request, self.way(hop))
 
     def relay_in_dialog(self, transaction: ServerTransaction, request: Request) -> None:
         """Forward a request inside a dialog along its Routes; refuse one that did not have to come by us."""
@@ -113,7 +124,7 @@ class Proxy:
         hop = next_hop(copy)
         if not own or self.endpoint.is_local(hop):
             return False
-        self.endpoint.send_stateless(copy, hop)
+        self.endpoint.send_stateless(copy, self.way(hop))
         return True
 
     def _cancel(self, invite: ServerTransaction, request: Request) -> None:
@@ -145,7 +156,7 @@ class Call:
         self._client: ClientRequest | None = None
         self._timer: Timer | None = None
 
-    def start(self, request: Request, hop: Uri) -> None:
+    def start(self, request: Request, hop: Uri | Flow) -> None:
         """Send the request."""
         endpoint = self._proxy.endpoint
         timers = endpoint.timers

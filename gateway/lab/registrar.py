@@ -73,12 +73,21 @@ class Refusal(Exception):
 class Registrar:
     """All bindings of one home domain."""
 
-    def __init__(self, subscribers: SubscriberTable, digest: DigestServer, *, domain: str, sent_by: str) -> None:
-        """``sent_by`` is the core's own address for Service-Route (:rfc:`3608`), ``host:port``."""
+    def __init__(
+        self,
+        subscribers: SubscriberTable,
+        digest: DigestServer,
+        *,
+        domain: str,
+        sent_by: str,
+        secure_sent_by: str = "",
+    ) -> None:
+        """``sent_by`` is the core's own address for Service-Route (:rfc:`3608`); the other is that for TLS."""
         self._subscribers = subscribers
         self._digest = digest
         self._domain = domain.lower()
         self._sent_by = sent_by
+        self._secure_sent_by = secure_sent_by
         self._bindings: dict[str, list[Binding]] = {}
         # (expires_at, serial, account); an entry whose binding was refreshed or removed since means nothing
         self._deadlines: list[tuple[float, int, str]] = []
@@ -166,9 +175,11 @@ class Registrar:
         for binding in self._bindings.get(username, []):
             left = max(0, round(binding.expires_at - now))
             headers.append(("Contact", f"<{binding.uri}>{binding.parameters};expires={left}"))
-        # Who came by TCP shall go on by TCP.
-        transport = ";transport=tcp" if flow.transport == "TCP" else ""
-        headers.append(("Service-Route", f"<sip:orig@{self._sent_by}{transport};lr>"))
+        # Who came by TCP or TLS shall go on by it.
+        place = f"{self._sent_by};transport=tcp" if flow.transport == "TCP" else self._sent_by
+        if flow.transport == "TLS":
+            place = f"{self._secure_sent_by};transport=tls"
+        headers.append(("Service-Route", f"<sip:orig@{place};lr>"))
         identities = ", ".join(f"<{uri}>" for uri in self._subscribers.identities(username))
         headers.append(("P-Associated-URI", identities))
         return headers
@@ -185,6 +196,13 @@ class Registrar:
     def bindings(self, username: str, now: float) -> list[Binding]:
         """Return all bindings of an account."""
         return [binding for binding in self._bindings.get(username, []) if binding.expires_at > now]
+
+    def flow_to(self, uri: Uri) -> Flow | None:
+        """Return the flow by which somebody came whose Contact is ``uri``: nobody needs a port for TLS but us."""
+        for binding in (one for bindings in self._bindings.values() for one in bindings):
+            if binding.uri.user == uri.user and binding.uri.host_port == uri.host_port:
+                return Flow("TLS", binding.remote)
+        return None
 
     def knows_sender(self, username: str, request: Request, flow: Flow, now: float) -> bool:
         """Tell whether a request comes from a registered device of the account: from the address that registered, or

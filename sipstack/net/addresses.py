@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sipstack import ids
-from sipstack.flow import HostPort
+from sipstack.flow import HostPort, join_host_port
 from sipstack.net.client import new_via
 from sipstack.sip.routing import default_port
 from sipstack.sip.uri import Uri
@@ -55,5 +55,4 @@ class OwnAddresses:
         return self._at(self._tls_port) if transport == "TLS" and self._tls_port else self.sent_by
 
     def _at(self, port: int) -> str:
-        host = self.local[0]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return join_host_port((self.local[0], port))

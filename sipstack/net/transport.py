@@ -110,7 +110,8 @@ class SipTransport:
         self._closed = False
 
     async def start(self) -> None:
-        """Bind and listen. ``port`` and ``tls_port`` are the real ones afterwards. Raise OSError when one is taken."""
+        """Bind and listen. ``port`` and ``tls_port`` are the real ones afterwards, None where nobody can connect. Raise
+        OSError when one is taken."""
         loop = asyncio.get_running_loop()
         datagram, stream = bind_sockets(self.host, self.port, udp=self.udp, tcp=self.tcp)
         if datagram is not None:
@@ -120,10 +121,11 @@ class SipTransport:
             self.port = stream.getsockname()[1]
             accept = partial(self._connections.accept, "TCP")
             self._server = await loop.create_server(accept, sock=stream, backlog=BACKLOG)
-        tls = self._dialling.tls
-        if self.tls_port is not None and tls is not None and tls.server is not None:
+        tls, tls_port = self._dialling.tls, self.tls_port
+        self.tls_port = None
+        if tls_port is not None and tls is not None and tls.server is not None:
             try:
-                self._secure = self._listen_by_tls(tls.server, self.tls_port)
+                self._secure = self._listen_by_tls(tls.server, tls_port)
             except OSError:
                 await self.close()
                 raise

@@ -24,7 +24,7 @@ class EmbeddedCore:
 
     def port(self, transport: str) -> int:
         """Return where it speaks SIP by a transport."""
-        return self.address[1]
+        return self.core.secure_address[1] if transport == "tls" else self.address[1]
 
     def put(self, user: str, password: str, identities: tuple[str, ...] = ()) -> None:
         """Insert or replace a subscriber."""

@@ -8,7 +8,7 @@ import pytest
 
 from sipstack.trace import WireRecord
 from tests.e2e.client import text_in
-from tests.e2e.world import Transport, World, eventually, kamailio_world
+from tests.e2e.world import WORLDS, Transport, World, embedded_world, eventually, kamailio_world
 from tests.interop.conftest import needs_kamailio
 
 
@@ -60,10 +60,17 @@ async def test_transport(tmp_path: Path, transport: Transport) -> None:
             assert ".invalid;branch=" in via and ".invalid;transport=ws>" in contact
 
 
-@pytest.mark.parametrize("transport", ["tcp", "udp"])
-async def test_ipv6(tmp_path: Path, transport: Transport) -> None:
-    needs_kamailio()
-    async with kamailio_world(tmp_path, transport=transport, host="::1") as world:
+async def test_tls_with_the_embedded_core(tmp_path: Path) -> None:
+    async with embedded_world(tmp_path, transport="tls") as world:
+        await converse(world)
+        assert transports(world) == {"TLS"}
+
+
+@pytest.mark.parametrize(("core", "transport"), [("kamailio", "tcp"), ("kamailio", "udp"), ("embedded", "tcp")])
+async def test_ipv6(tmp_path: Path, core: str, transport: Transport) -> None:
+    if core == "kamailio":
+        needs_kamailio()
+    async with WORLDS[core](tmp_path, transport=transport, host="::1") as world:
         await converse(world)
         texts = "".join(world.wire(direction="out") + world.wire("MSRP", direction="out"))
         assert f"SIP/2.0/{transport.upper()} [::1]:" in texts and "c=IN IP6 ::1" in texts

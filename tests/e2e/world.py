@@ -28,6 +28,7 @@ from gateway.lab.interaction import InteractionOptions
 from gateway.lab.kamailio import Kamailio
 from gateway.lab.mailbox import Mailbox
 from gateway.lab.phone import Behaviour, Phone, PhoneOptions
+from sipstack.net.tls import SipTls
 from sipstack.net.tracefile import mask
 from sipstack.trace import Record, Trace, WireRecord
 from tests.e2e.client import MESSAGE, PATIENCE, SESSION, Answer, Event, Format, Http, Matches, kind, text_in
@@ -131,8 +132,8 @@ class World:
     @property
     def proxy(self) -> str:
         """URI of the core as outbound proxy."""
-        # By name where the certificate has it, by address otherwise.
-        host = "localhost" if self.transport in SECURE else at(self.host)
+        # By name where Kamailio's certificate has it, by address otherwise: the embedded core has no name.
+        host = "localhost" if self.transport in SECURE and self.core.name == "kamailio" else at(self.host)
         transport = "" if self.transport == "udp" else f"transport={self.transport};"
         return f"sip:{host}:{self.core.port(self.transport)};{transport}lr"
 
@@ -302,6 +303,9 @@ async def embedded_world(
     async with World(folder, format, transport, host) as world:
         servers = await _servers_around(world)
         options = CoreOptions(domain=DOMAIN, host=host, database=folder / "core.db", algorithms=algorithms, **servers)
+        if transport == "tls":
+            world.authorities, key = write_certificate(folder, "core", host=host)
+            options.tls = SipTls(world.authorities, key)
         options.watchers = watchers
         core = await world.enter(Core(options, trace=world.trace("core")))
         world.core = EmbeddedCore(core)

@@ -124,6 +124,10 @@ async def test_taken_port(tmp_path: Path) -> None:
         other.transport.tls_port = one.transport.tls_port
         with pytest.raises(OSError):
             await other.transport.start()
+        # Without a certificate nobody can connect, whatever the port.
+        client = tls_end(SipTls(), listens=True)
+        async with running(client):
+            assert client.transport.tls_port is None
 
 
 async def test_connections_are_shared_by_name(tmp_path: Path) -> None:
