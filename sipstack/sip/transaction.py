@@ -306,10 +306,13 @@ def _take_out(mapping: dict[K, T], key: K | None, transaction: T) -> bool:
     return True
 
 
+SECURE = frozenset({"TLS", "WSS"})
+
+
 def _same_way(used: Flow, failed: Flow) -> bool:
     """Tell whether what was sent by ``used`` went by ``failed``. A flow that was yet to be opened has no connection."""
     if used.transport != failed.transport or used.remote != failed.remote:
         return False
-    if used.connection is None and failed.connection is None:
+    if used.transport in SECURE and used.connection is None and failed.connection is None:
         return used.name == failed.name  # who cannot prove one may be good for another
     return used.connection is None or failed.connection is None or used.connection == failed.connection

@@ -359,9 +359,12 @@ def test_ack_for_2xx_passes_straight_through() -> None:
     assert layer.get_timer() is None and len(layer) == 0
 
 
+PLACE = ("192.0.2.1", 5061)
+
+
 def test_wrong_certificate_meets_only_who_asked_for_it() -> None:
     layer = TransactionLayer()
-    names = {name: Flow("TLS", ("192.0.2.1", 5061), name=name) for name in ("core.example", "other.example")}
+    names = {name: Flow("TLS", PLACE, name=name) for name in ("core.example", "other.example")}
     sent = {
         name: layer.send_request(make_request("OPTIONS", branch=f"z9hG4bK{name}"), flow, 0.0)
         for name, flow in names.items()
@@ -370,6 +373,10 @@ def test_wrong_certificate_meets_only_who_asked_for_it() -> None:
     assert layer.next_event() == TransportFailed(sent["other.example"])
     layer.next_event()
     assert layer.next_event() is None
+    # Without certificates the name by which a hop was found says nothing.
+    plain = layer.send_request(make_request("OPTIONS", branch="z9hG4bK3"), Flow("UDP", PLACE, name="core.example"), 0.0)
+    layer.transport_failed(Flow("UDP", PLACE), 0.0)
+    assert layer.next_event() == TransportFailed(plain)
 
 
 def test_transport_failure_meets_only_its_flow() -> None:
