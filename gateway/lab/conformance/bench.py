@@ -110,6 +110,7 @@ class Bench:
         """Make the target do something towards :meth:`SipSide.listen`. Raises NotApplicable when nobody said how."""
         peer = await self.sip.listen()
         details.setdefault("uri", f"sip:conformance@{peer.sent_by};transport={peer.transport.lower()}")
+        details.setdefault("address", peer.sent_by)
         self.sip.hand_over(ACTIONS.get(action, ""))
         await self.target.trigger(action, **details)
 

@@ -93,7 +93,7 @@ def list_command(
 @click.option("--password", envvar="CONFORMANCE_PASSWORD", help="Its password; better in CONFORMANCE_PASSWORD.")
 @click.option("--realm", help="Realm to answer to; default: any.")
 @click.option("--at", metavar="HOST:PORT", help="Where the target is reached, if not where its URI leads.")
-@click.option("--trigger", metavar="COMMAND", help="Makes the target act; {action} and {uri} are filled in.")
+@click.option("--trigger", metavar="COMMAND", help="Makes the target act; {action}, {uri}, {address} are filled in.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="On all requests outside of dialogs.")
 @click.option(
     "--media", type=click.Choice(["audio", "msrp"]), default="audio", show_default=True, help="What calls offer."

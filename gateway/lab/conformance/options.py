@@ -69,8 +69,8 @@ class Options:
 
     @property
     def answer_time(self) -> float:
-        """Seconds in which a final answer has come, or a triggered request: half the time of a transaction."""
-        return max(self.least_patience, 32 * self.t1)
+        """Seconds in which a final answer has come, or a triggered request: a quarter of the time of a transaction."""
+        return max(self.least_patience, 16 * self.t1)
 
     def tolerance(self, seconds: float) -> float:
         """Return by how much an interval of ``seconds`` may differ from what it should be."""

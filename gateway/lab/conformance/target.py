@@ -146,14 +146,15 @@ def local_address(remote: HostPort) -> str:
 
 
 def command_trigger(command: str) -> Act:
-    """Return what runs a command with ``{action}`` and ``{uri}`` filled in; no shell sees it.
+    """Return what runs a command with ``{action}``, ``{uri}`` and ``{address}`` (its host:port) filled in; no shell
+    sees it.
 
     It should return when the target has begun to act; with status 3 it says that the target can't do that.
     """
     words = shlex.split(command)
 
     async def act(action: str, details: Mapping[str, str]) -> None:
-        fields = {"action": action, "uri": "", **details}
+        fields = {"action": action, "uri": "", "address": "", **details}
         filled = [word.format_map(fields) for word in words]
         process = await asyncio.create_subprocess_exec(
             *filled,
