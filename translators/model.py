@@ -204,7 +204,7 @@ class StatusAnswer(Body, kw_only=True):
     at: str
     """When the network said so."""
     cause: SipCause | None = None
-    """The answer that led to this status, when it was not 200."""
+    """The answer that led to this status, where there was one."""
 
 
 class MessageRequest(Body, kw_only=True):

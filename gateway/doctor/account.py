@@ -7,7 +7,7 @@ from functools import partial
 
 from gateway.accountsource import AccountSource
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped
-from gateway.doctor.core import agent_of, asked, registered
+from gateway.doctor.core import agent_of, asked, registered, told
 from gateway.doctor.patient import Patient
 from gateway.drivers import Checkable, DriverError
 from gateway.dryrun import LeasesOnDisk
@@ -50,7 +50,7 @@ class ThrowAway:
     def checks(self) -> list[Check]:
         """Return the steps as checks."""
         driver = self._patient.config.provisioning.driver
-        done = (PROVISIONED, REGISTERED, "core.options", "msrp.relay")
+        done = (PROVISIONED, REGISTERED, "core.events", "core.options", "msrp.relay")
         interaction = [f"interaction.{kind}" for kind in self._patient.config.policy.types]
         return [
             Check("provisioning.driver", f"reach what the driver {driver} works with", self._reach),
@@ -60,6 +60,11 @@ class ThrowAway:
                 "register the throw-away account",
                 self._register,
                 needs=("core.challenge", PROVISIONED),
+            ),
+            *(
+                [Check("core.events", "have the core tell of its registration", self._told, needs=(REGISTERED,))]
+                if self._patient.config.core.registration_events
+                else ()
             ),
             Check("core.options", "OPTIONS to the throw-away account", self._ask, needs=(REGISTERED,)),
             *(
@@ -150,6 +155,9 @@ class ThrowAway:
 
     async def _register(self) -> Outcome:
         return await registered(self._patient, self.agent, "the accounts that provisioning makes")
+
+    async def _told(self) -> Outcome:
+        return await told(self.agent)
 
     async def _ask(self) -> Outcome:
         return await asked(self._patient, self.agent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 from gateway.agents import make_agent
@@ -13,10 +14,14 @@ from gateway.serviceaccount import service_identity
 from gateway.sims import Sims
 from sipstack import ids
 from sipstack.errors import ParseError, RequestFailed, SipstackError
+from sipstack.im.reginfo import AorInfo
 from sipstack.net.identity import Identity, SilentAgent
+from sipstack.net.regwatch import RegistrationWatch
 from sipstack.net.useragent import UserAgent
+from sipstack.sip.aka import is_aka
 from sipstack.sip.digest import Challenge
 from sipstack.sip.message import Request, Response
+from sipstack.sip.subscription import SubscriptionEnded
 from sipstack.sip.routing import default_port, wanted_transport
 from sipstack.sip.uri import Uri
 
@@ -156,7 +161,11 @@ def judge_challenge(patient: Patient, response: Response, agreement: str) -> Out
     found = f"realm {', '.join(realms)}, {', '.join(algorithms)}, qop {', '.join(qop) or 'none'}"
     if agreement:
         found += f", offers the security agreement {agreement}, which is not used"
-    if not any(challenge.is_supported for challenge in challenges):
+    supported = [challenge for challenge in challenges if challenge.is_supported]
+    if supported and all(is_aka(challenge.algorithm) for challenge in supported) and not _has_sims(patient):
+        remedy = "Let the core ask our accounts for digest, or take accounts with keys of SIMs from a pool."
+        return failed(f"the core takes AKA only, and our accounts have passwords: {found}", remedy)
+    if not supported:
         remedy = "Let the core ask our accounts for digest by SHA-256 or MD5, qop auth."
         return failed(f"no challenge that we can answer: {found}", remedy)
     if patient.config.realm not in realms:
@@ -167,6 +176,11 @@ def judge_challenge(patient: Patient, response: Response, agreement: str) -> Out
         remedy = f'Set provisioning.kamailio.algorithm = "{algorithms[0]}", or change the challenge (auth, algorithm).'
         return failed(f"accounts are made for {driver.kamailio.algorithm}: {found}", remedy)
     return ok(found)
+
+
+def _has_sims(patient: Patient) -> bool:
+    """Tell whether accounts may have SIMs: those of a pool, whose file says so."""
+    return patient.config.provisioning.driver == "pool"
 
 
 def _request(patient: Patient, method: str, uri: Uri, to: Uri) -> Request:
@@ -208,6 +222,34 @@ async def registered(patient: Patient, agent: UserAgent, keys: str) -> Outcome:
             return failed(f"{aor} may not register: {error}", remedy)
         return failed(f"{aor} is not registered: {error}", "Does the core know this account and its domain?")
     return ok(f"{aor} is registered for {told.expires} s")
+
+
+async def told(agent: UserAgent) -> Outcome:
+    """Subscribe to the account's own registration: the core must let it, and tell of the binding (RFC 3680)."""
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def over(end: SubscriptionEnded) -> None:
+        if not ended.done():
+            ended.set_result(end.reason)
+
+    def news(said: tuple[AorInfo, ...]) -> None:
+        if not ended.done():
+            ended.set_result("")
+
+    watch = RegistrationWatch(agent, agent.identity.aor, news, over)
+    watch.start()
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            why = await ended
+    except TimeoutError:
+        why = "no NOTIFY came"
+    finally:
+        watch.stop()
+    if not why:
+        bound = sum(1 for _ in watch.table.contacts)
+        return ok(f"the core tells of registrations: {bound} contacts of {agent.identity.aor}")
+    remedy = "Let the core offer the event package reg to its users, or set core.registration_events = false."
+    return failed(f"the core does not tell of registrations: {why}", remedy)
 
 
 async def asked(patient: Patient, agent: UserAgent) -> Outcome:

@@ -29,6 +29,7 @@ export class Conversation {
     this.types = inviter.types || ["im"];
     this.until = inviter.until;
     this.status = "unknown";
+    this.cause = ""; // what the network answered when the status was asked, if it was no success
     this.over = null; // why, when the invitation is over
     this.rings = false; // whether the inviter has opened a chat that waits for the guest
     this.typing = null; // timer that ends the other side's typing

@@ -62,7 +62,7 @@ export function refresh(signal) {
     load(conversation, signal);
     state.gateway
       .status(conversation.uid)
-      .then((answer) => !signal.aborted && setStatus(conversation, answer.status))
+      .then((answer) => !signal.aborted && setStatus(conversation, answer.status, answer.cause))
       .catch((error) => {
         if (!signal.aborted && !owner.leaveBy(error)) setStatus(conversation, "unknown");
       });
@@ -129,7 +129,7 @@ const receivers = {
   composing,
   status(answer) {
     const conversation = state.conversations.get(answer.uid);
-    if (conversation) setStatus(conversation, answer.status);
+    if (conversation) setStatus(conversation, answer.status, answer.cause);
   },
   session,
   reset: () => state.running && refresh(state.running.signal),

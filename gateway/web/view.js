@@ -46,8 +46,10 @@ function drawTitle() {
   document.title = unread ? `(${unread}) ${name}` : name;
 }
 
-export function setStatus(conversation, status) {
+// cause: what the network answered, where it did; who looks closer is told.
+export function setStatus(conversation, status, cause) {
   conversation.status = conversation.over ? "over" : status;
+  conversation.cause = cause && cause.code >= 300 ? `SIP ${cause.code} ${cause.reason}` : "";
   changed();
 }
 
@@ -78,7 +80,7 @@ let shown = "";
 
 function drawInviters() {
   const all = [...state.conversations.values()];
-  const now = JSON.stringify(all.map((one) => [one.uid, one.name, one.status, one.unread, one.rings, one === state.current]));
+  const now = JSON.stringify(all.map((one) => [one.uid, one.name, one.status, one.cause, one.unread, one.rings, one === state.current]));
   if (now === shown) return;
   shown = now;
   const buttons = all.map((conversation) => {
@@ -115,7 +117,9 @@ function drawInviter(button, conversation) {
   button.replaceChildren(top);
   const word = conversation.rings ? "rings" : `status.${conversation.status}`;
   if (offers("status") || conversation.over || conversation.rings) {
-    button.append(span("status", say(word) || say("status.unknown")));
+    const status = span("status", say(word) || say("status.unknown"));
+    status.title = conversation.over ? "" : conversation.cause;
+    button.append(status);
   }
 }
 
@@ -134,7 +138,8 @@ function drawPeer() {
   const { current } = state;
   const { name } = current;
   const absent = mustWait(current) ? say("waitOnline", { name }) : say(`absent.${current.status}`, { name });
-  const text = current.over ? say(current.over) : current.typing ? say("composing", { name }) : absent;
+  const why = absent && current.cause ? `${absent} (${current.cause})` : absent;
+  const text = current.over ? say(current.over) : current.typing ? say("composing", { name }) : why;
   set("peer", text || "");
   element("peer").hidden = !text;
   element("peer").dataset.typing = Boolean(current.typing && !current.over);

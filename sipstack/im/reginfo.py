@@ -165,8 +165,12 @@ class RegistrationTable:
     """Registration id → what is known, without contacts that have ended."""
 
     def receive(self, document: RegInfo) -> tuple[AorInfo, ...]:
-        """Take a document; return what it says, nothing for one that is older than what is known."""
-        if self.version is not None and document.version <= self.version:
+        """Take a document; return what it says, nothing for one that is older than what is known.
+
+        Kamailio's ``pua_reginfo`` gives all documents of a subscription the same version; the RFC tells to discard lower
+        ones only, and NOTIFY has an order of its own.
+        """
+        if self.version is not None and document.version < self.version:
             return ()
         missed = self.version is not None and document.version > self.version + 1
         self.is_stale = not document.full and (missed or self.is_stale)

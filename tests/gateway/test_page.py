@@ -332,6 +332,13 @@ async def test_status_and_receipts_are_live(house: House, browser: Browser) -> N
     publish(house, kind="status", status=answer)
     await browser.shows("offline", "#inviters")
     await browser.shows("Alice <&> is not online now.", "#peer")
+    answer.cause = SipCause(code=480, reason="Gone <fishing>")
+    publish(house, kind="status", status=answer)
+    await browser.shows("A message may not get through. (SIP 480 Gone <fishing>)", "#peer")
+    answer.status, answer.cause = "online", SipCause(code=200, reason="OK")
+    publish(house, kind="status", status=answer)
+    await browser.shows("online", "#inviters")
+    assert "SIP" not in await browser.text("#peer")
 
 
 async def test_marks_of_own_messages(house: House, browser: Browser) -> None:

@@ -289,6 +289,11 @@ async def test_what_the_configuration_itself_shows_is_status_2(clinic: Clinic, c
 
 FAULTS: dict[str, tuple[set[str], str, dict[str, Any]]] = {
     "wrong realm": ({"core.challenge"}, 'Set core.realm = "cc.com"', {"core__realm": "elsewhere.example"}),
+    "no registration events": (
+        {"core.events"},
+        "core.registration_events = false",
+        {"core__registration_events": True},
+    ),
     "wrong domain": (
         {"core.challenge"},
         "Is core.domain right?",

@@ -98,5 +98,9 @@ def status_words(conversation: Conversation) -> str:
 
 
 def _status(conversation: Conversation) -> tuple[str, str, str]:
-    known = "unknown" if conversation.status is None else conversation.status.status
-    return STATUS.get(known, STATUS["unknown"])
+    """Return mark, style, and words with the SIP code that is behind them, where it was no success."""
+    known = conversation.status
+    mark, style, words = STATUS.get("unknown" if known is None else known.status, STATUS["unknown"])
+    if known is not None and known.cause is not None and known.cause.code >= 300:
+        words += f" (SIP {known.cause.code} {harmless(known.cause.reason)})"
+    return mark, style, words

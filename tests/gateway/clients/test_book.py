@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.clients.book import ORDER, Book, Line, advance
+from gateway.clients.tui.render import status_words
 from translators.model import (
     Composing,
     Event,
@@ -105,6 +106,12 @@ def test_refusals_and_failures_have_words(book: Book) -> None:
 def test_status_files_and_the_end(book: Book) -> None:
     status = StatusAnswer(sip="sip:a@cc.com", uid="a", status="online", services=["im"], at=AT)
     assert book.apply(event(status=status)) is book.conversations["a"]
+    cause = SipCause(code=480, reason="Gone\x1b[2J")
+    book.apply(event(status=StatusAnswer(sip="s", uid="a", status="offline", services=[], at=AT, cause=cause)))
+    words = status_words(book.conversations["a"])
+    assert words.startswith("offline: messages may not arrive now (SIP 480 Gone") and "\x1b" not in words
+    book.apply(event(status=status))
+    assert status_words(book.conversations["a"]) == "online"
     file = FileView(
         id="f1", from_="x", to="y", direction="in", name="n", content_type="a/b", octets=0, state="offered",
         at=AT, until=AT, uid="a",

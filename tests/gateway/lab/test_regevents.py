@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from gateway.doctor.base import Verdict
+from gateway.doctor.core import told
 from gateway.lab.core import Core, CoreOptions
 from gateway.lab.subscribers import Subscriber
 from sipstack.errors import RequestFailed
@@ -171,6 +173,17 @@ async def test_who_may_watch_whom(core: Core, endpoint: Endpoint) -> None:
     await until(lambda: len(core.events) == 0)
     for agent in (a, service, other):
         await agent.close()
+
+
+async def test_the_doctor_looks_whether_the_core_tells(core: Core, endpoint: Endpoint) -> None:
+    """One's own registration, and what is wrong where there is none to be had."""
+    agent = await online(core, endpoint, "b")
+    found = await told(agent)
+    assert (found.verdict, found.found) == (Verdict.OK, "the core tells of registrations: 1 contacts of sip:b@cc.com")
+    core.remove_subscriber("b")
+    found = await told(agent)
+    assert found.verdict is Verdict.FAILED and "does not tell of registrations: 4" in found.found
+    await agent.close()
 
 
 async def test_subscriptions_of_other_kinds(core: Core, endpoint: Endpoint) -> None:
