@@ -301,6 +301,37 @@ class TestReceivedRequests:
         assert dialog.state is DialogState.TERMINATED
 
 
+class TestBye:
+    """RFC 3261 §12.2.1.2: "For INVITE initiated dialogs, terminating the dialog consists of sending a BYE"."""
+
+    @pytest.mark.parametrize("status", [408, 481])
+    def test_after_the_peer_has_lost_the_dialog(self, status: int) -> None:
+        dialog = caller()
+        assert dialog.wants_end
+        request = dialog.create_request("OPTIONS")
+        dialog.receive_response(request, reply(request, status))
+        assert dialog.state is DialogState.TERMINATED and dialog.wants_end
+        with pytest.raises(LocalProtocolError, match="over"):
+            dialog.create_request("OPTIONS")
+        assert dialog.create_request("BYE").cseq.number == 9
+        assert not dialog.wants_end
+        with pytest.raises(LocalProtocolError, match="over"):
+            dialog.create_request("BYE")
+
+    def test_not_after_theirs(self) -> None:
+        dialog = confirmed_callee()
+        dialog.receive_request(invite("BYE", number=8))
+        assert not dialog.wants_end
+
+    def test_lost_prack_ends_no_early_dialog(self) -> None:
+        request = invite()
+        dialog = Dialog.from_response(request, answer(request, 180))
+        prack = dialog.create_request("PRACK")
+        dialog.receive_response(prack, reply(prack, 481))
+        dialog.receive_response(request, answer(request, 200))
+        assert dialog.state is DialogState.CONFIRMED
+
+
 class TestGlare:
     def test_no_invite_while_ours_is_under_way(self) -> None:
         """A-INV-04, A-INV-06: theirs gets 491."""
