@@ -21,8 +21,8 @@ from sipstack.net.useragent import UserAgent
 from sipstack.sip.aka import is_aka
 from sipstack.sip.digest import Challenge
 from sipstack.sip.message import Request, Response
-from sipstack.sip.subscription import SubscriptionEnded
 from sipstack.sip.routing import default_port, wanted_transport
+from sipstack.sip.subscription import SubscriptionEnded
 from sipstack.sip.uri import Uri
 
 ANSWER_TIMEOUT = 4.0
