@@ -19,7 +19,7 @@ from gateway.audit import Finding
 from gateway.config.load import load
 from gateway.lab.ports import free_port
 from tests.crash.site import Launcher, Told, read_store, running
-from tests.faults.network import Network
+from tests.faults.network import AccountService, Network
 
 PHONE = "+4915112345678"
 ACCOUNT = "sip:+4915112345678@cc.com"
@@ -74,6 +74,7 @@ DRIVERS = {
     "file": 'driver = "tests.faults.network:FileProvisioning"\n[provisioning.options]\npath = "{network}"',
     "kamailio": 'driver = "tests.faults.network:FaultyKamailio"\n[provisioning.options]\npath = "{network}"\n'
     'database = "{database}"\nkey = "k"',
+    "http": 'driver = "tests.faults.network:FaultyHttp"\n[provisioning.options]\npath = "{network}"\nurl = "{service}"',
     "pool": 'driver = "pool"\n[provisioning.pool]\nfile = "{pool}"\nquarantine = 0',
 }
 
@@ -86,6 +87,8 @@ class Course:
     launcher: Launcher
     session: aiohttp.ClientSession
     driver: str
+    service: str = ""
+    """URL of an :class:`AccountService`, for the driver ``http``."""
     port: int = field(default_factory=free_port)
     pid: int | None = None
     kills: int = 0
@@ -108,7 +111,7 @@ class Course:
             http=self.port,
             sip=free_port(),
             msrp=free_port(),
-            provisioning=DRIVERS[self.driver].format(**names),
+            provisioning=DRIVERS[self.driver].format(**names, service=self.service),
             network=names["network"],
         )
         self.config = self.folder / "gateway.toml"
@@ -129,7 +132,8 @@ class Course:
         if self.runs:
             return
         if self.pid is not None:
-            assert (await self.launcher.ask({"wait": self.pid}))["status"] == -signal.SIGKILL, self.log
+            pid, self.pid = self.pid, None
+            assert (await self.launcher.ask({"wait": pid}))["status"] == -signal.SIGKILL, self.log
             self.kills += 1
         command = {
             "start": ["serve", "--config", str(self.config)],
@@ -148,8 +152,8 @@ class Course:
         """Stop it as an operator does."""
         assert self.pid is not None
         os.kill(self.pid, signal.SIGTERM)
-        status = (await self.launcher.ask({"wait": self.pid}))["status"]
-        self.pid = None
+        pid, self.pid = self.pid, None
+        status = (await self.launcher.ask({"wait": pid}))["status"]
         assert status == 0, self.log
 
     async def kill(self) -> None:
@@ -158,6 +162,7 @@ class Course:
             if self.runs:
                 os.kill(self.pid, signal.SIGKILL)
             await self.launcher.ask({"wait": self.pid})
+            self.pid = None
 
     # people
 
@@ -236,6 +241,19 @@ class Course:
         async with opened(load(self.config)) as accounts:
             comparison, left = await accounts.audit(fix=fix)
         return comparison.findings, list(left)
+
+
+@asynccontextmanager
+async def on_course(
+    folder: Path, launcher: Launcher, session: aiohttp.ClientSession, driver: str
+) -> AsyncIterator[Course]:
+    """Make a course, and end whatever is left of it."""
+    async with AccountService(Network(folder / "network.db")).server as server:
+        course = Course(folder, launcher, session, driver, service=str(server.make_url("")).rstrip("/"))
+        try:
+            yield course
+        finally:
+            await course.kill()
 
 
 @asynccontextmanager

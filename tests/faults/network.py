@@ -17,10 +17,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gateway.config.provisioning import HttpCallSection, HttpListSection, HttpServiceSection
 from gateway.database import Database
 from gateway.delivery.base import DeliveryOrder
 from gateway.drivers import DriverError
+from gateway.httpservice import HttpService
 from gateway.provisioning.base import Audit, CoreAccount
+from gateway.provisioning.http import HttpProvisioning
 from gateway.provisioning.kamailio import KamailioProvisioning
 from gateway.storage.errors import StoreError
 from gateway.storage.sqlite import SqliteStore
@@ -145,16 +152,16 @@ class FileProvisioning:
         self.network = Network(path)
 
     async def taken(self, uri: str, impi: str, realm: str) -> bool:
-        async def look() -> bool:
-            return bool(self.network.do("SELECT 1 FROM core WHERE name = ?", uri))
-
-        return bool(await self.network.pass_through("name", look, DriverError))
+        return bool(await self.network.pass_through("name", lambda: self._taken(uri, impi, realm), DriverError))
 
     async def provision(self, account: CoreAccount) -> None:
         await self.network.pass_through("provision", lambda: self._provision(account), DriverError)
 
     async def deprovision(self, account: CoreAccount) -> None:
         await self.network.pass_through("deprovision", lambda: self._deprovision(account), DriverError)
+
+    async def _taken(self, uri: str, impi: str, realm: str) -> bool:
+        return bool(self.network.do("SELECT 1 FROM core WHERE name = ?", uri))
 
     async def _provision(self, account: CoreAccount) -> None:
         self.network.do("INSERT OR REPLACE INTO core VALUES (?)", account.uri)
@@ -191,6 +198,62 @@ class FaultyKamailio(FileProvisioning):
 
     async def remove(self, name: str) -> None:
         await self._kamailio.remove(name)
+
+
+class FaultyHttp(FileProvisioning):
+    """The driver for services over HTTP, in front of :class:`AccountService`, with the same faults around it."""
+
+    def __init__(self, path: str, url: str) -> None:
+        super().__init__(path)
+        call = HttpCallSection(path="/accounts/{uri}")
+        section = HttpServiceSection(
+            url=url,
+            create=msgspec.structs.replace(call, json={"realm": "{realm}", "ha1": "{ha1_md5}"}),
+            delete=call,
+            exists=call,
+            list=HttpListSection(path="/accounts"),
+        )
+        self._http = HttpProvisioning(HttpService(section), private=lambda uri: (uri, "cc.com"))
+
+    async def _taken(self, uri: str, impi: str, realm: str) -> bool:
+        return await self._http.taken(uri, impi, realm)
+
+    async def _provision(self, account: CoreAccount) -> None:
+        await self._http.provision(account)
+
+    async def _deprovision(self, account: CoreAccount) -> None:
+        await self._http.deprovision(account)
+
+    async def audit(self, accounts: Sequence[CoreAccount]) -> Audit:
+        audit = await self._http.audit(accounts)
+        assert audit is not None
+        return audit
+
+    async def remove(self, name: str) -> None:
+        await self._http.remove(name)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+class AccountService:
+    """An operator's service that keeps accounts in the network's table ``core``; it outlives the gateways."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        app = web.Application()
+        app.router.add_route("*", "/accounts{rest:.*}", self._handle)
+        self.server = TestServer(app)
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        name, known = request.match_info["rest"].removeprefix("/"), self._network.column("core", "name")
+        if not name:
+            return web.json_response([{"uri": uri} for uri in known])
+        if request.method == "PUT":
+            self._network.do("INSERT OR REPLACE INTO core VALUES (?)", name)
+        elif request.method == "DELETE":
+            self._network.do("DELETE FROM core WHERE name = ?", name)
+        return web.Response(status=200 if name in known or request.method == "PUT" else 404)
 
 
 class FileInteraction:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.course import ACCOUNT, Course, launching
+from tests.faults.course import ACCOUNT, Course, launching, on_course
 
 CALLS = ("name", "provision", "register", "deliver", "deregister", "deprovision")
 """Steps that drivers do."""
@@ -25,7 +25,7 @@ Case = tuple[str, str, str]
 
 TABLE: list[Case] = [
     (driver, step, fault)
-    for driver in ("file", "kamailio", "pool")
+    for driver in ("file", "kamailio", "http", "pool")
     for step in (*CALLS, *COMMITS)
     for fault in ("temporary", "final", "slow", "kill-before", "kill-after")
     if not (step in COMMITS and fault == "final") and not (driver == "pool" and step in OWN)
@@ -41,6 +41,7 @@ SAMPLE: list[Case] = [
     ("file", "login", "kill-after"),
     ("file", "deregister", "kill-before"),
     ("kamailio", "deprovision", "final"),
+    ("http", "provision", "kill-after"),
     ("pool", "allocate", "kill-before"),
     ("pool", "delete", "kill-before"),
 ]
@@ -101,12 +102,11 @@ async def _all(folder: Path, cases: list[Case]) -> None:
     async with launching(folder) as (launcher, session):
         for driver, step, fault in cases:
             name = f"{driver}-{step}-{fault}"
-            course = Course(folder / name, launcher, session, driver)
-            try:
-                await _run(course, step, fault)
-            except (AssertionError, KeyError, IndexError, ValueError) as error:
-                failures.append(f"{name}: {type(error).__name__}: {error}")
-                await course.kill()
+            async with on_course(folder / name, launcher, session, driver) as course:
+                try:
+                    await _run(course, step, fault)
+                except (AssertionError, KeyError, IndexError, ValueError) as error:
+                    failures.append(f"{name}: {type(error).__name__}: {error}")
     assert not failures, "\n\n".join(failures)
 
 
