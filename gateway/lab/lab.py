@@ -25,6 +25,7 @@ from gateway.lab.part import Part
 from gateway.lab.phone import Phone, PhoneOptions
 from gateway.lab.run import ready, serve_until_signal
 from gateway.lab.subscribers import Subscriber
+from sipstack.flow import join_host_port
 from sipstack.trace import Trace
 
 
@@ -184,8 +185,7 @@ class Lab(Part):
     @property
     def proxy_uri(self) -> str:
         """The outbound proxy for clients of this lab."""
-        host, port = self.core.address
-        return f"sip:{host}:{port};transport={self.options.transport};lr"
+        return f"sip:{join_host_port(self.core.address)};transport={self.options.transport};lr"
 
     async def close(self) -> None:
         """Close all parts, the phone first."""
@@ -205,7 +205,7 @@ class Lab(Part):
                 found |= {f"{name}_sip": server.address, name: server.admin.address}
         if self.phone is not None:
             found["phone"] = self.phone.address
-        return {name: f"{host}:{port}" for name, (host, port) in found.items()}
+        return {name: join_host_port(address) for name, address in found.items()}
 
 
 @click.command()

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
-from sipstack.flow import HostPort
+from sipstack.flow import HostPort, join_host_port
 from sipstack.net.tracefile import TraceFile
 from sipstack.trace import Trace
 
@@ -41,7 +41,7 @@ def emit(event: str, **fields: object) -> None:
 
 def ready(actor: str, **addresses: HostPort | str) -> None:
     """Write the event ``ready`` with the addresses as ``host:port``."""
-    texts = {name: value if isinstance(value, str) else f"{value[0]}:{value[1]}" for name, value in addresses.items()}
+    texts = {name: value if isinstance(value, str) else join_host_port(value) for name, value in addresses.items()}
     emit("ready", actor=actor, **texts)
 
 

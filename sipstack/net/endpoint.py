@@ -359,7 +359,7 @@ class Endpoint:
     def start_transaction(self, request: Request, flow: Flow, owner: ClientRequest) -> ClientTransaction:
         """Send ``request``, which has our Via, by ``flow``."""
         assert self._care is not None, "the endpoint is not started"
-        self._care.prepare(request)
+        self._care.prepare(request, flow)
         transaction = self.transactions.send_request(request, flow, self.timers.time())
         transaction.owner = owner
         self._run()

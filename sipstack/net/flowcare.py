@@ -25,12 +25,19 @@ class FlowCare:
         self._timers = timers
         self._transport = transport
 
-    def prepare(self, request: Request) -> None:
-        """Mark our Via of a REGISTER: may we keep the flow open (:rfc:`6223#section-4.3`)?"""
-        if request.method == "REGISTER" and self._keep_alive == "negotiated" and request.via.param("keep") is None:
+    def prepare(self, request: Request, flow: Flow) -> None:
+        """Mark our Via of a REGISTER: may we keep the flow open (:rfc:`6223#section-4.3`)? Where nobody can connect to us
+        by TLS, we ask for requests to come back by it, too (:rfc:`5923#section-5`)."""
+        if request.method != "REGISTER":
+            return
+        marks = ("keep",) if self._keep_alive == "negotiated" else ()
+        if flow.transport == "TLS" and self._transport.tls_port is None:
+            marks = (*marks, "alias")
+        missing = [f";{mark}" for mark in marks if request.via.param(mark) is None]
+        if missing:
             via = request.headers.get("Via", "")
             request.headers.remove_first("Via")
-            request.headers.insert("Via", f"{via};keep")
+            request.headers.insert("Via", via + "".join(missing))
 
     def follow(self, transaction: ClientTransaction) -> None:
         """See to the flow of a request that has been sent."""

@@ -89,6 +89,8 @@ async def test_keep_alives_without_asking(tmp_path: Path, monkeypatch: pytest.Mo
     async with joined(server, keep_alive="always", tls=SipTls(authorities=certificate)) as client:
         response = await client.request(request_to(server, transport=transport))
         assert response.via.transport == transport and response.via.param("keep") is None
+        # RFC 5923: nobody can connect to this client by TLS.
+        assert (response.via.param("alias") is not None) is (transport == "TLS")
         if transport == "UDP":
             assert client._transport is not None and client._transport.is_kept(server.local)
         else:
@@ -134,7 +136,7 @@ async def test_tls_between_endpoints(tmp_path: Path) -> None:
             assert request.uri.port == other.addresses.uri(transport="TLS").port != other.local[1]
             response = await one.request(request)
             assert response.is_success and response.via.transport == "TLS"
-            assert response.via.port == one.uri(transport="TLS").port
+            assert response.via.port == one.uri(transport="TLS").port and response.via.param("alias") is None
         secure = right.uri(transport="TLS", secure=True)
         assert str(secure).startswith("sips:") and right.is_local(secure)
         request = request_to(right, "OPTIONS", transport="TLS")
