@@ -65,6 +65,8 @@ class Registrant:
         if self._digest is not None:
             self._digest.authorize(request)
         answer = await self.peer.exchange(request)
+        if answer.response.status == 403 and self._digest is not None:
+            self.bench.inconclusive(f"the registrar does not let us in: {answer}")
         if answer.response.status not in UNAUTHORIZED:
             return answer
         if self._digest is None:

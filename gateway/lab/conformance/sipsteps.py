@@ -184,6 +184,11 @@ async def gather(bench: Bench, peer: Peer, match: Match, seconds: float) -> list
     return found
 
 
+def three_repeats(bench: Bench) -> float:
+    """Return the seconds in which what is repeated after T1, 2·T1 and 4·T1 has come, and the next one has not."""
+    return min(7.5 * bench.options.t1 + 2 * bench.options.slack, 14 * bench.options.t1)
+
+
 def check_rhythm(bench: Bench, what: str, times: Sequence[float], intervals: Sequence[float]) -> None:
     """Fail unless there are that many ``intervals``, in units of T1, between the first of ``times`` and those after."""
     wanted = [interval * bench.options.t1 for interval in intervals]

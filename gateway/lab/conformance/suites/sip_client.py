@@ -5,7 +5,16 @@ from __future__ import annotations
 from gateway.lab.conformance.bench import Bench
 from gateway.lab.conformance.case import case
 from gateway.lab.conformance.peer import Match, Peer, Received, requests
-from gateway.lab.conformance.sipsteps import check_rhythm, gather, invited, refuse, same_message, tag, taken
+from gateway.lab.conformance.sipsteps import (
+    check_rhythm,
+    gather,
+    invited,
+    refuse,
+    same_message,
+    tag,
+    taken,
+    three_repeats,
+)
 from sipstack import ids
 from sipstack.sip.message import Request, Response
 
@@ -115,7 +124,7 @@ async def calls_are_told_apart(bench: Bench) -> None:
     expects="Copies after T1, 2·T1 and 4·T1, all the same.",
 )
 async def invite_is_repeated(bench: Bench) -> None:
-    peer, copies = await unanswered(bench, "invite", 7.7 * bench.options.t1 + bench.options.slack)
+    peer, copies = await unanswered(bench, "invite", three_repeats(bench))
     await refuse(peer, copies[0])
     need_datagrams(bench, copies[0])
     check_rhythm(bench, "an INVITE without an answer", [item.at for item in copies], [1, 2, 4])
@@ -260,7 +269,7 @@ async def repeated_success_gets_another_ack(bench: Bench) -> None:
     expects="Copies of an OPTIONS after T1, 2·T1 and 4·T1, all the same.",
 )
 async def options_is_repeated(bench: Bench) -> None:
-    peer, copies = await unanswered(bench, "options", 7.7 * bench.options.t1 + bench.options.slack)
+    peer, copies = await unanswered(bench, "options", three_repeats(bench))
     await peer.respond(copies[0], 200)
     check_rhythm(bench, "an OPTIONS without an answer", [item.at for item in copies], [1, 2, 4])
     bench.check(all(same_message(copies[0], item) for item in copies), "the copies of the OPTIONS differ")

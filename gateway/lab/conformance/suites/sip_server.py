@@ -14,6 +14,7 @@ from gateway.lab.conformance.sipsteps import (
     refused_invite,
     repeats,
     ringing,
+    three_repeats,
 )
 from sipstack import ids
 from sipstack.sip.message import Request
@@ -102,7 +103,7 @@ async def repeated_invite_is_refused_again(bench: Bench) -> None:
 )
 async def refusal_is_repeated_until_the_ack(bench: Bench) -> None:
     peer, request, first = await refused_invite(bench)
-    again = await gather(bench, peer, answers(request, least=200), 7.7 * bench.options.t1 + bench.options.slack)
+    again = await gather(bench, peer, answers(request, least=200), three_repeats(bench))
     await peer.send(peer.ack(request, first.response))
     check_rhythm(bench, "a refusal without ACK", [item.at for item in (first, *again)], [1, 2, 4])
     bench.check(all(item.data == first.data for item in again), "the repeated refusal is not the same message")
@@ -155,9 +156,7 @@ async def refusal_is_given_up(bench: Bench) -> None:
 )
 async def success_is_repeated_until_the_ack(bench: Bench) -> None:
     made = await call(bench, ack=False)
-    again = await gather(
-        bench, made.peer, answers(made.invite, least=200), 7.7 * bench.options.t1 + bench.options.slack
-    )
+    again = await gather(bench, made.peer, answers(made.invite, least=200), three_repeats(bench))
     check_rhythm(bench, "a 2xx without ACK", [item.at for item in (made.answer, *again)], [1, 2, 4])
 
 

@@ -55,7 +55,6 @@ class Caller(Element):
     ROLES = ("uac",)
     DEFECTS = {
         "no-max-forwards": "SIP-TXN-UAC-001",
-        "to-tag-at-first": "SIP-TXN-UAC-001",
         "one-from-tag": "SIP-TXN-UAC-002",
         "invite-sent-once": "SIP-TXN-UAC-003",
         "repeats-after-100": "SIP-TXN-UAC-005",
@@ -233,8 +232,6 @@ class Caller(Element):
         request = self.request("INVITE", uri, ("Contact", self.contact), body=body)
         if self.defect == "no-max-forwards":
             request.headers.remove("Max-Forwards")
-        if self.defect == "to-tag-at-first":
-            request.headers.set("To", f"{request.headers.get('To')};tag={ids.tag()}")
         rang: list[str] = []
 
         def on_answer(response: Response) -> None:

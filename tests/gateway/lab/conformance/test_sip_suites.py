@@ -64,19 +64,20 @@ async def tried(element: Element, wanted: Sequence[Case]) -> list[Result]:
 
 
 async def not_found_exactly(kind: type[Element], wanted: dict[str, list[Case]]) -> dict[str, dict[str, str]]:
-    """Try each defect by the cases ``wanted`` for it; return what was found where it is not what was meant."""
+    """Try each defect by the cases ``wanted`` for it; return what was found where it is not what was meant.
+
+    What surprises is tried once more, alone: with timers of 50 ms a busy machine looks like a broken element.
+    """
     few = asyncio.Semaphore(AT_ONCE)
 
     async def one(defect: str) -> dict[str, str]:
         async with few:
             return found(await tried(kind(defect), wanted[defect]))
 
-    outcomes = await asyncio.gather(*map(one, kind.DEFECTS))
-    return {
-        defect: seen
-        for (defect, meant), seen in zip(kind.DEFECTS.items(), outcomes, strict=True)
-        if set(seen) != {meant}
-    }
+    outcomes = dict(zip(kind.DEFECTS, await asyncio.gather(*map(one, kind.DEFECTS)), strict=True))
+    surprises = [defect for defect, meant in kind.DEFECTS.items() if set(outcomes[defect]) != {meant}]
+    again = {defect: await one(defect) for defect in surprises}
+    return {defect: seen for defect, seen in again.items() if set(seen) != {kind.DEFECTS[defect]}}
 
 
 @pytest.mark.parametrize("kind", ELEMENTS)
@@ -106,6 +107,7 @@ async def test_each_defect_is_found_by_the_case_meant_for_it(kind: type[Element]
 
 
 @pytest.mark.full
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", ELEMENTS)
 async def test_no_case_at_all_finds_another_defect(kind: type[Element]) -> None:
     every = cases(kind)
