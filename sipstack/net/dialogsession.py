@@ -197,6 +197,8 @@ class DialogSession(ABC):
         match request.method:
             case "BYE":
                 endpoint.reply(transaction, 200)
+                if self.early is not None:
+                    self.early.withdraw(487)
                 self._give_up_answering()
                 self.end("remote", None)
             case "INVITE" | "UPDATE":

@@ -205,6 +205,9 @@ class IncomingCall(IncomingProbe):
             self.reject(status)
             if self.on_cancel is not None:
                 self.on_cancel(self)
+        elif self._session is not None and self._ringing is not None and self._ringing.withdraw(status):
+            # We have accepted, but the caller never learnt it.
+            self._session.end("no-ack", TransactionTimeout("our 200 was never sent"))
 
     def headers(self) -> list[tuple[str, str]]:
         """Return what each response has that makes a dialog."""
@@ -229,8 +232,12 @@ class IncomingCall(IncomingProbe):
         """Give up on a caller that never acknowledged (A-IST-05)."""
         if self._session is not None:
             self._session.ack_missing()
+        self.never_acknowledged("the 200 to INVITE was never acknowledged")
+
+    def never_acknowledged(self, text: str) -> None:
+        """Tell who waits for the ACK that there will be none."""
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(TransactionTimeout("the 200 to INVITE was never acknowledged"))
+            self._waiter.set_exception(TransactionTimeout(text))
 
     def _expired(self) -> None:
         self._timer = None

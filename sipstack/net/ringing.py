@@ -110,6 +110,16 @@ class Ringing:
         self.stop()
         self._call.agent.endpoint.respond(self._call.transaction, response)
 
+    def withdraw(self, status: int) -> bool:
+        """Answer with ``status`` in place of a 200 that still waits for a PRACK; return False when there is none."""
+        if self._held is None:
+            return False
+        self._held = None
+        self.stop()
+        self._call.agent.endpoint.reply(self._call.transaction, status)
+        self._call.never_acknowledged(f"the invitation ended with {status} before our 200")
+        return True
+
     # time
 
     def _arm(self) -> None:

@@ -217,6 +217,25 @@ async def test_200_waits_for_the_prack_of_an_offer() -> None:
         await until(lambda: caller.phone.chats.closed)
 
 
+@pytest.mark.parametrize(("end", "status"), [("CANCEL", 487), ("BYE", 487), ("nothing", 504)])
+async def test_200_that_is_never_sent(end: str, status: int) -> None:
+    """The caller gives up, or sends no PRACK, while our 200 waits for that."""
+    async with calling(b={"timers": TimerValues(t1=0.004, t2=0.016, t4=0.1)}) as caller:
+        await caller.call(RELIABLE)
+        accepting = asyncio.create_task(caller.invitation.accept(caller.phone.chats))
+        await until(lambda: caller.invitation.done)
+        if end == "CANCEL":
+            assert caller.client is not None
+            caller.client.cancel()
+        elif end == "BYE":
+            assert (await caller.ask("BYE")).status == 200
+        await until(lambda: caller.responses[-1].is_final)
+        assert caller.responses[-1].status == status
+        await until(lambda: caller.phone.chats.closed)
+        with pytest.raises(TransactionTimeout):
+            await accepting
+
+
 async def test_more_offers_before_the_200() -> None:
     """A-OA-05: by UPDATE and by PRACK; each gets its answer at once."""
     async with calling() as caller:
