@@ -26,8 +26,8 @@ class FlowCare:
         self._transport = transport
 
     def prepare(self, request: Request, flow: Flow) -> None:
-        """Mark our Via of a REGISTER: may we keep the flow open (:rfc:`6223#section-4.3`)? Where nobody can connect to us
-        by TLS, we ask for requests to come back by it, too (:rfc:`5923#section-5`)."""
+        """Mark our Via of a REGISTER: may we keep the flow open (:rfc:`6223#section-4.3`)? Where nobody can connect to
+        us by TLS, we ask for requests to come back by it, too (:rfc:`5923#section-5`)."""
         if request.method != "REGISTER":
             return
         marks = ("keep",) if self._keep_alive == "negotiated" else ()
