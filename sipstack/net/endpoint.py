@@ -37,6 +37,7 @@ from sipstack.net.transport import SipTransport
 from sipstack.net.wallclock import DateTime
 from sipstack.sip.dialog import Dialog
 from sipstack.sip.digest import DigestClient
+from sipstack.sip.headers import Headers
 from sipstack.sip.message import Request, Response
 from sipstack.sip.parser import validate
 from sipstack.sip.transaction import ClientTransaction, ServerTransaction, TransactionLayer
@@ -330,7 +331,7 @@ class Endpoint:
         status: int,
         reason: str | None = None,
         *,
-        headers: Iterable[tuple[str, str]] = (),
+        headers: Headers | Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> Response:
         """Make a response to the request of ``transaction``, send and return it."""
@@ -344,7 +345,7 @@ class Endpoint:
         status: int,
         reason: str | None = None,
         *,
-        headers: Iterable[tuple[str, str]] = (),
+        headers: Headers | Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> Response:
         """Make a response with our To tag and Server header, without sending it."""

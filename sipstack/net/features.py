@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote
 
 from sipstack.errors import ParseError
@@ -10,6 +11,9 @@ from sipstack.sip.address import Address
 from sipstack.sip.grammar import parse_parameters
 from sipstack.sip.message import Request
 from sipstack.sip.uri import Parameters
+
+KEPT = 64
+"""Sets of features that are kept written out: the user agents of a program have few, and tell them in every message."""
 
 CPM_SESSION = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.session"
 
@@ -63,6 +67,7 @@ def _bare(value: str | None) -> str:
     return (value or "").strip('"')
 
 
+@lru_cache(KEPT)
 def feature_text(features: Parameters) -> str:
     """Return ``features`` as they follow a URI or ``*``: ``;name;name="value"``."""
     return "".join(f";{name}" if value is None else f";{name}={value}" for name, value in features)
@@ -100,6 +105,7 @@ def offers_files(contacts: Iterable[Address]) -> bool:
     return not feature_values(contacts).isdisjoint(_FILE_VALUES)
 
 
+@lru_cache(KEPT)
 def takes_files(features: Parameters) -> bool:
     """Tell whether these, which are our own, say that we take files over MSRP."""
     return any(service in unquote(value or "") for _, value in features for service in (CPM_FILE, IARI_FILE))

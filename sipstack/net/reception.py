@@ -48,12 +48,13 @@ def _receive_options(agent: UserAgent, transaction: ServerTransaction, request: 
     if status != 200:
         agent.endpoint.reply(transaction, status)
         return
-    headers = [*uas.capabilities(agent.endpoint.config.supported), ("Contact", agent.contact())]
+    headers = uas.capabilities(agent.endpoint.config.supported_options)
+    headers.add("Contact", agent.contact())
     body = b""
     if takes_files(agent.features) and any(accepts([value], SDP) for value in request.headers.get_list("Accept")):
         # D-FTM-11: an offer of a file would be understood.
         body = bytes(capability(agent.endpoint.config, agent.endpoint.uri().host))
-        headers.append(("Content-Type", SDP))
+        headers.add("Content-Type", SDP)
     agent.endpoint.reply(transaction, status, headers=headers, body=body)
 
 

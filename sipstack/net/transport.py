@@ -32,6 +32,9 @@ PORT_ATTEMPTS = 64
 FIRST_OF_SIP = 2
 """First octet from which on a datagram may be SIP: the STUN that we know begins with 0 or 1."""
 
+PADDING = b"\r\n\x00 "
+"""What keep-alives of older devices are made of."""
+
 BACKLOG = 512
 """Connections that the kernel may hold until we accept them."""
 
@@ -199,7 +202,7 @@ class SipTransport:
 
     def _datagram_received(self, data: bytes, remote: HostPort) -> None:
         datagrams = self._datagrams
-        if datagrams is None or not data.strip(b"\r\n\x00 "):
+        if datagrams is None or (data[:1] in PADDING and not data.strip(PADDING)):
             return  # a keep-alive (what older devices send)
         if data[0] < FIRST_OF_SIP:
             self._stun_received(data, remote)

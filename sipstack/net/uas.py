@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sipstack.net.body import is_encoded, is_optional
 from sipstack.sip import reliable, session_timer
 from sipstack.sip.dialog import RequestTooEarly
+from sipstack.sip.headers import Headers
 from sipstack.sip.message import Request, Response
 from sipstack.sip.session_timer import IntervalTooSmall
 
@@ -31,15 +33,22 @@ ACCEPT_INVITE = "application/sdp, multipart/mixed, multipart/related"
 ACCEPT_LANGUAGE = "en"
 
 
-def capabilities(supported: str) -> list[tuple[str, str]]:
-    """Return the five headers that a 200 to OPTIONS should have (A-OPT-02); ``supported`` is that of the endpoint."""
-    return [
-        ("Allow", ALLOW),
-        ("Accept", ACCEPT),
-        ("Accept-Encoding", "identity"),
-        ("Accept-Language", ACCEPT_LANGUAGE),
-        ("Supported", supported),
-    ]
+@lru_cache
+def _capabilities(options: frozenset[str]) -> Headers:
+    return Headers(
+        [
+            ("Allow", ALLOW),
+            ("Accept", ACCEPT),
+            ("Accept-Encoding", "identity"),
+            ("Accept-Language", ACCEPT_LANGUAGE),
+            ("Supported", ", ".join(sorted(options))),
+        ]
+    )
+
+
+def capabilities(options: frozenset[str]) -> Headers:
+    """Return the five headers that a 200 to OPTIONS should have (A-OPT-02); ``options`` are those of the endpoint."""
+    return _capabilities(options).copy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ def parse_parameters(text: str, position: int, what: str) -> Parameters:
     :class:`ParseError` names ``what``: an empty parameter, a broken value, or a name that comes twice
     (:rfc:`3261#section-7.3.1`).
     """
+    if position == len(text):
+        return ()
     end = len(text.rstrip(" \t"))
     if position >= end:
         return ()

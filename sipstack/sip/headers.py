@@ -127,10 +127,11 @@ class Headers:
     def values_of(self, key: str) -> list[str]:
         """Return the raw values of the name whose :func:`header_key` is ``key``."""
         keys = self._keys
-        if key not in keys:
-            return []
-        if keys.count(key) == 1:
+        count = keys.count(key)
+        if count == 1:
             return [self._values[keys.index(key)]]
+        if not count:
+            return []
         return [value for other, value in zip(keys, self._values, strict=True) if other == key]
 
     def get_list(self, name: str) -> list[str]:

@@ -100,8 +100,10 @@ class Transaction:
     def stop_timers(self, now: float, message: Message | None = None) -> None:
         """Stop both timers."""
         timers = self._wires.timers
-        timers.stop(self._repeat_timer)
-        timers.stop(self._end_timer)
+        if self._repeat_timer:
+            timers.stop(self._repeat_timer)
+        if self._end_timer:
+            timers.stop(self._end_timer)
         self._repeat_timer = self._end_timer = 0
 
     def stop_repeating(self, now: float, message: Message | None = None) -> None:
@@ -124,7 +126,8 @@ class Transaction:
 
     def start_ending(self, timer: Input, now: float, delay: float) -> None:
         """Start the ending timer. With no delay it counts as fired right after the effects of this step."""
-        self._wires.timers.stop(self._end_timer)
+        if self._end_timer:
+            self._wires.timers.stop(self._end_timer)
         if delay:
             self._end_timer = self._wires.timers.start(now + delay, (self, timer))
         else:

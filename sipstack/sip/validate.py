@@ -23,7 +23,7 @@ _SINGLE = [
 ]
 
 # The typed properties that raise.
-_TYPED: tuple[Typed[Any], ...] = (
+_RAISING: tuple[Typed[Any], ...] = (
     Message.vias,
     Message.from_,
     Message.to,
@@ -38,6 +38,7 @@ _TYPED: tuple[Typed[Any], ...] = (
     Message.asserted_identities,
     Message.content_type,
 )
+_TYPED = [(header.key, header) for header in _RAISING]
 
 
 def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -54,11 +55,11 @@ def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:
         for name, key in _SINGLE:
             if counts.get(key, 0) > 1:
                 raise ParseError(name, "is there more than once", message=message)
-    for header in _TYPED:
-        if header.key in counts:
+    for key, header in _TYPED:
+        if key in counts:
             value = header.read(message)
             if isinstance(value, list) and len(value) > limits.values:
-                raise MessageTooLarge(NAMES[header.key], f"has more than {limits.values} values", message=message)
+                raise MessageTooLarge(NAMES[key], f"has more than {limits.values} values", message=message)
     if isinstance(message, Request):
         _check_request(message)
 
