@@ -150,7 +150,7 @@ class Core(Node):
     def route(self, transaction: ServerTransaction, request: Request) -> None:
         """Route a request outside of any dialog: who calls, through an interaction server or not, who is called."""
         if request.method == "OPTIONS" and request.uri.user is None and self._is_served(request.uri):
-            self.endpoint.reply(transaction, 200, headers=capabilities(self.endpoint.config.supported))
+            self.endpoint.reply(transaction, 200, headers=capabilities(self.endpoint.config.supported_options))
             return
         copy = self.proxy.copy(request)
         own = self.proxy.take_routes(copy)

@@ -166,7 +166,7 @@ class InteractionServer(Node):
         hop = next_hop(copy)
         if self.endpoint.is_local(hop):
             if request.method == "OPTIONS":
-                self.endpoint.reply(transaction, 200, headers=capabilities(self.endpoint.config.supported))
+                self.endpoint.reply(transaction, 200, headers=capabilities(self.endpoint.config.supported_options))
             else:
                 self.endpoint.reply(transaction, 404)
             return
