@@ -21,15 +21,19 @@ from sipstack.sip.registration import (
     Registration,
     RegistrationEvent,
     RegistrationFailed,
+    RegistrationState,
     Unregistered,
 )
 from sipstack.sip.uri import Uri
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sipstack.net.client import ClientRequest
     from sipstack.net.lookup import Target
     from sipstack.net.timers import Timer
     from sipstack.net.useragent import UserAgent
+    from sipstack.sip.outages import Place
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +44,7 @@ class Binding:
     __slots__ = (
         "_agent",
         "_closed",
+        "_flow",
         "_failure",
         "_joiners",
         "_leavers",
@@ -50,21 +55,33 @@ class Binding:
         "active",
         "associated_uris",
         "home",
+        "on_event",
+        "outbound",
+        "proxy",
+        "pub_gruu",
         "service_route",
+        "temp_gruu",
     )
 
-    def __init__(self, agent: UserAgent) -> None:
+    def __init__(self, agent: UserAgent, proxy: Uri | None, reg_id: int | None = None) -> None:
+        """``proxy`` is the outbound proxy to register by; with ``reg_id`` this is to be a flow (RFC 5626)."""
         identity = agent.identity
         self._agent = agent
+        self.proxy = proxy
         self._registration = Registration(
             aor=identity.aor,
             registrar=agent.domain,
-            contact=Address.parse(agent.contact()),
+            contact=Address.parse(agent.plain_contact()),
             call_id=ids.call_id(),
             expires=agent.expires,
             credentials=identity.credentials,
             initial_authorization=agent.initial_authorization,
+            reg_id=reg_id,
+            gruu=agent.gruu,
+            recovery=agent.endpoint.config.recovery,
         )
+        self.on_event: Callable[[RegistrationEvent], None] | None = None
+        """Told in place of the agent's handler; None: the handler."""
         self._timer: Timer | None = None
         self._closed = False
         self._failure: SipstackError | None = None
@@ -76,6 +93,11 @@ class Binding:
         self.associated_uris: tuple[Uri, ...] = ()
         self.home: Target | None = None
         """The server that took the last REGISTER."""
+        self.outbound = False
+        """Whether it is the registration of a flow."""
+        self.pub_gruu: Uri | None = None
+        self.temp_gruu: Uri | None = None
+        self._flow: Place | None = None
         # who waits for it
         self._joiners: list[asyncio.Future[Registered]] | None = None
         self._leavers: list[asyncio.Future[None]] | None = None
@@ -84,6 +106,11 @@ class Binding:
     def may_exist(self) -> bool:
         """Tell whether the registrar may have a binding of ours, be it one that could not be refreshed."""
         return self._registration.expires_at is not None
+
+    @property
+    def is_untried(self) -> bool:
+        """Tell whether nobody has asked for this registration yet."""
+        return self._registration.state is RegistrationState.UNREGISTERED
 
     async def register(self) -> Registered:
         """Register or refresh now, and wait for the outcome."""
@@ -114,7 +141,7 @@ class Binding:
 
     def _tell_features(self) -> None:
         """Let the next REGISTER say what the user agent can do now."""
-        self._registration.contact = Address.parse(self._agent.contact())
+        self._registration.change_contact(Address.parse(self._agent.plain_contact()))
 
     async def unregister(self, timeout: float, *, left_behind: bool = False) -> None:
         """Remove the binding; wait for the answer, ``timeout`` seconds at most."""
@@ -138,22 +165,34 @@ class Binding:
         self._closed = True
         self.active = False
         self._arm(None)
+        self._use_flow(None)
         if self._watch is not None:
             self._watch.stop()
         self._settle(None, ConnectionClosed("the user agent is closed"))
 
+    def flow_failed(self) -> None:
+        """Make a new flow in place of one that is dead, in turn (:rfc:`5626#section-4.5`)."""
+        if self._registration.is_wanted and not self._closed:
+            now = self._now()
+            turn = self._agent.endpoint.locator.pacer.reserve(now)
+            self.register_later(max(turn, self._registration.held_until))
+
+    def tell_others_work(self, others_work: bool) -> None:
+        """Say whether the user agent has other flows that work."""
+        self._registration.others_work = others_work
+
     @property
     def _hop(self) -> Uri:
-        return self._agent.outbound_proxy or self._agent.domain
+        return self.proxy or self._agent.domain
 
     def _now(self) -> float:
         return self._agent.endpoint.timers.time()
 
     def _run(self) -> None:
-        agent, endpoint = self._agent, self._agent.endpoint
+        endpoint = self._agent.endpoint
         for request in self._registration.data_to_send():
-            if agent.outbound_proxy is not None:
-                request.headers.insert("Route", f"<{agent.outbound_proxy}>")
+            if self.proxy is not None:
+                request.headers.insert("Route", f"<{self.proxy}>")
             request.headers.add("Allow", uas.ALLOW)
             request.headers.add("User-Agent", endpoint.config.user_agent)
             self._request = endpoint.send(request, self._hop, self._answered, self._failed)
@@ -224,6 +263,9 @@ class Binding:
                 # Thousands of user agents get the same route: they share one.
                 self.service_route = self._agent.endpoint.shared_route(event.service_route)
                 self.associated_uris = event.associated_uris
+                self.pub_gruu, self.temp_gruu = event.pub_gruu, event.temp_gruu
+                self.outbound = event.outbound
+                self._use_flow(self.home if event.outbound else None, event.flow_timer)
                 if not was_active:
                     logger.info("%s is registered for %d s", aor, event.expires)
                 self._settle(event, None)
@@ -238,13 +280,30 @@ class Binding:
                 self._settle(None, error)
             case Unregistered():
                 self.service_route = ()
+                self.pub_gruu = self.temp_gruu = None
+                self._use_flow(None)
                 if was_active:
                     logger.info("%s is no longer registered", aor)
                 leavers, self._leavers = self._leavers, None
                 for leaver in leavers or ():
                     if not leaver.done():
                         leaver.set_result(None)
-        self._agent.handler.registration_changed(self._agent, event)
+        if self.on_event is not None:
+            self.on_event(event)
+        else:
+            self._agent.handler.registration_changed(self._agent, event)
+
+    def _use_flow(self, home: Target | None, timer: int | None = None) -> None:
+        """Keep the flow alive that we are registered by, and hear when it is dead; None: there is none any more."""
+        endpoint = self._agent.endpoint
+        if self._flow is not None and (home is None or home.place != self._flow):
+            endpoint.locator.leave(self, self._flow)
+            self._flow = None
+        if home is not None:
+            endpoint.keep_alive(home.flow, timer)
+            if self._flow is None:
+                self._flow = home.place
+                endpoint.locator.use(self, self._flow)
 
     def _settle(self, event: Registered | None, error: SipstackError | None) -> None:
         joiners, self._joiners = self._joiners, None

@@ -14,6 +14,7 @@ from sipstack.net import uas
 from sipstack.net.locator import DEAD_TIME
 from sipstack.net.tls import SipTls, Tls
 from sipstack.sdp_msrp import TCP_MSRP, TLS_MSRP
+from sipstack.sip.outbound import RECOVERY, Recovery
 from sipstack.sip.reliable import OPTION as RELIABLE
 from sipstack.sip.session_timer import MINIMUM, RECOMMENDED
 from sipstack.sip.timers import TimerValues
@@ -119,6 +120,8 @@ class EndpointConfig:
     """DNS servers to ask instead of the system's."""
     dead_time: float = DEAD_TIME
     """Seconds for which a target that failed is passed over."""
+    recovery: Recovery = RECOVERY
+    """How long failed registrations wait."""
     redirects: int = 0
     """URIs that a redirected request is sent to at most, :data:`~sipstack.sip.redirect.REDIRECT_LIMIT` being the most
     that makes sense; 0: redirections are reported as refusals."""

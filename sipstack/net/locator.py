@@ -12,6 +12,7 @@ from sipstack.errors import ConnectionClosed
 from sipstack.flow import Flow
 from sipstack.net.resolver import TARGET_LIMIT, Resolver, Servers, Target
 from sipstack.sip.outages import Outages, Place
+from sipstack.sip.registration_rules import Pacer
 from sipstack.sip.spread import Server, spread
 from sipstack.sip.uri import Uri
 
@@ -23,6 +24,9 @@ DEAD_TIME = 30.0
 
 LONGEST_PAUSE = 600.0
 """Seconds of a Retry-After that are obeyed at most: a slip of the pen must not take a core away for a day."""
+
+RECOVERY_PACE = 200.0
+"""Registrations a second after the failure of a flow that many use: :rfc:`5626#section-4.5` wants no avalanche."""
 
 Use = Callable[[Servers], None]
 Fail = Callable[[ConnectionClosed], object]
@@ -44,7 +48,7 @@ class Locator:
     ``on_change`` is called when a target fails, or answers again; ``users`` tells who uses flows to which place.
     """
 
-    __slots__ = ("_proxies", "_tasks", "dead_time", "on_change", "outages", "resolver", "users")
+    __slots__ = ("_proxies", "_tasks", "dead_time", "on_change", "outages", "pacer", "resolver", "users")
 
     def __init__(self, resolver: Resolver, proxies: tuple[Uri, ...] = (), dead_time: float = DEAD_TIME) -> None:
         self.resolver = resolver
@@ -53,6 +57,8 @@ class Locator:
         self._proxies = proxies if len(proxies) > 1 else ()
         self.on_change: Callable[[], None] | None = None
         self.users: dict[Place, set[FlowUser]] = {}
+        self.pacer = Pacer(RECOVERY_PACE)
+        """Whose turn it is to make a new flow when one that many use has failed."""
         # what is under way
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -21,6 +21,7 @@ from sipstack.net.fileoffer import Icon, IncomingFile, fetch_file, send_file
 from sipstack.net.filereceiver import FileReceiver
 from sipstack.net.filesender import FileSender
 from sipstack.net.filetransfer import FileHandler
+from sipstack.net.flows import Flows
 from sipstack.net.identity import AgentHandler, Identity, SilentAgent
 from sipstack.net.invitation import IncomingInvitation, IncomingPage, IncomingProbe
 from sipstack.net.invite import call
@@ -76,6 +77,7 @@ class UserAgent:
         "endpoint",
         "expires",
         "features",
+        "gruu",
         "handler",
         "identity",
         "initial_authorization",
@@ -83,6 +85,7 @@ class UserAgent:
         "outbound_proxy",
         "privacy",
         "profile",
+        "proxies",
         "tag",
         "watch_registration",
     )
@@ -116,10 +119,14 @@ class UserAgent:
         """Privacy (:rfc:`3323`) of requests outside dialogs, so that peers don't learn who we are; empty: none."""
         self.watch_registration = False
         """Whether to have the registrar tell when it changes our binding (B-REG-08)."""
+        self.gruu = False
+        """Whether to ask for URIs that lead to this device from anywhere (:rfc:`5627`), and to use them."""
+        self.proxies: tuple[Uri, ...] = ()
+        """Outbound proxies to be registered by at once, with a flow each (:rfc:`5626`); empty: no flows are made."""
         self.tag: Any = None
         """For the owner's own use."""
         # state
-        self._binding: Binding | None = None
+        self._binding: Binding | Flows | None = None
         self._digest: DigestClient | None = None
         self._sessions: set[DialogSession] | None = None
         self._relay: RelayAccess | None = None
@@ -180,9 +187,13 @@ class UserAgent:
         our binding. Return whether they do."""
         return self._binding is not None and self._binding.move(pacer)
 
-    def _need_binding(self) -> Binding:
+    def _need_binding(self) -> Binding | Flows:
         if self._binding is None:
-            self._binding = Binding(self)
+            if len(self.proxies) > 1:
+                self._binding = Flows(self, self.proxies)
+            else:
+                proxy = self.proxies[0] if self.proxies else self.outbound_proxy
+                self._binding = Binding(self, proxy, 1 if self.proxies else None)
         return self._binding
 
     # requests
@@ -203,14 +214,27 @@ class UserAgent:
         return self._relay
 
     def contact(self) -> str:
-        """Return our Contact with instance id and feature tags (B-REG-02)."""
+        """Return our Contact: our GRUU where we have one, else as it was registered (B-REG-02)."""
+        binding = self._binding
+        if binding is None or not (binding.outbound or binding.pub_gruu):
+            return self.plain_contact()
+        # RFC 5626, section 4.3: what belongs to the dialog shall come by the flow that begins it.
+        return self._told(binding.pub_gruu or self._own_uri().with_param("ob"))
+
+    def plain_contact(self) -> str:
+        """Return our Contact with instance id and feature tags, as it is where the registrar adds nothing."""
+        return self._told(self._own_uri())
+
+    def _told(self, uri: Uri) -> str:
+        return f'<{uri}>;+sip.instance="<{self.identity.instance_id}>"{feature_text(self.features)}'
+
+    def _own_uri(self) -> Uri:
         config, proxy = self.endpoint.config, self.outbound_proxy
         secure = proxy is not None and proxy.scheme == "sips"
         transport = wanted_transport(proxy) if proxy is not None else None
         if transport is None and (secure or not config.udp):
             transport = "TLS" if secure else config.transports[0]
-        uri = self.endpoint.uri(self.identity.contact_token, transport, secure=secure)
-        return f'<{uri}>;+sip.instance="<{self.identity.instance_id}>"{feature_text(self.features)}'
+        return self.endpoint.uri(self.identity.contact_token, transport, secure=secure)
 
     def create_request(
         self, method: str, uri: Uri, *, headers: Iterable[tuple[str, str]] = (), body: bytes = b""

@@ -10,12 +10,36 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
 from sipstack import ids
-from sipstack.errors import LocalProtocolError, ParseError
+from sipstack.errors import LocalProtocolError
 from sipstack.sip.address import Address
 from sipstack.sip.digest import MAX_CHALLENGES, Credentials, DigestClient, initial_authorization
 from sipstack.sip.headers import Headers
 from sipstack.sip.message import Request, Response
+from sipstack.sip.outbound import (
+    FIRST_HOP_LACKS_OUTBOUND,
+    GRUU,
+    OUTBOUND,
+    RECOVERY,
+    Recovery,
+    flow_contact,
+    flow_timer,
+    gruus,
+    has_outbound,
+    plain_contact,
+)
 from sipstack.sip.registration_events import Registered, RegistrationEvent, RegistrationFailed, Unregistered
+from sipstack.sip.registration_rules import (
+    DEFAULT_EXPIRES,
+    MAY_RETRY_AFTER,
+    REFRESH_JITTER,
+    SHORTEST_PAUSE,
+    Pacer,
+    granted_expires,
+    is_temporary,
+    our_binding,
+    refresh_delay,
+    uris,
+)
 from sipstack.sip.registration_states import REGISTRATION, RegistrationEffect, RegistrationInput, RegistrationState
 from sipstack.sip.uri import Uri
 
@@ -31,44 +55,6 @@ __all__ = [
     "granted_expires",
     "refresh_delay",
 ]
-
-DEFAULT_EXPIRES = 3600
-"""Seconds to ask for."""
-LONG_EXPIRES = 1200
-REFRESH_BEFORE = 600
-"""Seconds: what lasts longer than the first is refreshed the second before its end, else at half time (A-REG-06)."""
-SHORTEST_PAUSE = 1.0
-"""Seconds between two REGISTERs at least, whatever a registrar grants or asks for."""
-REFRESH_JITTER = 0.1
-"""Part of the time until a refresh by which it may come earlier, so that many guests don't come at once."""
-BACK_OFF_BASE = 30.0
-BACK_OFF_LIMIT = 1800.0
-"""Seconds, :rfc:`5626#section-4.5` (A-OUT-04)."""
-MAX_DOUBLINGS = 6
-"""30 s doubled so often is above the limit."""
-
-TEMPORARY = frozenset({408, 430, 480})
-"""4xx after which the same REGISTER may succeed later."""
-FINAL_SERVER_ERRORS = frozenset({501, 505, 513})
-"""5xx that the same REGISTER would get again."""
-MAY_RETRY_AFTER = frozenset({404, 413, 480, 486, 500, 503, 600, 603})
-"""Responses whose Retry-After means something (:rfc:`3261#section-20.33`)."""
-
-
-class Pacer:
-    """Hands out turns: at most so many a second, without bursts."""
-
-    __slots__ = ("interval", "_next")
-
-    def __init__(self, per_second: float) -> None:
-        self.interval = 1 / per_second
-        self._next = 0.0
-
-    def reserve(self, now: float) -> float:
-        """Return the time of the next free turn, ``now`` or later, and take it."""
-        turn = max(now, self._next)
-        self._next = turn + self.interval
-        return turn
 
 
 class _Exchange:
@@ -91,6 +77,9 @@ class Registration:
         "contact",
         "call_id",
         "expires",
+        "gruu",
+        "recovery",
+        "others_work",
         "headers",
         "digest",
         "initial_realm",
@@ -117,19 +106,27 @@ class Registration:
         expires: int = DEFAULT_EXPIRES,
         credentials: Credentials | None = None,
         initial_authorization: bool = False,
+        reg_id: int | None = None,
+        gruu: bool = False,
+        recovery: Recovery = RECOVERY,
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
         """``registrar`` is the domain, without user part (A-UAC-01). ``call_id`` is the same for a whole boot cycle.
 
         ``initial_authorization`` sends the IMPI along before any challenge, as IMS cores want it (B-REG-01).
-        ``headers`` go into every REGISTER.
+        ``reg_id`` numbers the flow that this is to be (:rfc:`5626`), from 1 on; None: it is no flow. ``gruu``: ask for
+        GRUUs (:rfc:`5627`). ``headers`` go into every REGISTER.
         """
         self.aor = aor
         self.registrar = registrar
-        self.contact = contact
+        self.contact = contact if reg_id is None else flow_contact(contact, reg_id)
         self.call_id = call_id
         self.expires = expires
         """Seconds that we ask for; a 423 raises it."""
+        self.gruu = gruu
+        self.recovery = recovery
+        self.others_work = False
+        """Whether other flows of the same user agent work: then this one takes more time to recover."""
         self.headers = tuple(headers)
         self.digest = DigestClient(credentials) if credentials is not None else None
         self.initial_realm = registrar.host if initial_authorization else None
@@ -148,6 +145,11 @@ class Registration:
         self._events: tuple[RegistrationEvent, ...] = ()
 
     @property
+    def is_flow(self) -> bool:
+        """Whether it registers a flow; no more once the first hop has said that it knows none (A-OUT-05)."""
+        return self.contact.param("reg-id") is not None
+
+    @property
     def is_wanted(self) -> bool:
         """Whether a binding is there or tried for, and no REGISTER is under way."""
         return self.state in (RegistrationState.REGISTERED, RegistrationState.WAITING)
@@ -163,6 +165,11 @@ class Registration:
             self._step(RegistrationInput.REGISTER_LATER, now, wait=not_before - now)
         else:
             self._step(RegistrationInput.REGISTER, now)
+
+    def change_contact(self, contact: Address) -> None:
+        """Let the next REGISTER have other feature tags; the URI is the same."""
+        reg_id = self.contact.param("reg-id")
+        self.contact = contact if reg_id is None else flow_contact(contact, int(reg_id))
 
     def assume_bound(self, now: float) -> None:
         """Take it that the registrar has our binding from an earlier life of the program, so that it can be removed."""
@@ -207,8 +214,8 @@ class Registration:
         if self.state is not RegistrationState.REGISTERED:
             return
         self.expires_at = None
-        if again_in is not None and now - self._dropped_at < BACK_OFF_BASE:
-            again_in = max(again_in, BACK_OFF_BASE)
+        if again_in is not None and now - self._dropped_at < self.recovery.all_failed:
+            again_in = max(again_in, self.recovery.all_failed)
         self._dropped_at = now
         if again_in is not None and again_in <= 0:
             self._step(RegistrationInput.REGISTER, now)
@@ -281,6 +288,9 @@ class Registration:
             exchange.too_brief = True
             self.expires = response.min_expires or self.expires
             return True
+        if response.status == FIRST_HOP_LACKS_OUTBOUND and self.is_flow:
+            self.contact = plain_contact(self.contact)
+            return True
         return False
 
     def _fail(self, response: Response, now: float) -> None:
@@ -297,8 +307,7 @@ class Registration:
         self._step(RegistrationInput.POSTPONED, now, wait=wait, response=response)
 
     def _back_off(self) -> float:
-        longest = min(BACK_OFF_LIMIT, BACK_OFF_BASE * 2 ** min(self._failures, MAX_DOUBLINGS))
-        return ids.uniform(longest / 2, longest)
+        return self.recovery.wait(self._failures, others_work=self.others_work)
 
     # the machine
 
@@ -326,10 +335,15 @@ class Registration:
 
     def _report_registered(self, now: float, wait: float, response: Response | None) -> None:
         assert response is not None and self.expires_at is not None
+        pub_gruu, temp_gruu = gruus(our_binding(response, self.contact)) if self.gruu else (None, None)
         event = Registered(
             expires=round(self.expires_at - now),
-            service_route=_uris(lambda: response.service_routes),
-            associated_uris=_uris(lambda: response.associated_uris),
+            service_route=uris(lambda: response.service_routes),
+            associated_uris=uris(lambda: response.associated_uris),
+            outbound=self.is_flow and has_outbound(response),
+            flow_timer=flow_timer(response),
+            pub_gruu=pub_gruu,
+            temp_gruu=temp_gruu,
         )
         self._events += (event,)
 
@@ -364,7 +378,8 @@ class Registration:
         for name, value in self.headers:
             headers.add(name, value)
         if "Supported" not in headers:
-            headers.add("Supported", "path")
+            options = ["path", *((OUTBOUND,) if self.is_flow else ()), *((GRUU,) if self.gruu else ())]
+            headers.add("Supported", ", ".join(options))
         request = Request("REGISTER", self.registrar, headers)
         if self.digest is not None:
             if self.initial_realm is not None and not self.digest.is_challenged:
@@ -373,43 +388,3 @@ class Registration:
             self.digest.authorize(request)
         self._exchange = _Exchange(request, self._exchange)
         self._outgoing = (request,)
-
-
-def granted_expires(response: Response, contact: Address, asked: int) -> int:
-    """Return the seconds that a 2xx grants to ``contact`` (A-REG-02): its ``expires``, else Expires, else ``asked``.
-
-    Our binding is the one with our URI (:rfc:`3261#section-10.2.4`) or, where an edge proxy rewrote it, our instance.
-    """
-    instance = contact.param("+sip.instance")
-    for binding in _tolerant(lambda: response.contacts):
-        ours = binding.uri.matches(contact.uri)
-        if ours or (instance is not None and binding.param("+sip.instance") == instance):
-            expires = binding.param("expires")
-            if expires is not None and expires.isascii() and expires.isdecimal():
-                return int(expires)
-    return asked if response.expires is None else response.expires
-
-
-def refresh_delay(granted: int) -> float:
-    """Return how many seconds after a 2xx the refresh is due (A-REG-06)."""
-    return granted - REFRESH_BEFORE if granted > LONG_EXPIRES else granted / 2
-
-
-def is_temporary(response: Response) -> bool:
-    """Tell whether the same REGISTER may succeed later (B-REG-07)."""
-    status = response.status
-    if status in MAY_RETRY_AFTER and response.retry_after is not None:
-        return True
-    return status in TEMPORARY or (500 <= status < 600 and status not in FINAL_SERVER_ERRORS) or status < 300
-
-
-def _tolerant(read: Callable[[], list[Address]]) -> list[Address]:
-    """Return what ``read`` finds, nothing where the registrar wrote nonsense (A-MSG-13)."""
-    try:
-        return read()
-    except ParseError:
-        return []
-
-
-def _uris(read: Callable[[], list[Address]]) -> tuple[Uri, ...]:
-    return tuple(address.uri for address in _tolerant(read))

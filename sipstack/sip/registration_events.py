@@ -18,6 +18,13 @@ class Registered:
     """Route for requests of ours, behind the outbound proxy (:rfc:`3608`); replaces the one before."""
     associated_uris: tuple[Uri, ...]
     """Identities that we may use; the first is the default (:rfc:`7315#section-4.1`)."""
+    outbound: bool = False
+    """Whether it is the registration of a flow (:rfc:`5626`): what is for us comes by that flow."""
+    flow_timer: int | None = None
+    """Seconds after which the first hop takes a silent flow for dead."""
+    pub_gruu: Uri | None = None
+    temp_gruu: Uri | None = None
+    """URIs that lead to this device from anywhere (:rfc:`5627`); the second tells nobody who we are."""
 
 
 @dataclass(slots=True)

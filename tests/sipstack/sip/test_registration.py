@@ -21,9 +21,9 @@ from sipstack.sip.registration import (
     RegistrationState,
     Unregistered,
     granted_expires,
-    is_temporary,
     refresh_delay,
 )
+from sipstack.sip.registration_rules import is_temporary
 from sipstack.sip.registration_states import RegistrationInput
 from sipstack.sip.uri import Uri
 
