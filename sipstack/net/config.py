@@ -120,6 +120,10 @@ class EndpointConfig:
     """DNS servers to ask instead of the system's."""
     dead_time: float = DEAD_TIME
     """Seconds for which a target that failed is passed over."""
+    max_rate: float = 0.0
+    """Requests outside dialogs that we take in a second; what comes on top gets 503. 0: any number."""
+    max_lag: float = 0.0
+    """Seconds that we may be late with everything before new requests get 503; 0: any."""
     recovery: Recovery = RECOVERY
     """How long failed registrations wait."""
     redirects: int = 0

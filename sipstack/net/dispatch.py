@@ -111,6 +111,12 @@ class Dispatcher:
         if endpoint.closing:
             endpoint.reply(transaction, 503, headers=[("Retry-After", "5")])
             return
+        overload = endpoint.overload
+        if overload.is_late or overload.max_rate:
+            pause = overload.refuse(request, endpoint.timers.time())
+            if pause is not None:
+                endpoint.reply(transaction, 503, headers=[("Retry-After", str(pause))])
+                return
         if request.method == "NOTIFY":
             # It may come before the answer to the SUBSCRIBE, so the tag of its sender may not be known.
             subscriber = endpoint.subscriptions.get((request.call_id, request.to.tag or ""))

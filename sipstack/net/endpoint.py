@@ -30,6 +30,7 @@ from sipstack.net.flowcare import FlowCare
 from sipstack.net.hub import MsrpHub
 from sipstack.net.locator import Locator
 from sipstack.net.pool import UserAgentPool
+from sipstack.net.pulse import watch_lag
 from sipstack.net.pump import TransactionPump
 from sipstack.net.resolver import Resolver, Servers
 from sipstack.net.timers import TimerHeap
@@ -39,6 +40,7 @@ from sipstack.sip.dialog import Dialog
 from sipstack.sip.digest import DigestClient
 from sipstack.sip.headers import Headers
 from sipstack.sip.message import Request, Response
+from sipstack.sip.overload import Overload
 from sipstack.sip.parser import validate
 from sipstack.sip.transaction import ClientTransaction, ServerTransaction, TransactionLayer
 from sipstack.sip.uri import Uri
@@ -72,6 +74,7 @@ class Endpoint:
         self.config = config or EndpointConfig()
         self.trace = trace
         self.locator = Locator.of(self.config, resolver)
+        self.overload = Overload(self.config.max_rate, self.config.max_lag)
         # what it owns; transport, hub and timers exist from start() on
         self.transactions = TransactionLayer(self.config.timers)
         self.pool = UserAgentPool()
@@ -121,6 +124,7 @@ class Endpoint:
         local = config.advertise_host or config.bind_host, config.advertise_port or transport.port
         tls_port = config.tls_advertise_port or transport.tls_port
         self._addresses = OwnAddresses(local, config.bind_host, tls_port)
+        watch_lag(self._timers, self.overload)
         logger.info("endpoint %s is up", self.sent_by)
         if config.msrp:
             try:
