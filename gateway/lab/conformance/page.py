@@ -124,16 +124,20 @@ def _message(record: WireRecord, start: float) -> str:
 
 def _pre(text: str, label: str) -> str:
     # it may scroll, so it takes the focus: then arrow keys scroll it
-    return f'<pre tabindex="0" role="region" aria-label="{escape(label)}">{escape(text)}</pre>'
+    return f'<pre tabindex="0" role="group" aria-label="{escape(label)}">{escape(text)}</pre>'
 
 
 def readable(data: bytes) -> str:
-    """Return octets as text in which nothing hides: what is neither UTF-8 nor printable stands as ``\\xNN``."""
+    """Return octets as text in which nothing hides: what is neither UTF-8 nor printable stands as a number."""
     text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
     return "".join(
-        character if character.isprintable() or character in "\n\t" else f"\\x{ord(character):02x}"
-        for character in text
+        character if character.isprintable() or character in "\n\t" else _escaped(character) for character in text
     )
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _suites(report: Report) -> Iterable[str]:

@@ -19,8 +19,8 @@ from gateway.lab.conformance.case import Case
 STATEMENT = Path(__file__).resolve().parents[3] / "docs" / "conformance.md"
 """The page, in a clone of the project."""
 
-# A rule, or several in a row: A-ICT-05, A-ICT-01…07.
-_RULES = re.compile(r"\b([A-G]-[A-Z]{2,4})-([0-9]{2})(?:…([0-9]{2}))?\b")
+# A rule, or several in a row: A-ICT-05, A-ICT-01…07, G-T01…49.
+_RULES = re.compile(r"\b([A-G]-(?:[A-Z]{2,4}-|[TV]))([0-9]{2})(?:…([0-9]{2}))?\b")
 _SECTION = re.compile(r"§+ ?[0-9A-Z][0-9A-Za-z.–-]*")
 
 # From bad to good: of several verdicts the worst is told.
@@ -72,7 +72,7 @@ def promises(text: str) -> list[Promise]:
 def expand(text: str) -> list[str]:
     """Return each rule that ``A-ICT-01…03, A-MAT-02`` stands for."""
     return [
-        f"{family}-{number:02}"
+        f"{family}{number:02}"
         for family, first, last in _RULES.findall(text)
         for number in range(int(first), int(last or first) + 1)
     ]

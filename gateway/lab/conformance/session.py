@@ -21,7 +21,7 @@ from gateway.lab.conformance.collect import Selection
 from gateway.lab.conformance.options import Options
 from gateway.lab.conformance.report import BAD, Report
 from gateway.lab.conformance.runner import Result, Runner, exit_status
-from gateway.lab.conformance.target import BadTarget, Target, command_trigger, read_target
+from gateway.lab.conformance.target import BadTarget, CommandTrigger, Target, read_target
 from gateway.lab.conformance.verdict import Ended, Verdict
 from gateway.lab.processes import ProcessFailed
 from sipstack.errors import ParseError
@@ -94,6 +94,9 @@ class Session:
         plan = self.plan
         if plan.target != GATEWAY:
             async with Runner(self._foreign(), plan.options, listen=plan.listen) as runner:
+                if plan.trigger:
+                    trigger = CommandTrigger(plan.trigger)
+                    runner.target.act, runner.sip.after_case = trigger.act, trigger.stop
                 yield runner, plan.cases
             return
         from gateway.lab.conformance.gatewaytarget import HOST, OwnGateway, own_options, own_target
@@ -123,8 +126,6 @@ class Session:
                 target.ringing = Uri.parse(plan.ringing)
             except ParseError as error:
                 raise BadTarget(f"--ringing {plan.ringing!r}: {error}") from None
-        if plan.trigger:
-            target.act = command_trigger(plan.trigger)
         return target
 
     def _settings(self) -> dict[str, object]:

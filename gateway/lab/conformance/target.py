@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import socket
@@ -33,8 +34,8 @@ ACTIONS: dict[str, str] = {
 }
 """What a target can be made to do → the request that it sends then."""
 
-TRIGGER_SECONDS = 20.0
-"""How long a trigger's command may take."""
+TRIGGER_SECONDS = 0.3
+"""How long a trigger's command is watched: what fails, fails at once; the others may run as long as the case does."""
 
 CANNOT = 3
 """Exit status by which a trigger's command says that the target can't do that."""
@@ -76,12 +77,11 @@ class Target:
 
     @property
     def aor(self) -> str:
-        """Its URI without parameters: what stands in To."""
+        """Its URI without port and parameters: what may stand in To (:rfc:`3261#section-19.1.1`, table 1)."""
         if self.to:
             return self.to
         user = f"{self.uri.user}@" if self.uri.user else ""
-        port = f":{self.uri.port}" if self.uri.port else ""
-        return f"{self.uri.scheme}:{user}{self.uri.host}{port}"
+        return f"{self.uri.scheme}:{user}{self.uri.host}"
 
     async def trigger(self, action: str, **details: str) -> None:
         """Make it act. Raises NotApplicable when nobody said how or it can't, Inconclusive when that went wrong."""
@@ -145,34 +145,55 @@ def local_address(remote: HostPort) -> str:
         return str(probe.getsockname()[0])
 
 
-def command_trigger(command: str) -> Act:
-    """Return what runs a command with ``{action}``, ``{uri}`` and ``{address}`` (its host:port) filled in; no shell
-    sees it.
+class CommandTrigger:
+    """Makes a target act by a command, with ``{action}``, ``{uri}`` and ``{address}`` (its host:port) filled in.
 
-    It should return when the target has begun to act; with status 3 it says that the target can't do that.
+    No shell sees it. It may return when the target has begun to act, or run until what it began is over; then it is
+    stopped behind the case. By status 3 it says that the target can't do that.
     """
-    words = shlex.split(command)
 
-    async def act(action: str, details: Mapping[str, str]) -> None:
+    def __init__(self, command: str) -> None:
+        """Raises BadTarget when the command can't be read."""
+        try:
+            self._words = shlex.split(command)
+        except ValueError as error:
+            raise BadTarget(f"--trigger {command!r}: {error}") from None
+        self._running: list[asyncio.subprocess.Process] = []
+
+    async def act(self, action: str, details: Mapping[str, str]) -> None:
+        """Run it. Raises NotApplicable, or Inconclusive when it fails at once."""
         fields = {"action": action, "uri": "", "address": "", **details}
-        filled = [word.format_map(fields) for word in words]
-        process = await asyncio.create_subprocess_exec(
-            *filled,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "CONFORMANCE_ACTION": action, "CONFORMANCE_URI": fields["uri"]},
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(_filled(word, fields) for word in self._words),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={**os.environ, "CONFORMANCE_ACTION": action, "CONFORMANCE_URI": fields["uri"]},
+            )
+        except OSError as error:
+            raise Inconclusive(f"the trigger can't be run: {error.strerror or error}") from None
+        self._running.append(process)
         try:
             async with asyncio.timeout(TRIGGER_SECONDS):
-                output, _ = await process.communicate()
+                status = await process.wait()
         except TimeoutError:
-            process.kill()
-            await process.wait()
-            raise Inconclusive(f"the trigger did not end within {TRIGGER_SECONDS:.0f} s") from None
-        if process.returncode == CANNOT:
+            return
+        if status == CANNOT:
             raise NotApplicable(f"the trigger says that the target can't {action}")
-        if process.returncode:
-            raise Inconclusive(f"the trigger ended with {process.returncode}: {output.decode(errors='replace')[-200:]}")
+        if status:
+            raise Inconclusive(f"the trigger ended with {status}")
 
-    return act
+    async def stop(self) -> None:
+        """End what still runs."""
+        for process in self._running:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        self._running.clear()
+
+
+def _filled(word: str, fields: Mapping[str, str]) -> str:
+    for name, value in fields.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
