@@ -155,8 +155,9 @@ class Peer:
 
     @property
     def identity(self) -> str:
-        """Who we are, in From."""
-        return self.options.identity or f"sip:conformance@{self.sent_by}"
+        """Who we are, in From: without a port, which has no place there (:rfc:`3261#section-19.1.1`, table 1)."""
+        host = self.address[0]
+        return self.options.identity or f"sip:conformance@{f'[{host}]' if ':' in host else host}"
 
     # out
 

@@ -13,6 +13,12 @@ from sipstack.flow import RELIABLE
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
 
+STRANGE_MEDIUM = b"m=x-strange 40002 x-proto/x-none 0\r\n"
+"""A medium that nobody takes."""
+
+STATELESS = (401, 407, 420)
+"""Refusals that servers like to send without a transaction."""
+
 Fields = Iterable[tuple[str, str]]
 
 UNKNOWN_TAG = "x-no-such-extension"
@@ -91,16 +97,34 @@ def need_success(bench: Bench, answer: Received) -> None:
 
 
 async def refused_invite(bench: Bench) -> tuple[Peer, Request, Received]:
-    """Send an INVITE that has to be refused, and return what refused it; no ACK is sent."""
-    peer, request = await invite(bench, [("Require", UNKNOWN_TAG)])
-    await peer.send(request)
-    answer = await peer.need(answers(request, least=200), "the target does not answer an INVITE")
-    if answer.response.status < 300:
+    """Send an INVITE that has to be refused, and return what refused it; no ACK is sent.
+
+    First one whose offer nobody can take: what is refused for less may be refused without a transaction.
+    """
+    session = (await bench.offer()).partition(b"m=")[0]
+    peer = await bench.sip.peer()
+    hopeless = peer.request("INVITE", body=session + STRANGE_MEDIUM)
+    needy = peer.request("INVITE", headers=[("Require", UNKNOWN_TAG)], body=await bench.offer())
+    for request in (hopeless, needy):
+        await peer.send(request)
+        answer = await peer.need(
+            answers(request, least=200), "the target does not answer an INVITE", bench.options.answer_time
+        )
+        if answer.response.status >= 300:
+            return peer, request, answer
         dialog = RawDialog.calling(peer, request, answer.response)
         await dialog.send(dialog.ack())
         await dialog.hangup()
-        bench.inconclusive("the target takes a call that requires what nobody has")
-    return peer, request, answer
+    bench.inconclusive("the target takes every call, also those that it has to refuse")
+
+
+async def answers_without_state(bench: Bench, peer: Peer, request: Request, refusal: Received) -> bool:
+    """Tell whether a refusal was sent without a transaction (:rfc:`3261#section-8.2.7`): repeated when asked only."""
+    if refusal.response.status not in STATELESS:
+        return False
+    await peer.send(request)
+    again = await peer.receive(None, answers(request, least=200))
+    return again is not None and again.response.headers.get("To") == refusal.response.headers.get("To")
 
 
 async def ringing(bench: Bench, headers: Fields = ()) -> tuple[Peer, Request, Received]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.lab.conformance.bench import Bench
 from gateway.lab.conformance.case import case
 from gateway.lab.conformance.peer import Peer, Received, answers
@@ -66,7 +68,7 @@ async def options_tells_capabilities(bench: Bench) -> None:
 )
 async def options_is_answered_like_a_call(bench: Bench) -> None:
     peer = await bench.sip.peer()
-    nobody = f"sip:{ids.token(64)}@{bench.target.aor.partition('@')[2] or bench.target.uri.host}"
+    nobody = replace(bench.target.uri, user=ids.token(64))
     options = await peer.exchange(peer.request("OPTIONS", nobody))
     invite = peer.request("INVITE", nobody, body=await bench.offer())
     answer = await peer.exchange(invite)

@@ -46,16 +46,10 @@ def need_datagrams(bench: Bench, received: Received) -> None:
         )
 
 
-def need_datagram(bench: Bench, received: Received) -> None:
-    """End the case when the target sends by a stream, as it must what is too long for a datagram."""
-    if received.flow.reliable:
-        bench.not_applicable(f"the target sends its {received.request.method} by {received.flow.transport}")
-
-
 async def unanswered(bench: Bench, action: str, seconds: float) -> tuple[Peer, list[Received]]:
     """Make the target send a request, and return all copies that come in ``seconds`` without an answer."""
     peer, first = await bench.triggered(action)
-    need_datagram(bench, first)
+    need_datagrams(bench, first)
     return peer, [first, *await gather(bench, peer, of_branch(first), seconds)]
 
 
@@ -126,7 +120,6 @@ async def calls_are_told_apart(bench: Bench) -> None:
 async def invite_is_repeated(bench: Bench) -> None:
     peer, copies = await unanswered(bench, "invite", three_repeats(bench))
     await refuse(peer, copies[0])
-    need_datagrams(bench, copies[0])
     check_rhythm(bench, "an INVITE without an answer", [item.at for item in copies], [1, 2, 4])
     bench.check(all(same_message(copies[0], item) for item in copies), "the copies of the INVITE differ")
 
@@ -145,7 +138,6 @@ async def invite_is_repeated(bench: Bench) -> None:
 )
 async def invite_is_given_up(bench: Bench) -> None:
     peer, copies = await unanswered(bench, "invite", 66 * bench.options.t1)
-    need_datagrams(bench, copies[0])
     check_rhythm(bench, "an INVITE without an answer", [item.at for item in copies], [1, 2, 4, 8, 16, 32])
     await peer.silence(of_branch(copies[0]), "an INVITE is still repeated after 64·T1", 10 * bench.options.t1)
 
@@ -162,7 +154,7 @@ async def invite_is_given_up(bench: Bench) -> None:
 )
 async def provisional_stops_the_invite(bench: Bench) -> None:
     peer, received = await invited(bench)
-    need_datagram(bench, received)
+    need_datagrams(bench, received)
     await peer.respond(received, 100)
     await bench.pause(bench.options.slack)
     peer.queue[:] = [item for item in peer.queue if not of_branch(received)(item)]
@@ -213,9 +205,8 @@ async def ack_of_a_refusal_fits_its_invite(bench: Bench) -> None:
 )
 async def repeated_refusal_gets_another_ack(bench: Bench) -> None:
     peer, received = await invited(bench)
-    need_datagram(bench, received)
-    refusal = await peer.respond(received, 486)
     need_datagrams(bench, received)
+    refusal = await peer.respond(received, 486)
     call_id = received.request.call_id
     await peer.need(requests("ACK", call_id), "a refused INVITE gets no ACK")
     await peer.send(refusal, received)

@@ -15,7 +15,9 @@ UAC = {"uac"}
 async def hung_up(bench: Bench, visit: Visit) -> Received:
     """Make the target end the call, and answer its BYE."""
     await bench.trigger("bye")
-    bye = await visit.peer.need(requests("BYE", visit.dialog.call_id), "the target does not end the call")
+    bye = await visit.peer.need(
+        requests("BYE", visit.dialog.call_id), "the target does not end the call", bench.options.answer_time
+    )
     await visit.peer.respond(bye, 200)
     return bye
 
@@ -149,14 +151,13 @@ async def who_takes_the_call_is_not_who_rang(bench: Bench) -> None:
     roles=UAC,
     rules=("A-INV-09",),
     purpose="The called one may end the call.",
-    expects="200 to our BYE; the next one gets 481.",
+    expects="200 to our BYE; the next one should get 481.",
 )
 async def called_one_may_end_the_call(bench: Bench) -> None:
     visit = await taken(bench)
     answer = await visit.dialog.hangup()
     bench.check(answer.response.status == 200, f"our BYE gets {answer}")
     again = await visit.dialog.hangup()
-    bench.check(again.response.status >= 300, f"a second BYE gets {again}: the dialog is still there")
     if again.response.status != 481:
         bench.remark(f"a BYE after the end gets {again}, not 481 (SHOULD)")
 

@@ -6,16 +6,13 @@ from gateway.lab.conformance.bench import Bench
 from gateway.lab.conformance.case import case
 from gateway.lab.conformance.peer import Peer, Received, answers
 from gateway.lab.conformance.rawdialog import RawDialog
-from gateway.lab.conformance.sipsteps import Call, call, gather, need_success, ringing
+from gateway.lab.conformance.sipsteps import STRANGE_MEDIUM, Call, call, gather, need_success, ringing
 from sipstack.errors import ParseError
 from sipstack.sip.grammar import parse_number
 from sipstack.sip.message import Request, Response
 
 SUITE = "sip.offers"
 UAS = {"uas"}
-
-STRANGE_MEDIUM = b"m=x-strange 40002 x-proto/x-none 0\r\n"
-"""A medium that nobody takes."""
 
 SDP_ORDER = "vosiuepcbtrzka"
 """Order of the lines of a session; media come behind (:rfc:`4566#section-5`)."""

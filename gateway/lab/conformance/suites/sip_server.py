@@ -7,6 +7,7 @@ from gateway.lab.conformance.case import case
 from gateway.lab.conformance.peer import Peer, Received, answers
 from gateway.lab.conformance.sipsteps import (
     UNKNOWN_TAG,
+    answers_without_state,
     call,
     check_rhythm,
     gather,
@@ -104,6 +105,8 @@ async def repeated_invite_is_refused_again(bench: Bench) -> None:
 async def refusal_is_repeated_until_the_ack(bench: Bench) -> None:
     peer, request, first = await refused_invite(bench)
     again = await gather(bench, peer, answers(request, least=200), three_repeats(bench))
+    if not again and await answers_without_state(bench, peer, request, first):
+        bench.not_applicable(f"the target answers with {first} without state, so it repeats nothing")
     await peer.send(peer.ack(request, first.response))
     check_rhythm(bench, "a refusal without ACK", [item.at for item in (first, *again)], [1, 2, 4])
     bench.check(all(item.data == first.data for item in again), "the repeated refusal is not the same message")
@@ -189,10 +192,10 @@ async def repeated_invite_begins_no_second_call(bench: Bench) -> None:
     made = await call(bench)
     await made.peer.send(made.invite)
     for received in await gather(bench, made.peer, answers(made.invite, least=101), 3 * bench.options.t1):
-        bench.check(
-            received.response.headers.get("To") == made.response.headers.get("To"),
-            f"the repeated INVITE is answered anew: {received}",
-        )
+        same = received.response.headers.get("To") == made.response.headers.get("To")
+        bench.check(same or received.response.status >= 300, f"the repeated INVITE is answered anew: {received}")
+        if not same:
+            bench.remark(f"the repeated INVITE gets {received}, where RFC 6026 has it absorbed")
 
 
 @case(

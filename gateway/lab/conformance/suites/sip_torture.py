@@ -29,6 +29,13 @@ UNFRAMED = ("clerr", "ncl", "mcl01", "inv2543")
 """On a stream nobody knows where these end: waiting and closing are right, too."""
 
 
+ELSEWHERE = ("intmeth", "esc01", "ipv6-good", "port-ambiguous", "port-unambiguous")
+"""Messages whose Request-URI is not the target's."""
+
+PASSED_ON = ("esc02",)
+"""Messages with a method that proxies may pass on."""
+
+
 async def alive(bench: Bench, peer: Peer, when: str) -> Request:
     """Send an OPTIONS, which has to be answered somehow: before the message to begin with, behind it to go on."""
     options = peer.request("OPTIONS")
@@ -84,13 +91,8 @@ async def tortured(bench: Bench, vector: Vector) -> None:
 def judge(bench: Bench, vector: Vector, status: int | None) -> None:
     """Compare the answer with what the section asks for."""
     if status is None:
-        if bench.sip.transport in RELIABLE and vector.name in UNFRAMED:
-            return
-        if vector.level == "may":
-            bench.remark(f"it is not answered; the section would like {vector.asked[0]}")
-            return
-        bench.fail("it is not answered")
-    if vector.verdict == "accept":
+        _judge_silence(bench, vector)
+    elif vector.verdict == "accept":
         _judge_accepted(bench, vector, status)
     elif vector.verdict == "reject" and status not in vector.asked:
         asked = " or ".join(map(str, vector.asked))
@@ -98,6 +100,22 @@ def judge(bench: Bench, vector: Vector, status: int | None) -> None:
             status >= 300 or vector.level != "must", f"it is taken with {status}, and has to be refused: {asked}"
         )
         bench.remark(f"it gets {status}; the section asks for {asked}")
+
+
+def _judge_silence(bench: Bench, vector: Vector) -> None:
+    """Broken messages may be dropped; sound ones are answered by whom they are for (:rfc:`3261#section-8.2`)."""
+    if vector.verdict != "accept":
+        if not (bench.sip.transport in RELIABLE and vector.name in UNFRAMED):
+            bench.remark("it is not answered (an answer is what the section would like)")
+        return
+    if (
+        bench.options.vectors is not None
+        or vector.name in ELSEWHERE
+        or bench.role != "uas"
+        and vector.name in PASSED_ON
+    ):
+        bench.inconclusive("it is not answered, and may be for somebody else")
+    bench.fail("it is well formed, and not answered")
 
 
 def _judge_accepted(bench: Bench, vector: Vector, status: int) -> None:

@@ -362,6 +362,9 @@ class Callee(Element):
 
     async def ring(self, served: Served) -> None:
         request = served.request
+        if request.body and b"m=audio" not in request.body:
+            await self.answer(served, 488)
+            return
         if self.defect == "one-tag-for-all":
             served.tag = self.tag
         session = Session(served, request.cseq.number)
