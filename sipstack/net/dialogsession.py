@@ -135,6 +135,7 @@ class DialogSession(ABC):
     def abandon(self) -> None:
         """Let go of a session that was never set up; its owner is not told."""
         self._closed = True
+        self.refreshing.close()
         self.release()
 
     def end(

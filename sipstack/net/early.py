@@ -75,6 +75,10 @@ class EarlyDialog:
     def request_received(self, transaction: ServerTransaction, request: Request) -> None:
         """Answer an UPDATE of who is being called; anything else as outside of a dialog."""
         agent = self._session.agent
+        if request.method == "BYE":
+            # "the callee's UA [...] MUST NOT send a BYE on early dialogs" (RFC 3261 §15)
+            agent.endpoint.reply(transaction, 481)
+            return
         try:
             self.dialog.receive_request(request)
         except UnexpectedMessage as error:

@@ -175,10 +175,12 @@ class OutgoingInvite(Generic[SessionT]):
         for name, value in self._session.refreshing.request_headers():
             again.headers.add(name, value)
         self._close_early()
+        self._early.clear()
         self._request = again
         self._send()
 
     def _close_early(self) -> None:
+        """Let go of the early dialogs; one of them may still be confirmed."""
         for early in self._early.values():
             early.close()
 

@@ -205,6 +205,7 @@ async def test_update_while_it_rings() -> None:
         chat = await callee.accepted()
         assert chat.active is (answer.attribute("setup") == "active")
         await chat.close()
+        assert len(callee.of("BYE")) == 1
 
 
 async def test_response_without_tag() -> None:
