@@ -42,6 +42,10 @@ class OwnAddresses:
             parameters = (("transport", transport.lower()),)
         return Uri("sips" if secure else "sip", user, None, f"[{host}]" if ":" in host else host, port, parameters)
 
+    def is_reachable_by(self, transport: str) -> bool:
+        """Tell whether anybody can connect to us by ``transport``, or send to us: else we have to have connected."""
+        return transport not in ("WS", "WSS") and (transport != "TLS" or self._tls_port is not None)
+
     def is_ours(self, uri: Uri) -> bool:
         """Tell whether ``uri`` names us by the advertised or bound address."""
         host, port = uri.host_port

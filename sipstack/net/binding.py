@@ -24,6 +24,7 @@ from sipstack.sip.registration import (
     RegistrationState,
     Unregistered,
 )
+from sipstack.sip.routing import agreed_keep_alive
 from sipstack.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -219,6 +220,9 @@ class Binding:
         self._failure = None
         if self._request is not None and response.is_final:
             self.home, self._request = self._request.target, None
+        agreed = agreed_keep_alive(response) if response.is_success else None
+        if agreed is not None and self.home is not None:
+            self._agent.endpoint.keep_alive(self.home.flow, agreed or None)
         self._registration.receive_response(response, self._now())
         self._run()
 
@@ -265,7 +269,7 @@ class Binding:
                 self.associated_uris = event.associated_uris
                 self.pub_gruu, self.temp_gruu = event.pub_gruu, event.temp_gruu
                 self.outbound = event.outbound
-                self._use_flow(self.home if event.outbound else None, event.flow_timer)
+                self._tie(event)
                 if not was_active:
                     logger.info("%s is registered for %d s", aor, event.expires)
                 self._settle(event, None)
@@ -293,17 +297,25 @@ class Binding:
         else:
             self._agent.handler.registration_changed(self._agent, event)
 
-    def _use_flow(self, home: Target | None, timer: int | None = None) -> None:
-        """Keep the flow alive that we are registered by, and hear when it is dead; None: there is none any more."""
+    def _tie(self, event: Registered) -> None:
+        """Depend on the flow that we are registered by, if the registrar does, or if nobody could reach us without."""
+        endpoint, home = self._agent.endpoint, self.home
+        if home is None or (endpoint.addresses.is_reachable_by(home.transport) and not event.outbound):
+            self._use_flow(None)
+            return
+        self._use_flow(home)
+        if event.outbound:
+            endpoint.keep_alive(home.flow, event.flow_timer)
+
+    def _use_flow(self, home: Target | None) -> None:
+        """Hear when the flow is dead; None: there is none any more."""
         endpoint = self._agent.endpoint
         if self._flow is not None and (home is None or home.place != self._flow):
             endpoint.locator.leave(self, self._flow)
             self._flow = None
-        if home is not None:
-            endpoint.keep_alive(home.flow, timer)
-            if self._flow is None:
-                self._flow = home.place
-                endpoint.locator.use(self, self._flow)
+        if home is not None and self._flow is None:
+            self._flow = home.place
+            endpoint.locator.use(self, self._flow)
 
     def _settle(self, event: Registered | None, error: SipstackError | None) -> None:
         joiners, self._joiners = self._joiners, None

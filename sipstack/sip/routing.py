@@ -7,12 +7,15 @@ from dataclasses import replace
 
 from sipstack.flow import Flow, HostPort
 from sipstack.sip.grammar import split_list
-from sipstack.sip.message import Request
+from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
 from sipstack.sip.via import Via
 
 KEEP_SECONDS = "30"
 """What we recommend for keep-alives (A-OUT-06): short enough for the mappings of NATs by UDP."""
+
+MAX_KEEP_SECONDS = 3600
+"""Whoever recommends more has made a slip, and the next keep-alive may as well come then."""
 
 DEFAULT_PORT = 5060
 
@@ -79,6 +82,13 @@ def mark_received(request: Request, flow: Flow) -> None:
         request.headers.insert("Via", ", ".join([str(top), *others]))
         vias[0] = top
         request.headers.parsed[Request.vias.key] = vias  # nothing else has changed: no need to read them again
+
+
+def agreed_keep_alive(response: Response) -> int | None:
+    """Return the seconds between keep-alives that our Via in ``response`` recommends, 0 where it leaves them to us;
+    None when the other end has not agreed to any (:rfc:`6223#section-4.3`)."""
+    value = response.via.param("keep") or ""
+    return min(int(value), MAX_KEEP_SECONDS) if value.isascii() and value.isdigit() else None
 
 
 def response_flow(request: Request, flow: Flow, *, connected: bool = True) -> Flow:

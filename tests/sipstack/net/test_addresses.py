@@ -46,6 +46,12 @@ def test_what_is_ours(uri: str, ours: bool) -> None:
     assert V4.is_ours(Uri.parse(uri)) is ours
 
 
+def test_who_can_connect() -> None:
+    assert all(V4.is_reachable_by(transport) for transport in ("UDP", "TCP", "TLS"))
+    assert not V4.is_reachable_by("WS") and not V4.is_reachable_by("WSS")
+    assert not OwnAddresses(("192.0.2.1", 5070), "192.0.2.1", None).is_reachable_by("TLS")
+
+
 def test_default_ports() -> None:
     addresses = OwnAddresses(("2001:db8::1", 5060), "2001:db8::1", 5061)
     assert all(addresses.is_ours(Uri.parse(f"{uri}")) for uri in ("sip:[2001:db8::1]", "sips:[2001:DB8::1]"))

@@ -17,12 +17,15 @@ from sipstack.net import flowcare, flowkeeper
 from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.tls import SipTls
+from sipstack.net.useragent import Identity, UserAgent
+from sipstack.sip.digest import Credentials
 from sipstack.sip.message import Request, Response
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 from sipstack.trace import Record, Trace, WireRecord
 
 from .certificates import write_certificate
+from .helpers import REALM, Core
 from .test_transport import until
 
 
@@ -120,6 +123,30 @@ async def test_pending_invite_is_repeated(monkeypatch: pytest.MonkeyPatch, kept:
             await until(lambda: len(server.copies("INVITE")) >= 4)
             assert len(set(server.copies("INVITE"))) == 1 and len(server.requests) == 1
         call.forget()
+
+
+@pytest.mark.parametrize(("transport", "again"), [("TLS", True), ("TCP", False)])
+async def test_only_way_back(tmp_path: Path, transport: str, again: bool) -> None:
+    # Who cannot be connected to has to register again when the connection is gone, and at once.
+    certificate, key = write_certificate(tmp_path)
+    core = Core(Endpoint(EndpointConfig(msrp=False, tls=SipTls(certificate, key), tls_port=0)))
+    client = Endpoint(EndpointConfig(msrp=False, tls=SipTls(authorities=certificate)))
+    async with core.endpoint, client:
+        proxy = core.endpoint.uri(transport=transport).with_param("lr")
+        identity = Identity(Uri.parse(f"sip:b@{REALM}"), Credentials.from_password("b", "secret of b"))
+        agent = UserAgent(client, identity, domain=Uri.parse(f"sip:{REALM}"), outbound_proxy=proxy)
+        await agent.register()
+        assert client._transport is not None and core.endpoint._transport is not None
+        before = core.methods().count("REGISTER")
+        for connection in list(core.endpoint._transport._connections._open.values()):
+            connection.abort()
+        await until(lambda: not client._transport or not client._transport._connections._open or again)
+        if again:
+            await until(lambda: core.methods().count("REGISTER") > before)
+            await until(lambda: agent.registered)
+        else:
+            assert core.methods().count("REGISTER") == before and agent.registered
+        await agent.close()
 
 
 async def test_tls_between_endpoints(tmp_path: Path) -> None:

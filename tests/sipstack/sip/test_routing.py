@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sipstack.flow import Flow
-from sipstack.sip.message import Request
-from sipstack.sip.routing import default_port, initial_routes, wanted_transport
+from sipstack.sip.message import Request, Response
+from sipstack.sip.routing import agreed_keep_alive, default_port, initial_routes, wanted_transport
 from sipstack.sip.transaction import mark_received, response_flow
 from sipstack.sip.uri import Uri
 
@@ -49,6 +49,16 @@ def test_mark_received(via: str, expected: str) -> None:
         mark_received(request, UDP)
         assert str(request.via) == expected
         assert [via.host for via in request.vias[1:]] == ["second", "third"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "seconds"),
+    [(";keep=30", 30), (";keep=0", 0), (";keep", None), ("", None), (";keep=x", None), (";keep=99999999", 3600)],
+)
+def test_agreed_keep_alive(keep: str, seconds: int | None) -> None:
+    # RFC 6223 section 4.3: only a value says that the other end agrees.
+    response = Response(200, headers=[("Via", f"SIP/2.0/UDP h;branch=b{keep}, SIP/2.0/UDP h;branch=c;keep=7")])
+    assert agreed_keep_alive(response) == seconds
 
 
 def test_ipv6_is_compared_as_an_address() -> None:
