@@ -104,7 +104,7 @@ class DeliveryMm7Section(Section, frozen=True, kw_only=True, forbid_unknown_fiel
     vas_id: str = ""
     sender: str = ""
     service_code: str = ""
-    version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$")] = "6.8.0"
+    version: Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+$", description="a version such as 6.8.0")] = "6.8.0"
     namespace: Annotated[str, Meta(min_length=1)] = (
         "http://www.3gpp.org/ftp/Specs/archive/23_series/23.140/schema/REL-6-MM7-1-4"
     )

@@ -16,10 +16,10 @@ from gateway.config.channels import (
 )
 from gateway.config.types import Duration, Positive, RetrySection, Section, Size
 
-Tag = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[a-z0-9]{1,8})*$")]
+Tag = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[a-z0-9]{1,8})*$", description="a tag such as en or pt-br")]
 """Language tag (BCP 47) in lower case, as templates are named by it."""
 
-Token = Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]{22,128})?$")]
+Token = Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]{22,128})?$", description="22 to 128 letters, digits, - or _")]
 """Stands in a path; 22 characters hold 128 bits."""
 
 BY_KIND: dict[str, tuple[str, ...]] = {"email": ("email",), "phone": ("sms", "mms")}

@@ -16,6 +16,7 @@ import msgspec
 from gateway.config.rules import broken_rules
 from gateway.config.settings import Config, split_host_port
 from gateway.config.types import Section
+from gateway.misfits import misfit
 from sipstack.errors import ParseError
 from sipstack.msrp.uri import MsrpUri
 from sipstack.sip.uri import Uri
@@ -240,8 +241,11 @@ class _Reader:
             for item in result if isinstance(result, tuple) else (result,):
                 if isinstance(item, str):
                     _check_text(item, special)
-        except (msgspec.ValidationError, ValueError) as error:
-            self.blame(key, _plain(str(error)))
+        except msgspec.ValidationError as error:
+            self.blame(key, _in_words(error, kind))
+            return None
+        except ValueError as error:
+            self.blame(key, str(error))
             return None
         return result
 
@@ -279,9 +283,14 @@ def _kind_of(kind: Any) -> str | None:
     return None
 
 
-def _plain(text: str) -> str:
+def _in_words(error: msgspec.ValidationError, kind: Any) -> str:
     """Return what msgspec says in the form that the other mistakes have."""
-    return text[:1].lower() + text[1:]
+    text = str(error).partition(" - at `")[0]
+    if "matching regex" in text:
+        metas = getattr(get_args(kind)[0] if get_origin(kind) is tuple else kind, "__metadata__", ())
+        form = next((meta.description for meta in metas if meta.description), None)
+        return f"is not {form}" if form else text
+    return misfit(text) or f"{text[:1].lower()}{text[1:]}"
 
 
 def _dotted(key: Key) -> str:

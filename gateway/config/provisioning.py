@@ -72,7 +72,7 @@ class ProvisioningPyhssSection(Section, frozen=True, kw_only=True, forbid_unknow
     key_file: str = ""
     ca_file: str = ""
     apn: Count = 1
-    amf: Annotated[str, Meta(pattern="^[0-9A-Fa-f]{4}$")] = "8000"
+    amf: Annotated[str, Meta(pattern="^[0-9A-Fa-f]{4}$", description="four hex digits")] = "8000"
     ifc: str = "default_ifc.xml"
     timeout: Positive = 5.0
 

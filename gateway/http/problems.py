@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.fileservices import RangeRefused
-from gateway.http.invalid import in_words
+from gateway.misfits import in_words
 from gateway.services import AlreadySubscriber, ServiceError
 from translators.from_http import FieldError, FieldTooLarge
 from translators.model import Problem

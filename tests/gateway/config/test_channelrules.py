@@ -29,7 +29,7 @@ def test_what_is_right(text: str) -> None:
         ('[delivery.sms]\ndriver = "http"\n', "delivery.sms_http.url", "is missing"),
         ('[delivery.mms]\ndriver = "mm7"\n', "delivery.mm7.url", "is missing"),
         (SMPP + 'bind = "transmitter"\n', "delivery.smpp.receipts", "a transmitter hears of none"),
-        (SMPP + 'password = "123456789"\n', "delivery.smpp.password", "length"),
+        (SMPP + 'password = "123456789"\n', "delivery.smpp.password", "at most 8 characters"),
         (SMPP + 'password = "x"\npassword_file = "y"\n', "delivery.smpp.password_file", "cannot both be set"),
         (SMPP + 'ca_file = "nowhere"\n', "delivery.smpp.ca_file", "there is no file"),
         (HTTP + 'query = { x = "{nobody}" }\n', "delivery.sms_http.query", "unknown placeholder {nobody}"),

@@ -105,7 +105,7 @@ def test_defaults_and_derived_values(tmp_path: Path) -> None:
 def test_overrides_replace_what_the_file_says() -> None:
     config = loads(MINIMAL, overrides={"core.domain": "x.org", "provisioning.retry.first": "1s", "core.expires": 60})
     assert (config.core.domain, config.core.expires, config.provisioning.retry.first) == ("x.org", 60, 1.0)
-    assert mistakes(MINIMAL, **{"core.domain.x": 1}) == ["line 2: core.domain: expected `str`, got `object`"]
+    assert mistakes(MINIMAL, **{"core.domain.x": 1}) == ["line 2: core.domain: has to be text, not an object"]
 
 
 def test_all_mistakes_are_named_at_once_with_key_and_line() -> None:
@@ -132,9 +132,9 @@ trusted_proxies = ["10.0.0.0/8", "10.0.0.1/8"]
 listen = "here"
 """
     assert mistakes(text) == [
-        "line 3: core.expires: expected `int`, got `str`",
+        "line 3: core.expires: has to be a whole number, not text",
         "line 5: users.subscriber[1].password: is missing",
-        "line 8: users.subscriber[2].uid: expected `str`, got `int`",
+        "line 8: users.subscriber[2].uid: has to be text, not a whole number",
         "line 10: users.subscriber[2].color: is no key of this table",
         'line 12: policy.valid_for: is not a duration such as 10, "10s", "5m", "2h" or "7d"',
         "line 13: policy.types: 'fax' is none of im, file",
@@ -175,7 +175,11 @@ listen = "here"
         (MINIMAL + '[[users.subscriber]]\nuid = "a"\npassword = "p"\n', "users.subscriber: a needs a SIP identity"),
         (MINIMAL + '[policy]\nvalid_for = "60d"\n', "line 4: policy.valid_for: is longer than policy.max_valid_for"),
         (MINIMAL + "[policy]\nmin_level = 1\n", 'policy.min_level: counts with invite = "level" only'),
-        (MINIMAL + '[policy]\nmessage_wait = "3s"\n', "policy.message_wait: expected `float` <= 2.5"),
+        (
+            MINIMAL + '[delivery.receipts]\nsms = "abc"\n',
+            "delivery.receipts.sms: is not 22 to 128 letters, digits, - or _",
+        ),
+        (MINIMAL + '[policy]\nmessage_wait = "3s"\n', "policy.message_wait: has to be at most 2.5"),
         (MINIMAL + '[provisioning]\ndriver = "lab"\n', "provisioning.lab.url: is missing"),
         (MINIMAL + '[provisioning]\ndriver = "kamailio"\n', "provisioning.kamailio.database: is missing"),
         (MINIMAL + '[provisioning.kamailio]\ndatabase = "/no/such"\n', "there is no file"),

@@ -1,4 +1,4 @@
-"""Why a body does not fit its model, in words about its fields: msgspec speaks of Python's types."""
+"""Why a value does not fit its model, in words for who wrote it: msgspec speaks of Python's types."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def in_words(text: str) -> tuple[str, str | None]:
     if found := _MISSING.fullmatch(text):
         field = f"{field}.{found[1]}".removeprefix(".")
         return f"{field} is missing.", field
-    words = _wrong(text)
+    words = misfit(text)
     if words is None:
         return f"{text[:1].upper()}{text[1:]}.", field or None
     return f"{field or 'The body'} {words}.", field or None
 
 
-def _wrong(text: str) -> str | None:
-    """Return what is wrong with a value; None where the text is of no known form."""
+def misfit(text: str) -> str | None:
+    """Return what is wrong with a value, as msgspec says it; None where the text is of no known form."""
     if found := _TYPE.fullmatch(text):
         wanted, got = found.groups()
         return f"has to be {_NOUNS.get(wanted, wanted)}, not {_NOUNS.get(got, got)}"

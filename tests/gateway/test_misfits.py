@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.http.invalid import in_words
+from gateway.misfits import in_words
 from translators import xml
 from translators.model import Body, InviteRequest, MessageRequest
 
