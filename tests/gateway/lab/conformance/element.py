@@ -94,3 +94,28 @@ def way_back(request: Request, flow: Flow) -> Flow:
     """Return where answers to a request go; writes into its Via where it came from."""
     mark_received(request, flow)
     return response_flow(request, flow)
+
+
+def answer_to(offer: str, session: str, defect: str | None = None) -> str:
+    """Return the answer to an offer, which takes its audio; an offer where there was none."""
+    if not offer:
+        return "" if defect == "no-offer" else described(AUDIO, session, defect)
+    media = ""
+    for line in offer.replace("\r\n", "\n").split("\n"):
+        if not line.startswith("m="):
+            continue
+        kind, _, proto, *formats = line.split(" ")
+        if defect == "other-protocol":
+            proto = "RTP/SAVP"
+        taken = kind == "m=audio"
+        if taken or defect != "one-medium":
+            media += f"{kind} {40100 if taken else 0} {proto} {' '.join(formats)}\r\n"
+    return described(media, session, defect)
+
+
+def described(media: str, session: str = "1", defect: str | None = None) -> str:
+    """Return the description of a session."""
+    text = SDP.format(session=session, version=1, media=media)
+    if defect == "short-origin":
+        text = text.replace(" IN IP4 127.0.0.1\r\ns=", " IN IP4\r\ns=")
+    return text.replace("t=0 0", "t=1 2") if defect == "own-times" else text

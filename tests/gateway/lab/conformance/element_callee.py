@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 
 from gateway.lab.conformance.peer import Received
@@ -14,7 +15,8 @@ from sipstack.sip.grammar import split_list
 from sipstack.sip.message import Request, Response
 from sipstack.sip.uri import Uri
 from sipstack.sip.validate import validate
-from tests.gateway.lab.conformance.element import AUDIO, SDP, Element, way_back
+from tests.gateway.lab.conformance.callee_defects import DEFECTS, REFUSED
+from tests.gateway.lab.conformance.element import AUDIO, Element, answer_to, described, way_back
 
 METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "MESSAGE")
 ALLOW = ("Allow", ", ".join(METHODS))
@@ -49,71 +51,7 @@ class Session:
 class Callee(Element):
     """See the module."""
 
-    DEFECTS = {
-        "answered-anew": "SIP-TXN-UAS-001",
-        "refused-invite-answered-anew": "SIP-TXN-UAS-003",
-        "refusal-not-repeated": "SIP-TXN-UAS-004",
-        "refusal-repeated-after-ack": "SIP-TXN-UAS-005",
-        "success-not-repeated": "SIP-TXN-UAS-007",
-        "success-repeated-after-ack": "SIP-TXN-UAS-008",
-        "second-call": "SIP-TXN-UAS-009",
-        "ack-answered": "SIP-TXN-UAS-011",
-        "branch-alone": "SIP-TXN-UAS-012",
-        "no-branch-no-memory": "SIP-TXN-UAS-013",
-        "options-rings": "SIP-TXN-UAS-014",
-        "slow-without-100": "SIP-TXN-UAS-015",
-        "ringing-forgotten": "SIP-TXN-UAS-016",
-        "merged-rings": "SIP-TXN-UAS-017",
-        "cancel-unanswered": "SIP-TXN-CAN-001",
-        "cancel-changes-nothing": "SIP-TXN-CAN-001",
-        "cancel-of-nothing-unanswered": "SIP-TXN-CAN-002",
-        "late-cancel-refuses-again": "SIP-TXN-CAN-003",
-        "late-cancel-ends-call": "SIP-TXN-CAN-004",
-        "require-in-cancel": "SIP-TXN-CAN-005",
-        "require-in-ack": "SIP-TXN-CAN-006",
-        "to-tag-changes": "SIP-DLG-UAS-001",
-        "record-route-turned": "SIP-DLG-UAS-002",
-        "record-route-cut": "SIP-DLG-UAS-002",
-        "contact-lost": "SIP-DLG-UAS-003",
-        "bye-never-ends": "SIP-DLG-UAS-004",
-        "bye-of-nothing-taken": "SIP-DLG-UAS-005",
-        "unknown-tag-404": "SIP-DLG-UAS-006",
-        "cseq-not-looked-at": "SIP-DLG-UAS-007",
-        "cseq-without-gaps": "SIP-DLG-UAS-008",
-        "options-ends-call": "SIP-DLG-UAS-009",
-        "reinvite-new-tag": "SIP-DLG-UAS-010",
-        "bad-offer-ends-call": "SIP-DLG-UAS-011",
-        "early-bye-481": "SIP-DLG-UAS-012",
-        "one-tag-for-all": "SIP-DLG-UAS-013",
-        "one-medium": "SIP-SDP-UAS-001",
-        "other-protocol": "SIP-SDP-UAS-002",
-        "short-origin": "SIP-SDP-UAS-003",
-        "own-times": "SIP-SDP-UAS-004",
-        "no-offer": "SIP-SDP-UAS-005",
-        "new-session-name": "SIP-SDP-UAS-006",
-        "reliable-unasked": "SIP-REL-UAS-001",
-        "420-for-nothing": "SIP-REL-UAS-002",
-        "unknown-user-rings-for-options": "SIP-CAP-UAS-002",
-        "one-tag-named": "SIP-CAP-UAS-003",
-        "405-without-allow": "SIP-CAP-UAS-004",
-        "415-without-accept": "SIP-CAP-UAS-005",
-        "encoding-not-looked-at": "SIP-CAP-UAS-006",
-        "optional-refused": "SIP-CAP-UAS-007",
-        "body-unasked": "SIP-CAP-UAS-008",
-        "options-repeated": "SIP-CAP-UAS-009",
-        "contact-in-message": "SIP-CAP-UAS-010",
-        "display-name-lost": "SIP-CAP-UAS-011",
-        "via-order-changed": "SIP-CAP-UAS-012",
-        "methods-in-any-case": "SIP-PAR-007",
-        "datagrams-need-length": "SIP-PAR-008",
-        "cseq-of-31-bits-refused": "SIP-PAR-010",
-        "one-line-of-require": "SIP-PAR-011",
-        "mismatch-taken": "SIP-PAR-T30",
-        "quotes-unanswered": "SIP-PAR-T19",
-        "last-hop": "SIP-PAR-T44",
-        "no-received": "SIP-TRN-001",
-        "rport-without-port": "SIP-TRN-002",
-    }
+    DEFECTS = DEFECTS
 
     def __init__(self, defect: str | None = None, t1: float = 0.05) -> None:
         super().__init__(defect, t1)
@@ -121,6 +59,7 @@ class Callee(Element):
         self.sessions: dict[tuple[str, str], Session] = {}
         """Call-ID and our tag → call."""
         self.tag = ids.tag()
+        self.before: Received | None = None
         self.methods: tuple[str, ...] = METHODS
 
     @property
@@ -133,11 +72,20 @@ class Callee(Element):
 
     async def take(self, received: Received) -> None:
         message = received.message
-        if not isinstance(message, Request):
+        before, self.before = self.before, received
+        if not isinstance(message, Request) or (self.defect == "short-datagrams" and len(received.data) > 8192):
+            return
+        if (
+            self.defect == "one-a-piece"
+            and before is not None
+            and (before.at, before.flow) == (received.at, received.flow)
+        ):
             return
         try:
             if received.fault is not None:
                 raise received.fault
+            if self.defect in REFUSED and re.search(REFUSED[self.defect], received.data):
+                raise ParseError("Message", "looks odd", message=message)
             if self.defect == "mismatch-taken" and message.method == "OPTIONS" and message.headers.count("CSeq") == 1:
                 message.headers.set("CSeq", f"{message.cseq.number} OPTIONS")
             if not (message.method == "REGISTER" and message.contact_star):
@@ -289,7 +237,10 @@ class Callee(Element):
     async def refused(self, served: Served) -> bool:
         """Refuse what cannot be served, in the order of RFC 3261 section 8.2."""
         request = served.request
-        if request.method not in self.methods:
+        known = request.uri.user == self.USER and "Require" not in request.headers
+        if self.defect == "options-not-allowed" and request.method == "OPTIONS" and known:
+            await self.answer(served, 405, ALLOW)
+        elif request.method not in self.methods:
             status = 405 if request.method in KNOWN or self.defect == "405-without-allow" else 501
             await self.answer(served, status, *(() if self.defect == "405-without-allow" else (ALLOW,)))
         elif not request.uri.is_sip:
@@ -354,7 +305,7 @@ class Callee(Element):
     async def tell(self, served: Served) -> None:
         if self.defect == "options-rings":
             await self.answer(served, 180)
-        body = self.described(AUDIO) if self.defect == "body-unasked" else ""
+        body = described(AUDIO) if self.defect == "body-unasked" else ""
         await self.answer(served, 200, *CAPABILITIES, ("Supported", "x-none"), body=body)
         if self.defect == "options-repeated" and served.last is not None and served.flow.transport == "UDP":
             await asyncio.sleep(self.t1)
@@ -379,9 +330,22 @@ class Callee(Element):
         if self.defect == "record-route-cut":
             routes = [route.partition(">")[0] + ">" for route in routes]
         headers = [("Record-Route", route) for route in routes]
+        asked = request.headers.get("Session-Expires")
+        if self.defect == "422-without-least" and asked == "90":
+            await self.answer(served, 422)
+            return
+        if self.defect == "timer-raised" and asked == "1800":
+            headers.append(("Session-Expires", "3600;refresher=uas"))
         if self.defect != "contact-lost":
             headers.append(("Contact", self.contact))
-        await self.answer(served, 200, *headers, ALLOW, ("Supported", "x-none"), body=self.answered(session, request))
+        await self.answer(
+            served,
+            200,
+            *headers,
+            ALLOW,
+            ("Supported", "x-none"),
+            body=answer_to(request.body.decode("utf-8", "replace"), session.name, self.defect),
+        )
 
     async def cancel(self, served: Served) -> None:
         request = served.request
@@ -456,28 +420,9 @@ class Callee(Element):
             session.name = str(int(session.name) + 1)
         self.sessions[request.call_id, request.to.tag or ""] = session
         session.served = served
-        await self.answer(served, 200, ("Contact", self.contact), body=self.answered(session, request))
-
-    # descriptions
-
-    def answered(self, session: Session, request: Request) -> str:
-        """Return the answer to an offer, or an offer where there was none."""
-        if not request.body:
-            return "" if self.defect == "no-offer" else self.described(AUDIO, session.name)
-        media = ""
-        for line in request.body.decode("utf-8", "replace").replace("\r\n", "\n").split("\n"):
-            if not line.startswith("m="):
-                continue
-            kind, _, proto, *formats = line.split(" ")
-            if self.defect == "other-protocol":
-                proto = "RTP/SAVP"
-            taken = kind == "m=audio"
-            if taken or self.defect != "one-medium":
-                media += f"{kind} {40100 if taken else 0} {proto} {' '.join(formats)}\r\n"
-        return self.described(media, session.name)
-
-    def described(self, media: str, session: str = "1") -> str:
-        text = SDP.format(session=session, version=1, media=media)
-        if self.defect == "short-origin":
-            text = text.replace(" IN IP4 127.0.0.1\r\ns=", " IN IP4\r\ns=")
-        return text.replace("t=0 0", "t=1 2") if self.defect == "own-times" else text
+        await self.answer(
+            served,
+            200,
+            ("Contact", self.contact),
+            body=answer_to(request.body.decode("utf-8", "replace"), session.name, self.defect),
+        )
