@@ -7,6 +7,7 @@ from sipstack.net.endpoint import Endpoint
 from sipstack.net.identity import AgentHandler, Identity
 from sipstack.net.profile import PROFILES
 from sipstack.net.useragent import UserAgent
+from sipstack.sip.spread import Server, spread
 from sipstack.sip.uri import Uri
 
 PRIVACY = {"off": "", "id": "id"}
@@ -29,4 +30,14 @@ def make_agent(endpoint: Endpoint, config: Config, identity: Identity, handler: 
     agent.profile = PROFILES[core.profile]
     agent.privacy = PRIVACY[core.privacy]
     agent.watch_registration = core.registration_events
+    agent.gruu = core.gruu
+    if core.outbound:
+        agent.proxies = flow_proxies(config, identity.aor)
+        agent.outbound_proxy = agent.proxies[0]
     return agent
+
+
+def flow_proxies(config: Config, aor: Uri) -> tuple[Uri, ...]:
+    """Return the edge proxies that somebody has flows by: always the same ones, and each proxy has its share of all."""
+    servers = [Server((Uri.parse(text),), text, (), 1) for text in config.proxies]
+    return tuple(spread(servers, aor.aor)[: config.core.flows])

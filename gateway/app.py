@@ -49,6 +49,7 @@ from sipstack.net.profile import PROFILES
 from sipstack.net.tls import Tls
 from sipstack.net.useragent import AgentHandler, Identity, SilentAgent, UserAgent
 from sipstack.sip.message import Request
+from sipstack.sip.outbound import Recovery
 from sipstack.sip.uri import Uri
 from sipstack.trace import Trace
 
@@ -232,8 +233,14 @@ class Gateway:
         return "ok"
 
     async def _core_state(self) -> str:
+        """Ask the core; with flows, all of its edges, of which one is enough."""
+        proxies = tuple(map(Uri.parse, self.config.proxies)) or (self._registrar,)
+        answers = await asyncio.gather(*map(self._asked, proxies if self.config.core.outbound else proxies[:1]))
+        return "ok" if "ok" in answers else answers[0]
+
+    async def _asked(self, proxy: Uri) -> str:
         try:
-            await self.endpoint.request(self._question(), route=self._proxy, timeout=CORE_TIMEOUT)
+            await self.endpoint.request(self._question(), route=proxy, timeout=CORE_TIMEOUT)
         except (SipstackError, OSError) as error:
             return f"no answer: {error}"
         return "ok"
@@ -258,7 +265,7 @@ class Gateway:
         log.info("the core has changed: %d of %d guests register at another node", moved, len(self.guests))
 
     def _watch_core(self) -> None:
-        if self._proxy is not None:
+        if self._proxy is not None and not self.config.core.outbound:
             interval = self.config.core.check_interval
             watch = CoreWatch(
                 self.endpoint, (self._proxy,), self._question, interval=interval, on_change=self._core_changed
@@ -311,7 +318,11 @@ def endpoint_config(config: Config) -> EndpointConfig:
         websocket_path=config.sip.websocket_path,
         keep_alive=config.sip.keep_alive,
         behind_nat=config.sip.behind_nat,
-        proxies=tuple(map(Uri.parse, config.proxies)),
+        # With flows each proxy is itself: a flow by another one is another flow.
+        proxies=() if config.core.outbound else tuple(map(Uri.parse, config.proxies)),
+        recovery=Recovery(config.core.back_off, 3 * config.core.back_off),
+        max_rate=config.sip.max_rate,
+        max_lag=config.sip.max_lag,
         dead_time=config.core.retry_dead,
         name_servers=tuple(map(split_host_port, config.sip.name_servers)),
         redirects=config.sip.redirects,

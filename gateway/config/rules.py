@@ -52,6 +52,8 @@ def _core(config: Config) -> Iterator[Problem]:
         yield "core.outbound_proxy", "is missing: SIP goes to the core's hops only"
     if len(set(config.proxies)) < len(config.proxies):
         yield "core.alternatives", "names an outbound proxy twice"
+    if config.core.alternatives and not config.core.outbound_proxy:
+        yield "core.alternatives", "needs core.outbound_proxy, the first of them"
     secret = config.core.service_password or config.core.service_password_file
     sim = config.core.service_sim_file
     if config.core.service_account and not secret and not sim:

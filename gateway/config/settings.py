@@ -87,6 +87,10 @@ class CoreSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     alternatives: tuple[SipUri, ...] = ()
     check_interval: Positive = 15.0
     retry_dead: Positive = 30.0
+    outbound: bool = False
+    flows: Annotated[int, Meta(ge=1, le=4)] = 2
+    gruu: bool = False
+    back_off: Positive = 30.0
     expires: Size = 3600
     service_account: SipUri = ""
     service_user: str = ""
@@ -124,6 +128,8 @@ class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_page_size: Annotated[int, Meta(ge=1300, le=65535)] = 1300
     name_servers: tuple[HostPort, ...] = ()
     redirects: Annotated[int, Meta(ge=0, le=5)] = 0
+    max_rate: Annotated[float, Meta(ge=0)] = 0.0
+    max_lag: Duration = 3.0
     session_expires: Duration = 1800.0
     min_se: Annotated[float, Meta(ge=90, extra={"kind": "duration"})] = 90.0
     reliable: Literal["required", "supported", "off"] = "required"

@@ -230,6 +230,18 @@ listen = "here"
         (MINIMAL + '[sip]\nuser_agent = "a\\nb"\n', "sip.user_agent: must not hold control characters"),
         ('[core]\ndomain = "-"\n', "core.domain: is not a domain name"),
         ('[core]\ndomain = "cc.com"\noutbound_proxy = ""\n', "core.outbound_proxy: is missing"),
+        (
+            '[core]\ndomain = "cc.com"\noutbound_proxy = ""\nalternatives = ["sip:192.0.2.2"]\n',
+            "core.alternatives: needs core.outbound_proxy",
+        ),
+        (
+            MINIMAL + 'outbound_proxy = "sip:192.0.2.1"\nalternatives = ["sip:192.0.2.2", "sip:192.0.2.1"]\n',
+            "core.alternatives: names an outbound proxy twice",
+        ),
+        (MINIMAL + 'alternatives = ["192.0.2.2"]\n', "core.alternatives"),
+        (MINIMAL + "flows = 5\n", "core.flows"),
+        (MINIMAL + '[sip]\nname_servers = ["192.0.2.53"]\n', "sip.name_servers"),
+        (MINIMAL + "[sip]\nredirects = 6\n", "sip.redirects"),
         (MINIMAL + '[files]\nallow = ["image"]\n', "files.allow: is not a media type or range"),
         (MINIMAL + "[files]\nallow = []\n", "files.allow: is empty"),
         (MINIMAL + "[files]\nguest_bytes = 1000\n", "files.max_size: is more than files.guest_bytes"),
