@@ -154,6 +154,8 @@ class Session:
             yield tell
 
     def _line(self, result: Result) -> None:
+        if result.verdict is Verdict.NOT_APPLICABLE and not result.role:
+            return  # nobody has asked for that kind of element
         colour = COLOURS[result.verdict]
         told = "; ".join(filter(None, [result.reason, *result.remarks]))
         words = f"[{colour}]{result.verdict.value:<14}[/] {result.case.id:<26}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,9 +30,9 @@ def made(run: Callable[[Bench], Awaitable[None]], **changes: Any) -> Case:
 
 
 @asynccontextmanager
-async def element(answer: Answer) -> AsyncIterator[Target]:
-    """An element on loopback that does ``answer`` with every request."""
-    nobody = Target(Uri.parse("sip:nobody@127.0.0.1"), (HOST, 9), ("uas",))
+async def element(answer: Answer, host: str = HOST, tls: ssl.SSLContext | None = None) -> AsyncIterator[Target]:
+    """An element on loopback that does ``answer`` with every request; its streams speak TLS where there is ``tls``."""
+    nobody = Target(Uri.parse("sip:nobody@127.0.0.1"), (host, 9), ("uas",))
     peer = Peer("UDP", nobody, FAST, Recording())
     tasks: set[asyncio.Future[object]] = set()
 
@@ -39,14 +40,15 @@ async def element(answer: Answer) -> AsyncIterator[Target]:
         tasks.add(asyncio.ensure_future(answer(peer, received)))
         return True
 
-    await peer.open(HOST)
+    await peer.open(host, tls=tls)
     peer.on_received = take
     try:
-        yield Target(Uri.parse(f"sip:element@{HOST}:{peer.address[1]}"), peer.address, ("uas",), name="element")
+        transports = ("UDP", "TCP") if tls is None else ("TLS",)
+        yield Target(Uri.parse(f"sip:element@{peer.sent_by}"), peer.address, ("uas",), transports, name="element")
     finally:
         await peer.close()
 
 
 def running(target: Target, options: Options = FAST) -> Runner:
     """Return a runner for a target on loopback."""
-    return Runner(target, options, listen=(HOST, 0))
+    return Runner(target, options, listen=(target.hop[0], 0))

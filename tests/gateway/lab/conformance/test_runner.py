@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
+
 import pytest
 
 from gateway.lab.conformance.bench import Bench
@@ -11,6 +14,7 @@ from gateway.lab.conformance.peer import Peer, Received
 from gateway.lab.conformance.runner import Result, exit_status
 from gateway.lab.conformance.verdict import Verdict
 from sipstack.trace import WireRecord
+from tests.sipstack.net.certificates import write_certificate
 
 from .helpers import element, made, running
 
@@ -29,13 +33,22 @@ async def options_are_answered(bench: Bench) -> None:
     bench.check(answer.response.status == 200, f"answered {answer.response.status}")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("transport", ["UDP", "TCP"])
-async def test_a_case_passes_and_what_crossed_the_wire_is_kept(transport: str) -> None:
-    async with element(answer_ok) as target, running(target) as runner:
+async def test_a_case_passes_and_what_crossed_the_wire_is_kept(transport: str, host: str) -> None:
+    async with element(answer_ok, host) as target, running(target) as runner:
         result = await runner.run_case(made(options_are_answered, transports=(transport,)))
     assert (result.verdict, result.reason, result.role, result.transport) == (Verdict.PASS, "", "uas", transport)
     sent, came = (record for record in result.records if isinstance(record, WireRecord))
     assert (sent.direction, sent.data[:8], came.direction, came.data[:11]) == ("out", b"OPTIONS ", "in", b"SIP/2.0 200")
+
+
+async def test_a_target_may_speak_tls_with_any_certificate(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*write_certificate(tmp_path, "server"))
+    async with element(answer_ok, tls=context) as target, running(target) as runner:
+        result = await runner.run_case(made(options_are_answered))
+    assert (result.verdict, result.transport) == (Verdict.PASS, "TLS")
 
 
 async def test_what_a_case_says_is_its_verdict() -> None:
