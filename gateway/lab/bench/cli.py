@@ -22,12 +22,18 @@ from gateway.lab.bench.message import message_rates, status_rates
 from gateway.lab.bench.msrp import file_rates, parse_rates
 from gateway.lab.bench.msrp import message_rates as msrp_message_rates
 from gateway.lab.bench.network import FSYNC
+from gateway.lab.bench.sip import Missing, build_rates
+from gateway.lab.bench.sip import parse_rates as sip_parse_rates
+from gateway.lab.bench.siptransactions import transaction_answers
 from gateway.lab.run import loop_factory
 
 FILE_TURNS = 8
 """How often the file is sent."""
+SIP = ("sip-parse", "sip-build", "sip-transactions")
+"""What ``sip`` stands for."""
 MSRP = ("msrp-parse", "msrp-message", "msrp-file")
 """What ``msrp`` stands for."""
+GROUPS = {"sip": SIP, "msrp": MSRP}
 KIB_LIMIT = 40
 """KiB of resident memory that a guest may cost at most."""
 
@@ -63,11 +69,11 @@ class Report:
             click.echo(json.dumps(fields))
             return
         notes = ", ".join(f"{key} {item}" for key, item in more.items())
-        click.echo(f"{name:12} {value:10.1f} {unit:16} baseline {baseline:10.1f}   ratio {ratio:.2f}   {notes}")
+        click.echo(f"{name:16} {value:10.1f} {unit:16} baseline {baseline:10.1f}   ratio {ratio:.2f}   {notes}")
 
 
 @click.command()
-@click.argument("figures", nargs=-1, type=click.Choice(["message", "login", "status", "guests", "msrp", *MSRP]))
+@click.argument("figures", nargs=-1, type=click.Choice(["message", "login", "status", "guests", *GROUPS, *SIP, *MSRP]))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a figure.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long message and status are measured.")
 @click.option("--connections", default=128, show_default=True, help="Requests under way at once.")
@@ -77,17 +83,25 @@ def main(figures: tuple[str, ...], as_json: bool, seconds: float, connections: i
     """Measure FIGURES (default: message, login, status); each beside its baseline in the same run.
 
     Load, gateway and peer are processes of their own on loopback; the store is durable. `msrp` is all three figures of
-    the MSRP stack alone, without a gateway. `guests` takes minutes: when all are there it waits 40 seconds more, until
-    the last transactions have ended, before it looks at the memory again.
+    the MSRP stack alone, without a gateway, `sip` those of the SIP stack; what these need besides (the extra `bench`,
+    SIPp) is left out with a word where it is missing, and the exit status is 1. `guests` takes minutes: when all are
+    there it waits 40 seconds more, until the last transactions have ended, before it looks at the memory again.
     """
     report = Report(as_json)
     if not as_json:
         click.echo(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     chosen = figures or ("message", "login", "status")
-    for name in (each for group in chosen for each in (MSRP if group == "msrp" else (group,))):
+    missing = False
+    for name in (each for group in chosen for each in GROUPS.get(group, (group,))):
         with tempfile.TemporaryDirectory(prefix="rcsgw-bench-", dir="/var/tmp") as folder:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                runner.run(_measure(name, Path(folder), report, seconds, connections, logins, count))
+                try:
+                    runner.run(_measure(name, Path(folder), report, seconds, connections, logins, count))
+                except Missing as error:
+                    missing = True
+                    click.echo(f"!!! NOT MEASURED: {name}: {error}", err=True)
+    if missing:
+        raise SystemExit(1)
 
 
 async def _measure(
@@ -95,6 +109,9 @@ async def _measure(
 ) -> None:
     loop = asyncio.get_running_loop()
     more: dict[str, Any] = {"fsync": FSYNC}
+    if name in SIP:
+        await _measure_sip(name, folder, report, seconds)
+        return
     if name in MSRP:
         await _measure_msrp(name, folder, report, seconds)
         return
@@ -124,6 +141,26 @@ async def _measure(
         rates = await measure(folder, seconds, connections, lambda: None)
         ticker.cancel()
     report.figure(name, rates.gateway, rates.baseline, "answers/s", connections=connections, **more)
+
+
+async def _measure_sip(name: str, folder: Path, report: Report, seconds: float) -> None:
+    with report.progress(name, 1):
+        if name == "sip-transactions":
+            ours, theirs = await transaction_answers(folder)
+            report.figure(
+                name,
+                ours.rate,
+                theirs.rate,
+                "answers/CPU s",
+                lost=ours.lost,
+                clock=round(ours.right / ours.seconds),
+                baseline_clock=round(theirs.right / theirs.seconds),
+                baseline_lost=theirs.lost,
+            )
+            return
+        measure = sip_parse_rates if name == "sip-parse" else build_rates
+        rates = await asyncio.to_thread(measure, seconds)
+    report.figure(name, rates.value, rates.baseline, "messages/CPU s")
 
 
 async def _measure_msrp(name: str, folder: Path, report: Report, seconds: float) -> None:
