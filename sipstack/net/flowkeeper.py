@@ -119,9 +119,10 @@ class _Kept:
         """Send a keep-alive."""
         raise NotImplementedError
 
-    def _wait(self) -> None:
+    def _wait(self, waited: float = 0.0) -> None:
+        """Wait for the next keep-alive; ``waited`` seconds of that are over."""
         assert self._bounds is not None
-        self._schedule(ids.uniform(*self._bounds), self._begin)
+        self._schedule(max(0.0, ids.uniform(*self._bounds) - waited), self._begin)
 
     def _schedule(self, delay: float, callback: Callable[[], None]) -> None:
         self.stop()
@@ -132,6 +133,7 @@ class _KeptConnection(_Kept):
     def __init__(self, timers: TimerHeap, connection: SipConnection) -> None:
         super().__init__(timers)
         self._connection = connection
+        self._pinged_at = 0.0
         self.is_over = False
 
     @property
@@ -144,6 +146,7 @@ class _KeptConnection(_Kept):
             self.is_over = True
             return
         connection.ping()
+        self._pinged_at = self._timers.time()
         self._schedule(PONG_TIMEOUT, self._judge)
 
     def _judge(self) -> None:
@@ -153,7 +156,7 @@ class _KeptConnection(_Kept):
             connection.abort()
             self.is_over = True
         else:
-            self._wait()
+            self._wait(self._timers.time() - self._pinged_at)
 
 
 class _KeptPeer(_Kept):

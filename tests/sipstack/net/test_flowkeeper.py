@@ -144,6 +144,50 @@ def test_shortest_interval_counts(earliest: None) -> None:
     assert len(peer.sent) == 2
 
 
+class Wire:
+    """A connection that notes when it is pinged."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.number = 1
+        self.flow = Flow("TCP", PEER, connection=1)
+        self.transport: object = self
+        self.is_closing = self.is_unanswered = self.aborted = False
+        self.answers = True
+        self.pinged: list[float] = []
+
+    def ping(self) -> None:
+        self.pinged.append(self.clock.now)
+        self.is_unanswered = not self.answers
+
+    def abort(self) -> None:
+        self.aborted = self.is_closing = True
+
+
+def test_interval_on_connections(earliest: None) -> None:
+    # A-OUT-03: from one keep-alive to the next, not from its answer; A-OUT-02: dead after 10 s without one.
+    peer = Peer()
+    wire: Any = Wire(peer.clock)
+    peer.keeper.keep_connection(wire, None)
+    peer.clock.until(95.0 * 3)
+    assert wire.pinged == [95.0, 190.0, 285.0]
+    peer.keeper.keep_connection(wire, 50.0)
+    wire.answers = False
+    peer.clock.until(334.9)
+    assert wire.pinged == [95.0, 190.0, 285.0, 325.0] and not wire.aborted
+    peer.clock.until(335.0)
+    assert wire.aborted
+    peer.clock.until(1000.0)
+    assert len(wire.pinged) == 4
+    other: Any = Wire(peer.clock)
+    other.number = 2
+    peer.keeper.keep_connection(other, 10.0)
+    assert list(peer.keeper._connections) == [2]  # the dead one is forgotten
+    other.transport = None  # it went down without us
+    peer.clock.until(1100.0)
+    assert not other.pinged
+
+
 async def test_stun_on_the_port_of_sip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flowkeeper, "STUN_TIMEOUT", 0.005)
     async with ends() as (one, two):
