@@ -221,7 +221,7 @@ class Callee(Element):
         if self.defect == ("success-not-repeated" if success else "refusal-not-repeated"):
             return
         interval, end = self.t1, asyncio.get_running_loop().time() + 64 * self.t1
-        while asyncio.get_running_loop().time() < end:
+        while asyncio.get_running_loop().time() + interval < end:
             try:
                 await asyncio.wait_for(served.acknowledged.wait(), interval)
                 return
@@ -231,6 +231,21 @@ class Callee(Element):
                     response.headers.set("To", f"{to};tag={ids.tag()}")
                 await self.send(response, served.flow)
                 interval = min(2 * interval, 8 * self.t1)
+        if success:
+            await asyncio.sleep(end - asyncio.get_running_loop().time())
+            await self.hang_up(served, response)
+
+    async def hang_up(self, served: Served, response: Response) -> None:
+        """End a call whose ACK never came (RFC 3261 section 13.3.1.4)."""
+        request = served.request
+        bye = Request("BYE", request.contacts[0].uri)
+        bye.headers.add("Via", f"SIP/2.0/UDP {self.peer.sent_by};branch={ids.branch()}")
+        bye.headers.add("Max-Forwards", "70")
+        bye.headers.add("From", response.headers.get("To", ""))
+        bye.headers.add("To", request.headers.get("From", ""))
+        bye.headers.add("Call-ID", request.call_id)
+        bye.headers.add("CSeq", "1 BYE")
+        await self.send(bye, served.flow)
 
     # what it is about
 

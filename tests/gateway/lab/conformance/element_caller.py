@@ -159,7 +159,8 @@ class Caller(Element):
 
     async def repeat(self, asked: Asked) -> None:
         invite, interval = asked.request.method == "INVITE", self.t1
-        while asked.final is None:
+        end = asyncio.get_running_loop().time() + 64 * self.t1
+        while asked.final is None and asyncio.get_running_loop().time() < end:
             await self.send(asked.request, asked.flow)
             if invite and self.defect == "invite-sent-once":
                 return
