@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.channelrules import channel_rules
 from gateway.config.deliveryrules import delivery_rules
+from gateway.config.filerules import content_rules
 from gateway.config.provisioningrules import interaction_rules, provisioning_rules
 from gateway.config.settings import Config, split_host_port
 from gateway.config.userrules import user_rules
@@ -241,6 +242,7 @@ RULES: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     channel_rules,
     _listeners,
     _files,
+    content_rules,
     _certificate,
     _session_timers,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import ConfigError, loads
+from tests.gateway.doctor.papers import write_papers
 
 MINIMAL = '[core]\ndomain = "cc.com"\n'
 HTTP = '[users]\ndriver = "http"\n[users.http]\nurl = "https://up.example/v1"\n'
@@ -72,10 +73,11 @@ def test_a_policy_needs_a_driver_that_can_tell(driver: str, policy: str, lacking
 
 
 def test_what_is_right(tmp_path: Path) -> None:
-    for name in ("token", "ca.pem", "password", "kamailio.db"):
+    for name in ("token", "password", "kamailio.db"):
         (tmp_path / name).write_text("x")
+    write_papers(tmp_path, "ca")
     sections = (
-        HTTP + 'token_file = "token"\nca_file = "ca.pem"\nallocate = true\n',
+        HTTP + 'token_file = "token"\nca_file = "ca.crt"\nallocate = true\n',
         HTTP.replace("https://up.example", "http://127.0.0.1:8070") + 'username = "gw"\npassword_file = "password"\n',
         KAMAILIO.replace(":pw", "") + 'password_file = "password"\nstate = "s"\nstates = { A = "active" }\n',
         KAMAILIO.replace("mysql://ro:pw@db.example/kamailio", "kamailio.db"),
