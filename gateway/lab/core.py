@@ -30,6 +30,7 @@ from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestServer, Stale, Verified
 from sipstack.sip.message import Request, Response
 from sipstack.sip.routing import wanted_transport
+from sipstack.sip.privacy import is_anonymous, privacy_values
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 from sipstack.trace import Trace
@@ -188,7 +189,7 @@ class Core(Node):
     def _assert_identity(self, transaction: ServerTransaction, request: Request, copy: Request) -> bool:
         """Find out who calls and write it into P-Asserted-Identity (:rfc:`3325#section-5`); answer 407 or 403 else."""
         now = self.endpoint.timers.time()
-        aor = request.from_.uri.aor
+        aor = self._claimed(request)
         owner = self.subscribers.owner(aor)
         if owner is None or not self.registrar.knows_sender(owner, request, transaction.flow, now):
             verdict = self._digest.verify(request, self.subscribers.ha1, now, proxy=True)
@@ -211,6 +212,14 @@ class Core(Node):
         for service in services:
             copy.headers.add("P-Asserted-Service", service)
         return True
+
+    @staticmethod
+    def _claimed(request: Request) -> str:
+        """Return who the caller says to be: From, or who hides there says it to us only (RFC 3323 section 4.1)."""
+        preferred = request.headers.get_list("P-Preferred-Identity")
+        if preferred and is_anonymous(request):
+            return Address.parse(preferred[0]).uri.aor
+        return request.from_.uri.aor
 
     def _preferred(self, request: Request, owner: str) -> str | None:
         """Return the identity that the caller prefers, if it is one of its own."""
@@ -249,6 +258,8 @@ class Core(Node):
             return
         forwarded = Request(request.method, binding.uri, request.headers, request.body)
         forwarded.headers.set("P-Called-Party-ID", f"<{request.uri.aor}>")
+        if "id" in privacy_values(request):
+            forwarded.headers.remove("P-Asserted-Identity")  # a user is outside the trust domain (RFC 3325 section 7)
         for value in binding.path:
             forwarded.headers.add("Route", value)
         hop = Address.parse(binding.path[0]).uri if binding.path else binding.uri

@@ -48,6 +48,19 @@ async def test_the_core_drops_a_guest(world: World) -> None:
     await guest.wait_for_event(kind("session", state="restored"))
 
 
+async def test_a_core_that_tells_nothing_of_inviters(tmp_path: Path) -> None:
+    """It refuses the service account's SUBSCRIBE: probes alone tell who is there."""
+    probing = 'bind = "127.0.0.1:0"\ntrusted = ["127.0.0.0/8"]\nprobe_interval = 0.2'
+    more = f'{FOLLOWING}service_password = "carol-pw"'
+    async with embedded_world(tmp_path, sip=probing, more_core=more) as world:
+        phone, guest = await world.phone("a"), await world.guest("a")
+        assert (await guest.status()).json["status"] == "online"
+        await eventually(lambda: world.received("SIP/2.0 403"))
+        await phone.go_offline()
+        event = await guest.wait_for_event(kind("status", status="offline"))
+        assert event["status"]["cause"]["code"] == 480
+
+
 async def test_an_inviter_leaves_and_comes(world: World) -> None:
     """Told by the core, long before the next probe; and it is status only: the invitation goes on."""
     phone = await world.phone("a")

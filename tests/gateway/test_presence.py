@@ -142,6 +142,23 @@ async def test_closing_ends_a_probe_under_way() -> None:
         await asking
 
 
+async def test_what_an_inviter_s_device_says_by_itself() -> None:
+    """B-CAP-03: an OPTIONS of theirs is as good as a 200 to ours; B-CAP-05: services outlive the connection."""
+    presence = Presence(60, 1)
+    made, guest = watcher()
+    presence.heard(A, ("im",))  # nobody watches
+    made.fake.options_status = 480
+    assert (await presence.ask(guest, "a", A)).services == ()
+    presence.heard(A, ())
+    presence.heard(A, ("file", "im"))
+    assert made.told == [("a", "online")] and presence.known(A) == PeerStatus("online", ("file", "im"))
+    presence._watches[A].checked_at = float("-inf")
+    again = await presence.ask(guest, "a", A)
+    assert (again.status, again.services) == ("offline", ("file", "im"))
+    assert again.cause is not None and again.cause.code == 480
+    presence.close()
+
+
 # with a whole guest
 
 
