@@ -77,6 +77,7 @@ class Kamailio:
         database: Path | None = None,
         dmq_port: int = 0,
         peer: HostPort | None = None,
+        outbound: bool = False,
         msrp: bool = False,
         tls: bool = False,
         websocket: bool = False,
@@ -90,7 +91,7 @@ class Kamailio:
         ``database_url``, as Kamailio writes it (``mysql://…``, ``postgres://…``): where the subscriber table is, with a
         column ``impus``; without it, an SQLite file is made in the folder, which the methods for subscribers change, or
         ``database`` is such a file, of another node. ``peer`` shares its bindings with us: where it listens for that,
-        as we do at ``dmq_port``.
+        as we do at ``dmq_port``. ``outbound``: take registrations by flows (:rfc:`5626`), and hand out GRUUs.
 
         ``tls``: take SIP by TLS as well, with the PEM files of a certificate and its key. ``websocket``: take it over
         WebSocket, and with ``tls`` over secure ones.
@@ -108,6 +109,7 @@ class Kamailio:
         """The SQLite file with the ``subscriber`` table."""
         self.dmq_port = dmq_port
         self._peer = peer
+        self._outbound = outbound
         self._servers = {"IM": im_server, "FILE": file_server}
         self.algorithm = algorithm
         self.sips_port = free_port(host) if tls else 0
@@ -175,6 +177,8 @@ class Kamailio:
         for (address, switch), port in listeners.items():
             if port:
                 lines += [f'#!substdef "!{address}!{self._at(port)}!g"', f"#!define {switch}"]
+        if self._outbound:
+            lines.append("#!define WITH_OUTBOUND")
         if self._peer is not None:
             lines.append(f'#!substdef "!DMQ_PEER!{self._peer[0]}:{self._peer[1]}!g"')
         if self.msrpws_port:
