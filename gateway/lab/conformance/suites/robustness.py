@@ -31,7 +31,7 @@ BATCH = 20
 LIMIT = 3_600.0
 """Seconds: as many as the most mutations need at a slow rate."""
 
-SHOWN = 300
+SHOWN = 1500
 """Octets of each suspicious message in the report."""
 
 
