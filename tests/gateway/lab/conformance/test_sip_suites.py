@@ -25,7 +25,7 @@ ELEMENTS: list[type[Element]] = [Callee, Caller, Registrar]
 
 TORTURE = "sip.parsing.torture"
 
-AT_ONCE = 6
+AT_ONCE = 8
 """Elements that run side by side: enough to fill the pauses, few enough for timers of 50 ms."""
 
 OPTIONS = replace(FAST, slow=True, credentials=Credentials(USER, PASSWORD))
@@ -38,6 +38,9 @@ LONG = {
 
 LACKED: dict[str, str] = {
     "SIP-STM-UAS-001": "the callee has no session timers",
+    "SIP-UPD-UAS-001": "the callee has no UPDATE",
+    "SIP-UPD-UAS-002": "the callee has no UPDATE",
+    "SIP-UPD-UAS-003": "the callee has no UPDATE",
 }
 """Cases that do not apply to the healthy elements, and why."""
 
