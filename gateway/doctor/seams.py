@@ -10,6 +10,7 @@ from gateway.delivery.base import DeliveryDriver
 from gateway.delivery.drivers import delivery_drivers
 from gateway.delivery.email import EmailDelivery
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped, warning
+from gateway.doctor.core import used_transport
 from gateway.doctor.patient import Patient
 from gateway.drivers import Checkable, DriverError
 from gateway.services import NotAuthenticated
@@ -40,12 +41,14 @@ def users_checks(patient: Patient) -> list[Check]:
     """Return the checks of the users driver."""
     name = patient.config.users.driver
     remedy = f"Check the keys of users.{name}; docs/up-center.md has them."
+    needs: tuple[str, ...] = ("core.bind",)
+    asks = needs
     if name == "register":
         remedy = "The core has to challenge REGISTER for core.realm, or users.register.realm."
-    needs = ("core.bind",)
+        asks = (*needs, f"core.{used_transport(patient)}")
     return [
         Check("users.lookup", "look up somebody who does not exist", partial(_users, patient, lookup), remedy, needs),
-        Check("users.login", "log in as nobody", partial(_users, patient, login), remedy, needs),
+        Check("users.login", "log in as nobody", partial(_users, patient, login), remedy, asks),
     ]
 
 
