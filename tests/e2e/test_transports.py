@@ -76,3 +76,22 @@ async def test_ipv6(tmp_path: Path, core: str, transport: Transport) -> None:
         assert f"SIP/2.0/{transport.upper()} [::1]:" in texts and "c=IN IP6 ::1" in texts
         assert "a=path:msrp://[::1]:" in texts and "From-Path: msrp://[::1]:" in texts
         assert "127.0.0.1" not in texts
+
+
+async def test_lost_websocket(tmp_path: Path) -> None:
+    """Nobody can connect to a guest behind a WebSocket: a lost one is made anew at once, and A reaches them again."""
+    needs_kamailio("tls", "websocket")
+    async with kamailio_world(tmp_path, transport="wss") as world:
+        phone = await world.phone("a")
+        guest = await world.guest()
+        assert world.gateway is not None and world.gateway.endpoint._transport is not None
+
+        def registrations() -> int:
+            return sum(" REGISTER\r\n" in text for text in world.received("SIP/2.0 200"))
+
+        before = registrations()
+        for connection in list(world.gateway.endpoint._transport._connections._open.values()):
+            connection.abort()
+        await eventually(lambda: registrations() > before)
+        await phone.say("sip:b@cc.com", "still there?")
+        await guest.wait_for_text("still there?")
