@@ -53,7 +53,7 @@ def _receive_options(agent: UserAgent, transaction: ServerTransaction, request: 
     body = b""
     if takes_files(agent.features) and any(accepts([value], SDP) for value in request.headers.get_list("Accept")):
         # D-FTM-11: an offer of a file would be understood.
-        body = bytes(capability(agent.endpoint.config, agent.endpoint.uri().host))
+        body = bytes(capability(agent.endpoint.config, agent.endpoint.local[0]))
         headers.add("Content-Type", SDP)
     agent.endpoint.reply(transaction, status, headers=headers, body=body)
 

@@ -218,10 +218,12 @@ def endpoint_config(**options: Any) -> EndpointConfig:
 
 
 @asynccontextmanager
-async def world(transport: str = "udp", *, a: Any = None, b: Any = None, **core: Any) -> AsyncIterator[World]:
+async def world(
+    transport: str = "udp", *, host: str = "127.0.0.1", a: Any = None, b: Any = None, **core: Any
+) -> AsyncIterator[World]:
     """Start a core and two endpoints; ``a`` and ``b`` are options for their configurations."""
-    endpoints = [Endpoint(endpoint_config(msrp=False)), Endpoint(endpoint_config(**(a or {})))]
-    endpoints.append(Endpoint(endpoint_config(**(b or {}))))
+    options = ({"msrp": False}, a or {}, b or {})
+    endpoints = [Endpoint(endpoint_config(bind_host=host, **each)) for each in options]
     for endpoint in endpoints:
         await endpoint.start()
     try:

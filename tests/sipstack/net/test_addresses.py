@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 
 from sipstack.net.addresses import OwnAddresses
+from sipstack.net.features import CHAT_FEATURES, FILE_FEATURES, joined
+from sipstack.sdp import SessionDescription
 from sipstack.sip.uri import Uri
+
+from .helpers import B, pair
 
 V4 = OwnAddresses(("192.0.2.1", 5070), "0.0.0.0", 5071)
 V6 = OwnAddresses(("2001:db8::1", 5070), "::", 5071)
@@ -50,6 +54,14 @@ def test_who_can_connect() -> None:
     assert all(V4.is_reachable_by(transport) for transport in ("UDP", "TCP", "TLS"))
     assert not V4.is_reachable_by("WS") and not V4.is_reachable_by("WSS")
     assert not OwnAddresses(("192.0.2.1", 5070), "192.0.2.1", None).is_reachable_by("TLS")
+
+
+async def test_session_descriptions_have_no_brackets() -> None:
+    async with pair(host="::1") as (_, a, b, _phone):
+        b.features = joined(CHAT_FEATURES, FILE_FEATURES)
+        response = await a.options(B)
+        assert SessionDescription.parse(response.body).origin.address == "::1"
+        assert b" IN IP6 ::1\r\n" in response.body and response.contacts[0].uri.host == "[::1]"
 
 
 def test_default_ports() -> None:
