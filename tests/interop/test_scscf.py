@@ -17,6 +17,7 @@ from sipstack.net.config import EndpointConfig
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.useragent import Identity, UserAgent
 from sipstack.sip.uri import Uri
+from tests.e2e.world import embedded_world, eventually
 from tests.interop.conftest import needs_kamailio
 from tests.interop.hss import Hss
 from tests.interop.test_regevents import TABLES
@@ -97,3 +98,26 @@ async def test_an_s_cscf_asks_for_aka(hss: tuple[Kamailio, Hss]) -> None:
         assert caught.value.response.status in (401, 403)
         assert server.resynchronizations == [500_000]
         await stranger.close(timeout=0)
+
+
+async def test_a_guest_with_a_sim(hss: tuple[Kamailio, Hss], tmp_path: Path) -> None:
+    """An account of a pool, with the keys of a SIM: the guest logs in; the number that was used outlives a restart."""
+    core, server = hss
+    folder = tmp_path / "world"
+    folder.mkdir()
+    keys = SETS[0]
+    (folder / "pool.csv").write_text(f"uri,impi,k,op\n{IMPU},{IMPI},{keys['k']},{keys['op']}\n")
+    async with embedded_world(
+        folder,
+        core=f'domain = "{REALM}"\noutbound_proxy = "{core.sip_uri};transport=tcp"\ninitial_authorization = true',
+        provisioning='driver = "pool"\npool = { file = "pool.csv" }',
+    ) as world:
+        guest = await world.guest("a")
+        assert (guest.account, server.vectors) == (IMPU, 1)
+        assert world.rows("sim") == [(IMPI, server.sqn)]
+        assert keys["k"] not in str(world.rows("account"))
+        await world.stop_gateway()
+        await world.start_gateway()
+        await eventually(lambda: server.vectors == 2)
+        await eventually(lambda: world.rows("sim") == [(IMPI, server.sqn)])
+        assert server.resynchronizations == []
