@@ -8,6 +8,7 @@ from functools import partial
 from gateway.agents import make_agent
 from gateway.config.settings import split_host_port
 from gateway.doctor.base import Check, Outcome, failed, ok, skipped, warning
+from gateway.doctor.corenodes import nodes_checks
 from gateway.doctor.coretls import CLIENT_REMEDY, certificate_check
 from gateway.doctor.patient import Patient
 from gateway.serviceaccount import service_identity
@@ -62,6 +63,7 @@ def core_checks(patient: Patient) -> list[Check]:
                 timeout=ANSWER_TIMEOUT * 2,
             )
         )
+    checks += nodes_checks(patient)
     reached = f"core.{used_transport(patient)}"
     challenge = partial(_challenge, patient)
     checks.append(Check("core.challenge", "REGISTER without credentials", challenge, needs=("core.bind", reached)))

@@ -66,9 +66,9 @@ def hosts_of(config: Config) -> Iterator[tuple[str, str]]:
 
 def sip_uris_of(config: Config) -> Iterator[tuple[str, Uri]]:
     """Yield key and URI of the SIP servers that requests go to. The home domain is one where there is no proxy."""
-    if config.core.outbound_proxy:
-        yield "core.outbound_proxy", Uri.parse(config.core.outbound_proxy)
-    else:
+    for number, proxy in enumerate(config.proxies):
+        yield "core.alternatives" if number else "core.outbound_proxy", Uri.parse(proxy)
+    if not config.proxies:
         yield "core.domain", Uri.parse(f"sip:{config.core.domain}")
     if config.interaction.driver == "sip":
         for kind, server in (("im", config.interaction.sip.im), ("file", config.interaction.sip.file)):
@@ -92,9 +92,7 @@ async def _look_up(host: str) -> Outcome:
 
 
 async def _locate(patient: Patient, uri: Uri) -> Outcome:
-    sip = patient.config.sip
-    transports = endpoint_config(patient.config).transports
-    families = ("AAAA",) if ":" in split_host_port(sip.bind)[0] else ("A",)
-    resolver = Resolver(transports=transports, families=families)
+    settings = endpoint_config(patient.config)
+    resolver = Resolver(transports=settings.transports, families=settings.families, name_servers=settings.name_servers)
     targets = await resolver.resolve(uri)
     return ok(", ".join(f"{target.transport} {target.host}:{target.port}" for target in targets))

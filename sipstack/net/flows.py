@@ -10,6 +10,7 @@ from sipstack.net.binding import Binding
 from sipstack.sip.registration import Pacer, Registered, RegistrationEvent
 
 if TYPE_CHECKING:
+    from sipstack.net.lookup import Target
     from sipstack.net.useragent import UserAgent
     from sipstack.sip.uri import Uri
 
@@ -47,6 +48,11 @@ class Flows:
     def active(self) -> bool:
         """Whether any flow is registered."""
         return self.current.active
+
+    @property
+    def home(self) -> Target | None:
+        """The server that took the last REGISTER of the flow that carries our requests."""
+        return self.current.home
 
     @property
     def may_exist(self) -> bool:

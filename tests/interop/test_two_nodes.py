@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.load import loads
+from gateway.doctor.corenodes import nodes_checks
+from gateway.doctor.patient import Patient
 from gateway.lab.kamailio import Kamailio
 from gateway.lab.mailbox import Mailbox
 from gateway.lab.phone import Phone
@@ -137,6 +140,18 @@ sender = "gateway@{DOMAIN}"
 {subscribers()}"""
 
 
+async def examined(world: World) -> tuple[str, str]:
+    """Return the doctor's verdict on the nodes, and what it has found."""
+    patient = Patient(loads(world.config_text, folder=str(world.folder)))
+    await patient.listen()
+    try:
+        [check] = nodes_checks(patient)
+        outcome = await check.run()
+    finally:
+        await patient.close()
+    return outcome.verdict.value, outcome.found
+
+
 @pytest.mark.parametrize("end", ["killed", "hanging"])
 async def test_guests_go_on_when_a_node_dies_and_spread_again_when_it_is_back(tmp_path: Path, end: str) -> None:
     needs_kamailio()
@@ -144,8 +159,10 @@ async def test_guests_go_on_when_a_node_dies_and_spread_again_when_it_is_back(tm
         world, (first, second) = around.world, around.nodes
         at_first, at_second = [[await world.guest("a", email) for email in emails] for emails in around.emails()]
         guests = [*at_first, *at_second]
+        both = f"TCP 127.0.0.1:{first.sip_port}, TCP 127.0.0.1:{second.sip_port}"
         spread_out = [first.sip_port] * GUESTS_PER_NODE + [second.sip_port] * GUESTS_PER_NODE
         assert around.homes(guests) == spread_out
+        assert await examined(world) == ("ok", f"2 of 2 nodes answer: {both}")
         await around.talk(at_first[0], "hello from the first node")
         await around.talk(at_second[0], "hello from the second node")
 
@@ -156,6 +173,9 @@ async def test_guests_go_on_when_a_node_dies_and_spread_again_when_it_is_back(tm
         await eventually(lambda: around.homes(guests) == [second.sip_port] * len(guests), timeout=MOVED_WITHIN)
         for guest in at_first:
             assert await world.core.is_registered(guest.user.partition("@")[0])
+        if end == "killed":
+            verdict, found = await examined(world)
+            assert verdict == "warning" and found.startswith(f"1 of 2 nodes answer, not TCP 127.0.0.1:{first.sip_port}")
         # who had a chat goes on with it, who had none opens one
         await at_first[0].say("still here")
         await at_first[0].wait_for_text("You said: still here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sipstack.net.binding import Binding
 from sipstack.net.invitation import IncomingPage
 from sipstack.net.useragent import AgentHandler, UserAgent
 from sipstack.sip.message import Request
@@ -39,7 +40,7 @@ async def test_only_what_the_registrar_lists_is_preferred(associated: list[str],
     async with world() as around:
         agent = around.agent(around.a, "a")
         await agent.register()
-        assert agent._binding is not None
+        assert isinstance(agent._binding, Binding)
         agent._binding.associated_uris = tuple(Uri.parse(uri) for uri in associated)
         request = agent.create_request("MESSAGE", B)
         assert request.headers.get_all("P-Preferred-Identity") == [f"<{preferred}>"]
