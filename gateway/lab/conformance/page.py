@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from html import escape
 
-from gateway.lab.conformance.report import BAD, Report, ladder_of, own_version
+from gateway.lab.conformance.report import BAD, Report, ladder_of, log_of, own_version
 from gateway.lab.conformance.runner import Result
 from gateway.lab.conformance.verdict import Verdict
 from sipstack.net.tracefile import mask
@@ -98,7 +98,7 @@ def _detail(result: Result, target: str) -> str:
     if ladder:
         parts += ["<h3>Ladder</h3>", _pre(ladder, f"Ladder of {case.id}")]
     if result.log:
-        parts += ["<h3>Log</h3>", _pre(result.log, f"Log of {case.id}")]
+        parts += ["<h3>Log</h3>", _pre(readable(log_of(result).encode()), f"Log of {case.id}")]
     messages = [record for record in result.records if isinstance(record, WireRecord)]
     if messages:
         parts.append(f"<details><summary>{len(messages)} messages</summary>")

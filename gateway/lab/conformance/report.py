@@ -78,6 +78,11 @@ def ladder_of(result: Result, target: str) -> str:
     return draw(build_ladder(result.records, names=names), width=LADDER_WIDTH)
 
 
+def log_of(result: Result) -> str:
+    """Return what was written about a case, with secrets masked."""
+    return mask(result.log.encode("utf-8", "replace")).decode("utf-8", "replace")
+
+
 # JSON
 
 
@@ -113,7 +118,7 @@ def _case(result: Result) -> dict[str, Any]:
         "transport": result.transport,
         "reason": result.reason,
         "remarks": result.remarks,
-        "log": result.log,
+        "log": log_of(result),
     }
     fields |= {name: value for name, value in optional.items() if value}
     if result.verdict in BAD:
@@ -187,7 +192,7 @@ def _junit_case(suite: ElementTree.Element, result: Result, target: str) -> None
     if kind is not None:
         outcome = ElementTree.SubElement(element, kind, message=_xml(result.reason), type=result.verdict.value)
         if result.verdict in BAD:
-            outcome.text = _xml(f"{result.case.reference}: {result.case.purpose}\n{result.log}")
+            outcome.text = _xml(f"{result.case.reference}: {result.case.purpose}\n{log_of(result)}")
     told = "\n".join([*(f"remark: {remark}" for remark in result.remarks)])
     if result.verdict in BAD:
         told = f"{told}\n{ladder_of(result, target)}".strip("\n")

@@ -35,6 +35,26 @@ SHOWN = 1500
 """Octets of each suspicious message in the report."""
 
 
+SIP_KINDS = (
+    "OPTIONS",
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "REGISTER",
+    "MESSAGE",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "UPDATE",
+    "PRACK",
+    "REFER",
+    "response",
+)
+"""What is broken of SIP: requests by their method, and responses to nothing."""
+
+MSRP_KINDS = ("SEND", "REPORT", "response")
+
+
 class Pace:
     """Sends no faster than the user allows, and remembers what went out since the last probe."""
 
@@ -156,21 +176,6 @@ def sip_case(kind: str) -> Case:
     )(broken)
 
 
-BROKEN_OPTIONS = sip_case("OPTIONS")
-BROKEN_INVITE = sip_case("INVITE")
-BROKEN_ACK = sip_case("ACK")
-BROKEN_BYE = sip_case("BYE")
-BROKEN_CANCEL = sip_case("CANCEL")
-BROKEN_REGISTER = sip_case("REGISTER")
-BROKEN_MESSAGE = sip_case("MESSAGE")
-BROKEN_SUBSCRIBE = sip_case("SUBSCRIBE")
-BROKEN_NOTIFY = sip_case("NOTIFY")
-BROKEN_UPDATE = sip_case("UPDATE")
-BROKEN_PRACK = sip_case("PRACK")
-BROKEN_REFER = sip_case("REFER")
-BROKEN_RESPONSE = sip_case("response")
-
-
 @case(
     "ROB-SIP-STREAM",
     "RFC 3261 §18.3",
@@ -268,11 +273,6 @@ def msrp_case(kind: str) -> Case:
     )(broken)
 
 
-BROKEN_SEND = msrp_case("SEND")
-BROKEN_REPORT = msrp_case("REPORT")
-BROKEN_MSRP_RESPONSE = msrp_case("response")
-
-
 # HTTP
 
 FIELDS = ("to", "message", "id", "language", "valid_for", "types", "note")
@@ -346,3 +346,6 @@ def _http_headers(bench: Bench, authorization: str) -> dict[str, str]:
         value = chance.choice(("", "*", "a/b", "application/json;q=x", "Basic", "Basic !!!", "\u00ff", "x" * 4000))
         headers[chance.choice((*headers, "Idempotency-Key", "Rcsgw-Client", "Content-Encoding", "Expect"))] = value
     return headers
+
+
+CASES = [*map(sip_case, SIP_KINDS), *map(msrp_case, MSRP_KINDS)]
