@@ -11,9 +11,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from sipstack.errors import SipstackError, UnexpectedMessage
+from sipstack.errors import RemoteProtocolError, SipstackError, UnexpectedMessage
 from sipstack.net import uas
-from sipstack.net.body import SDP
+from sipstack.net.body import SDP, sdp_of
+from sipstack.net.media import explanation
 from sipstack.net.refresh import Refreshing
 from sipstack.sip.headers import quote
 from sipstack.sip.message import Request, Response
@@ -210,12 +211,16 @@ class DialogSession(ABC):
                 self.agent.request_received(transaction, request)
 
     def _changed(self, transaction: ServerTransaction, request: Request) -> None:
-        """Answer an INVITE or UPDATE: both refresh the session, and may change it."""
+        """Answer an INVITE or UPDATE: both refresh the session, and may change it. Content first, then extensions."""
         assert self.dialog is not None
         try:
+            sdp_of(request)
             self.refreshing.check(request)
         except UnexpectedMessage as error:
             self.dialog.send_response(request, uas.reply_unexpected(self.agent.endpoint, transaction, error))
+            return
+        except RemoteProtocolError as error:
+            self.refuse(transaction, request, error.status, explanation(self.agent.endpoint.config, error))
             return
         if request.method == "INVITE":
             transaction.owner = self

@@ -85,7 +85,7 @@ async def test_update_with_an_offer() -> None:
         assert response.status == 200 and response.body == other.say_again()
         assert other.msrp.connection is connection
         assert (await around.a.request(make(chat, "UPDATE", SDP.replace(b":text/plain", b":x/y")))).status == 488
-        page = make(chat, "UPDATE", b"x")
+        page = make(chat, "UPDATE", b"x", ("Session-Expires", "1"))
         page.headers.set("Content-Type", "text/plain")
         refused = await around.a.request(page)
         assert refused.status == 415 and "Accept" in refused.headers
