@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Generic, TypeVar
 
 from sipstack import ids
@@ -49,15 +51,9 @@ def _drawn(servers: list[Server[T]]) -> list[Server[T]]:
     """Draw as :rfc:`2782` describes it: the lightest come first in the list of running sums."""
     drawn = []
     while servers:
-        mark = ids.uniform(0, sum(server.weight for server in servers))
-        chosen = servers[-1]
-        for server in servers:
-            mark -= server.weight
-            if mark <= 0:
-                chosen = server
-                break
-        servers.remove(chosen)
-        drawn.append(chosen)
+        sums = list(accumulate(server.weight for server in servers))
+        # The first sum that is not less than a number drawn from 0 to all of it.
+        drawn.append(servers.pop(bisect_left(sums, ids.uniform(0, sums[-1]))))
     return drawn
 
 

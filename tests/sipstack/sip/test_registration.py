@@ -682,3 +682,14 @@ def test_shortened_by_the_registrar() -> None:
     assert (registration.get_timer(), registration.expires_at) == (50.0, 100.0)
     registration.shorten(10.0, 1000)
     assert registration.get_timer() == 50.0
+
+
+def test_who_may_register_elsewhere() -> None:
+    """Only a registration that stands, or waits, can move to another server of the core."""
+    registration = make()
+    assert not registration.is_wanted
+    registration.register(0.0)
+    assert not registration.is_wanted
+    respond(registration, 503, 0.0, ("Retry-After", "60"))
+    assert registration.is_wanted and registration.held_until >= 60.0
+    assert registered().is_wanted

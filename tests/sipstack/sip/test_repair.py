@@ -23,6 +23,8 @@ def refused(status: int, *headers: tuple[str, str]) -> Response:
 
 
 def test_420_leaves_out_what_is_unsupported() -> None:
+    only = repair(invite(("Require", "100rel"), ("Supported", "path")), refused(420, ("Unsupported", "100rel")))
+    assert only is not None and only.headers.items() == invite(("Supported", "path")).headers.items()
     request = invite(("Require", "100rel, timer"), ("Proxy-Require", "sec-agree"), ("Supported", "path, 100REL"))
     again = repair(request, refused(420, ("Unsupported", "100rel"), ("Unsupported", "sec-agree")))
     assert again is not None
