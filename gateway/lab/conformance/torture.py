@@ -17,9 +17,6 @@ VECTORS = Path(__file__).parent / "vectors"
 NAMES = ("guest01@ims.lab.example", "ims.lab.example")
 """Who is asked for in the messages: user and domain."""
 
-SENDER = "192.0.2.30"
-"""Where the messages say that they come from."""
-
 _HEAD_END = b"\r\n\r\n"
 _VIA = re.compile(rb"(?im)^(v|via)[ \t]*:")
 

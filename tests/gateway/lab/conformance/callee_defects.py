@@ -75,6 +75,7 @@ DEFECTS = {
     "quotes-unanswered": "SIP-PAR-T19",
     "last-hop": "SIP-PAR-T44",
     "long-values-refused": "SIP-PAR-T07",
+    "reads-on": "SIP-PAR-T08",
     "binary-body-refused": "SIP-PAR-T11",
     "three-colons-refused": "SIP-PAR-V11",
     "no-received": "SIP-TRN-001",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.lab.conformance.peer import Received
 from gateway.lab.conformance.target import Target
@@ -13,6 +13,7 @@ from sipstack.errors import ParseError, SipstackError
 from sipstack.flow import RELIABLE, Flow
 from sipstack.sip.grammar import split_list
 from sipstack.sip.message import Request, Response
+from sipstack.sip.parser import parse_message
 from sipstack.sip.uri import Uri
 from sipstack.sip.validate import validate
 from tests.gateway.lab.conformance.callee_defects import DEFECTS, REFUSED
@@ -72,6 +73,9 @@ class Callee(Element):
 
     async def take(self, received: Received) -> None:
         message = received.message
+        if self.defect == "reads-on" and b"\r\n\r\nINVITE " in received.data:
+            rest = received.data.partition(b"\r\n\r\n")[2]
+            self.spawn(self.take(replace(received, data=rest, message=parse_message(rest))))
         before, self.before = self.before, received
         if not isinstance(message, Request) or (self.defect == "short-datagrams" and len(received.data) > 8192):
             return
