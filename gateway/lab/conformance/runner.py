@@ -64,6 +64,8 @@ class Runner:
         self.options = options
         host, port = listen or (local_address(target.hop), 0)
         self.recording = Recording()
+        self.stopped = False
+        """Whether the run is to end behind the case that is running."""
         self.sip = SipSide(target, options, self.recording, (host, port), tls)
         self.msrp = MsrpSide(options, self.recording, host)
 
@@ -76,14 +78,21 @@ class Runner:
         await self.sip.close()
 
     async def run(self, cases: Iterable[Case], on_result: Callable[[Result], None] | None = None) -> list[Result]:
-        """Run all, one after the other."""
+        """Run all, one after the other; those behind :meth:`stop` are not run."""
         results = []
         for case in cases:
-            result = await self.run_case(case)
+            if self.stopped:
+                result = Result(case, Verdict.NOT_RUN, "the run was ended before")
+            else:
+                result = await self.run_case(case)
             results.append(result)
             if on_result is not None:
                 on_result(result)
         return results
+
+    def stop(self) -> None:
+        """End the run behind the case that is running."""
+        self.stopped = True
 
     async def run_case(self, case: Case) -> Result:
         """Run one case; whatever goes wrong in it is its verdict."""

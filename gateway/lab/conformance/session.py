@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -82,10 +84,10 @@ class Session:
         plan = self.plan
         started, begun = time.time(), time.monotonic()
         async with self._bench() as (runner, cases):
-            with self._progress(len(cases)) as tell:
+            with self._progress(len(cases)) as tell, _interruptible(runner):
                 results = await runner.run(cases, tell)
         done = Report(plan.target, results, started, time.monotonic() - begun, self._settings())
-        self.status = exit_status(results, plan.selection.names)
+        self.status = 1 if runner.stopped else exit_status(results, plan.selection.names)
         self._show(done)
         return done
 
@@ -182,3 +184,21 @@ class Session:
                 self.console.print(f"  {escape(result.case.purpose)}\n  {escape(result.reason)}")
         counts = ", ".join(f"{count} {verdict}" for verdict, count in done.counts.items()) or "no case"
         self.console.print(f"\n{escape(done.target)}: {counts}, {done.seconds:.1f} s")
+
+
+@contextlib.contextmanager
+def _interruptible(runner: Runner) -> Iterator[None]:
+    """Let the first Ctrl-C end the run with a report of what was done; the second one ends it at once."""
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        runner.stop()
+
+    with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # only the main thread may have handlers
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+            loop.remove_signal_handler(signal.SIGINT)

@@ -127,6 +127,12 @@ async def test_requests_of_a_case_that_is_over_do_not_disturb_the_next() -> None
     assert [result.reason for result in results] == ["", ""]
 
 
+async def test_a_run_that_is_ended_says_what_was_not_run() -> None:
+    async with element(answer_ok) as target, running(target) as runner:
+        results = await runner.run([made(options_are_answered)] * 3, lambda result: runner.stop())
+    assert [result.verdict for result in results] == ["pass", "not-run", "not-run"]
+
+
 def verdicts(*wanted: Verdict) -> list[Result]:
     return [Result(made(options_are_answered), verdict) for verdict in wanted]
 
