@@ -183,7 +183,9 @@ class ClientRequest:
     def response_received(self, response: Response) -> None:
         """Take a response of the transaction."""
         if not self._heard:
-            self._note_answer(response)
+            self._heard = True
+            if self._place is not None:
+                self._endpoint.locator.heard(self._place, response)
         if self.final and not response.is_success:
             return
         if response.is_provisional:
@@ -223,16 +225,6 @@ class ClientRequest:
         if self.forwarding:
             pop_via(response)
         self._on_response(response)
-
-    def _note_answer(self, response: Response) -> None:
-        """Remember that the target is there, or that it wants to be left alone."""
-        self._heard = True
-        if self._place is None:
-            return
-        if response.status == 503 and response.retry_after is not None:
-            self._endpoint.locator.refused(self._place, response.retry_after.seconds)
-        else:
-            self._endpoint.locator.answered(self._place)
 
     def _note_failure(self) -> None:
         if self._place is not None:

@@ -119,10 +119,7 @@ class CoreWatch:
             logger.debug("%s %s:%d: %s", *place, error)
             locator.died(place)
             return
-        if response.status == 503 and response.retry_after is not None:
-            locator.refused(place, response.retry_after.seconds)
-        else:
-            locator.answered(place)
+        locator.heard(place, response)
 
     def _follow(self, places: dict[Place, bool]) -> None:
         """Take what is known now; tell what of it is new."""

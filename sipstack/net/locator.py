@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from sipstack.errors import ConnectionClosed
 from sipstack.flow import Flow
 from sipstack.net.resolver import TARGET_LIMIT, Resolver, Servers, Target
+from sipstack.sip.message import Response
 from sipstack.sip.outages import Outages, Place
 from sipstack.sip.registration_rules import Pacer
 from sipstack.sip.spread import Server, spread
@@ -145,6 +146,13 @@ class Locator:
             use(servers)
 
     # what has become of targets
+
+    def heard(self, place: Place, response: Response) -> None:
+        """Take the first response of a target: it is there, or it wants to be left alone."""
+        if response.status == 503 and response.retry_after is not None:
+            self.refused(place, response.retry_after.seconds)
+        else:
+            self.answered(place)
 
     def answered(self, place: Place) -> None:
         """Take the news that a target is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import dns.asyncresolver
@@ -19,6 +19,7 @@ from sipstack.sip.outages import Place
 from sipstack.sip.routing import default_port
 from sipstack.sip.spread import Server
 from sipstack.sip.uri import Uri
+from sipstack.valuetype import value_type
 
 QUERY_LIFETIME = 4.0
 """Seconds for one DNS question with all its repetitions; a request that waits for a name should still fail in time."""
@@ -36,7 +37,7 @@ _SRV_PREFIXES = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
 """There are none for WebSockets: only a NAPTR can name their SRV records."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Target:
     """One place to try: a transport as Via writes it, a numeric address, a port."""
 
@@ -59,7 +60,7 @@ class Target:
         return Flow(self.transport, (self.host, self.port), name=self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Answer:
     """The records of a name, dnspython's, and for how many seconds they count."""
 
@@ -90,7 +91,7 @@ class Dns:
         return Answer(list(answer), max(0.0, answer.expiration - time.time()))
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Destination:
     """What of a URI decides where it leads."""
 

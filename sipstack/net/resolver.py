@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,7 +105,7 @@ class Resolver:
         transport = to.transport or preferred(self.transports)
         port = to.port or default_port(transport)
         targets = tuple(Target(transport, address, port, to.host) for address in addresses)
-        return (Server(targets, f"{to.host}:{port}"),)
+        return self._keep(to, (Server(targets, f"{to.host}:{port}"),), math.inf)
 
     async def servers(self, uri: Uri) -> Servers:
         """Return the servers of ``uri``, at least one with at least one target.
@@ -145,9 +146,12 @@ class Resolver:
             servers, ttl = self._kept[to][1], KEPT_LONGER
         if not servers:
             raise ConnectionClosed(f"{to.host} has no address", certain=True)
+        return self._keep(to, servers, asyncio.get_running_loop().time() + min(ttl, LONGEST_KEPT))
+
+    def _keep(self, to: Destination, servers: Servers, until: float) -> Servers:
         if len(self._kept) >= KEPT_DESTINATIONS:
             del self._kept[next(iter(self._kept))]
-        self._kept[to] = asyncio.get_running_loop().time() + min(ttl, LONGEST_KEPT), servers
+        self._kept[to] = until, servers
         return servers
 
     def _destination(self, uri: Uri) -> Destination:

@@ -6,11 +6,11 @@ import hashlib
 import math
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Generic, TypeVar
 
 from sipstack import ids
+from sipstack.valuetype import value_type
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ LEAST_WEIGHT = 0.001
 """What weight 0 counts: next to nothing beside the others, and all the same among its like."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Server(Generic[T]):
     """One SRV record, or what stands for one where there is none."""
 
