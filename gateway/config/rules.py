@@ -156,6 +156,8 @@ def _listeners(config: Config) -> Iterator[Problem]:
         yield "msrp.certificate", "and msrp.key go together"
     if bool(config.sip.certificate) != bool(config.sip.key):
         yield "sip.certificate", "and sip.key go together"
+    if config.sip.certificate and config.sip.bind.endswith(f":{config.sip.tls_port or 'any'}"):
+        yield "sip.tls_port", "is the port of sip.bind: TLS needs one of its own"
     if config.sip.tls_clients in ("ask", "require") and not config.sip.ca_file:
         yield "sip.tls_clients", "needs sip.ca_file: who signs the certificates of those who connect"
     if msrp.security != "answer" and not msrp.certificate:
