@@ -29,8 +29,8 @@ from sipstack.net.uas import capabilities
 from sipstack.sip.address import Address
 from sipstack.sip.digest import DigestServer, Stale, Verified
 from sipstack.sip.message import Request, Response
-from sipstack.sip.routing import wanted_transport
 from sipstack.sip.privacy import is_anonymous, privacy_values
+from sipstack.sip.routing import wanted_transport
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 from sipstack.trace import Trace

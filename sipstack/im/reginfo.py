@@ -167,8 +167,8 @@ class RegistrationTable:
     def receive(self, document: RegInfo) -> tuple[AorInfo, ...]:
         """Take a document; return what it says, nothing for one that is older than what is known.
 
-        Kamailio's ``pua_reginfo`` gives all documents of a subscription the same version; the RFC tells to discard lower
-        ones only, and NOTIFY has an order of its own.
+        Kamailio's ``pua_reginfo`` gives all documents of a subscription the same version; the RFC tells to discard
+        lower ones only, and NOTIFY has an order of its own.
         """
         if self.version is not None and document.version < self.version:
             return ()
