@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from sipstack.errors import ParseError
 from sipstack.sip.grammar import (
@@ -23,6 +24,12 @@ from sipstack.sip.uri import Uri
 from sipstack.valuetype import value_type
 
 __all__ = ["Address", "Parameters"]
+
+KEPT = 1024
+"""Addresses that are kept parsed, without those that a tag makes unique: some 600 KiB."""
+KEPT_LENGTH = 256
+"""Characters of the longest that is kept, so that nobody fills the memory with long ones."""
+TAG = ";tag="
 
 # name-addr = [ display-name ] LAQUOT addr-spec RAQUOT         display-name = *(token LWS) / quoted-string
 # No LWS is needed before "<" (RFC 4475 section 3.1.1.6). Wider: UTF-8 in an unquoted name.
@@ -45,28 +52,11 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Parse one header value. :class:`ParseError` if it is no address, or if more follows."""
-        text = text.strip(" \t")
-        if text.startswith("<") and (end := text.find(">")) > 0:
-            return cls(Uri.parse(text[1:end]), None, parse_parameters(text, end + 1, "address"))
-        match = _NAME_ADDR.match(text)
-        if match is None:
-            match = _ADDR_SPEC.match(text)
-            if match is None:
-                raise ParseError("address", "is neither name-addr nor addr-spec")
-            return cls(Uri.parse(match[0]), None, parse_parameters(text, match.end(), "address"))
-        quoted, words, uri = match.groups()
-        name = None
-        if quoted is not None:
-            name = clean(unquote(quoted))
-        elif words is not None:
-            name = clean(" ".join(words.split()))
-        return cls(Uri.parse(uri), name, parse_parameters(text, match.end(), "address"))
+        return _parse(text) if TAG in text or len(text) > KEPT_LENGTH else _parse_again(text)
 
     @classmethod
     def parse_many(cls, text: str) -> list[Address]:
         """Parse a comma list; an empty text gives an empty list, an empty item :class:`ParseError`."""
-        if "," not in text and text.strip(" \t"):
-            return [cls.parse(text)]
         return [cls.parse(item) for item in split_list(text)]
 
     def __str__(self) -> str:
@@ -90,3 +80,22 @@ class Address:
     def without_params(self, *names: str) -> Address:
         """Return the address without the named header parameters."""
         return replace(self, parameters=remove_parameters(self.parameters, names))
+
+
+def _parse(text: str) -> Address:
+    text = text.strip(" \t")
+    if text.startswith("<") and (end := text.find(">")) > 0:
+        return Address(Uri.parse(text[1:end]), None, parse_parameters(text, end + 1, "address"))
+    match = _NAME_ADDR.match(text)
+    if match is None:
+        match = _ADDR_SPEC.match(text)
+        if match is None:
+            raise ParseError("address", "is neither name-addr nor addr-spec")
+        return Address(Uri.parse(match[0]), None, parse_parameters(text, match.end(), "address"))
+    quoted, words, uri = match.groups()
+    name = clean(" ".join(words.split()) if quoted is None else unquote(quoted))
+    return Address(Uri.parse(uri), name, parse_parameters(text, match.end(), "address"))
+
+
+# Where somebody is reached, and by which way, is the same in message after message.
+_parse_again = lru_cache(KEPT)(_parse)

@@ -103,22 +103,20 @@ def parse_parameters(text: str, position: int, what: str) -> Parameters:
     """
     if position == len(text):
         return ()
-    end = len(text.rstrip(" \t"))
-    if position >= end:
-        return ()
     parameters: list[tuple[str, str | None]] = []
     if _PLAIN_PARAMETERS.fullmatch(text, position) is not None:
         # As nearly all are written: one match for all of them, and splitting does the rest.
         for parameter in text[position + 1 :].split(";"):
             name, equals, value = parameter.partition("=")
             parameters.append((name, value if equals else None))
-        position = end
-    while position < end:
-        match = _PARAMETER.match(text, position)
-        if match is None:
-            raise ParseError(what, "has a malformed parameter", offset=position)
-        parameters.append((match[1], match[2]))
-        position = match.end()
+    else:
+        end = len(text.rstrip(" \t"))
+        while position < end:
+            match = _PARAMETER.match(text, position)
+            if match is None:
+                raise ParseError(what, "has a malformed parameter", offset=position)
+            parameters.append((match[1], match[2]))
+            position = match.end()
     if len(parameters) > 1 and len({name.lower() for name, _ in parameters}) < len(parameters):
         raise ParseError(what, "has a parameter twice")
     return tuple(parameters)
@@ -139,9 +137,8 @@ def format_parameters(parameters: Parameters) -> str:
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
     """Return the value as on the wire, ``""`` for a parameter without value, None if it is not there."""
-    wanted = name.lower()
     for key, value in parameters:
-        if key == wanted or key.lower() == wanted:
+        if key == name or key.lower() == name.lower():
             return value or ""
     return None
 

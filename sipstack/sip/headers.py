@@ -279,8 +279,8 @@ def parse_headers(text: str, limit: int) -> tuple[Headers, ParseError | None]:
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
     lines = text.split("\r\n")
-    breaks = len(lines) - 1
-    if text.count("\r") != breaks or text.count("\n") != breaks or "\x00" in text and LINE_BREAK.search("".join(lines)):
+    rest = "".join(lines)
+    if "\r" in rest or "\n" in rest or ("\x00" in rest and LINE_BREAK.search(rest)):
         # A lone CR or LF could hide a header from us and show it to the next hop.
         error = ParseError("header block", "has a lone CR, LF or NUL")
         lines = [LINE_BREAK.sub(" ", line) for line in lines]
@@ -288,9 +288,10 @@ def parse_headers(text: str, limit: int) -> tuple[Headers, ParseError | None]:
         error = error or ParseError("header block", f"has more than {limit} lines", status=513)
         del lines[limit:]
     keys, names, values = headers._keys, headers._names, headers._values
+    look_up = _KNOWN.get
     for line in lines:
         name, colon, value = line.partition(":")
-        known = _KNOWN.get(name)
+        known = look_up(name)
         if known is None:
             name = name.rstrip(" \t")  # HCOLON = *( SP / HTAB ) ":" SWS
             if not colon or not is_token(name):
@@ -300,7 +301,8 @@ def parse_headers(text: str, limit: int) -> tuple[Headers, ParseError | None]:
         elif not colon:
             error = error or ParseError("header line", f"{line[:40]!r} has no colon")
             continue
-        names.append(known[0])
-        keys.append(known[1])
+        name, key = known
+        names.append(name)
+        keys.append(key)
         values.append(value.strip(" \t"))
     return headers, error

@@ -126,8 +126,7 @@ class Transaction:
 
     def start_ending(self, timer: Input, now: float, delay: float) -> None:
         """Start the ending timer. With no delay it counts as fired right after the effects of this step."""
-        if self._end_timer:
-            self._wires.timers.stop(self._end_timer)
+        self._wires.timers.stop(self._end_timer)
         if delay:
             self._end_timer = self._wires.timers.start(now + delay, (self, timer))
         else:

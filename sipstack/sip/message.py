@@ -200,8 +200,10 @@ class Request(Message):
         super().__init__(headers, body, raw=raw)
         self.method = method
         """Case-sensitive (:rfc:`3261#section-7.1`)."""
-        self._uri: Uri | None = uri if isinstance(uri, Uri) else None
-        self._uri_text = str(uri)
+        self._uri: Uri | None = None
+        if isinstance(uri, Uri):
+            self._uri, uri = uri, str(uri)
+        self._uri_text = uri
 
     @property
     def uri(self) -> Uri:

@@ -41,6 +41,8 @@ def address(values: list[str]) -> Address:
 
 
 def addresses(values: list[str]) -> list[Address]:
+    if len(values) == 1 and "," not in values[0]:
+        return [Address.parse(values[0])] if values[0] else []
     parsed: list[Address] = []
     for value in values:
         parsed += Address.parse_many(value)
@@ -52,6 +54,8 @@ def contacts(values: list[str]) -> list[Address]:
 
 
 def vias(values: list[str]) -> list[Via]:
+    if len(values) == 1 and "," not in values[0] and values[0]:
+        return [Via.parse(values[0])]
     parsed: list[Via] = []
     for value in values:
         parsed += Via.parse_many(value)

@@ -66,8 +66,6 @@ class Via:
     @classmethod
     def parse_many(cls, text: str) -> list[Via]:
         """Parse a comma list; an empty item is a :class:`ParseError`."""
-        if "," not in text and text.strip(" \t"):
-            return [cls.parse(text)]
         return [cls.parse(item) for item in split_list(text)]
 
     def __str__(self) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 from gateway.lab.bench.msrp import Rates
 from sipstack import ids
-from sipstack.sip.headers import Headers
+from sipstack.sip.address import Address
+from sipstack.sip.headers import CSeq, Headers
 from sipstack.sip.message import Request, Response
 from sipstack.sip.parser import parse_message
 
@@ -55,8 +56,11 @@ def parse_rates(seconds: float) -> Rates:
     from gateway.lab.bench import sippeer
 
     messages = invites()
-    assert read(messages) == sippeer.read(messages), "both read the same"
-    return _in_turns(seconds, lambda: read(messages), lambda: sippeer.read(messages))
+    for octets in messages:
+        assert seen(octets) == sippeer.seen(octets), "both read the same"
+    return _in_turns(
+        seconds, lambda: [read(octets) for octets in messages], lambda: [sippeer.read(octets) for octets in messages]
+    )
 
 
 def build_rates(seconds: float) -> Rates:
@@ -83,15 +87,17 @@ def invites() -> list[bytes]:
     ]
 
 
-def read(messages: Iterable[bytes]) -> list[Seen]:
-    """Read INVITEs as whoever works with them does."""
-    seen: list[Seen] = []
-    for octets in messages:
-        message = parse_message(octets)
-        sender, receiver, cseq, contact = message.from_, message.to, message.cseq, message.contacts[0]
-        ends = (sender.uri.user, sender.tag, receiver.uri.user, receiver.tag)
-        seen.append((message.via.branch, *ends, cseq.number, cseq.method, contact.uri.user))
-    return seen
+def read(octets: bytes) -> tuple[str | None, Address, Address, CSeq, list[Address]]:
+    """Read an INVITE; return its Via branch, From, To, CSeq and Contacts."""
+    message = parse_message(octets)
+    return message.via.branch, message.from_, message.to, message.cseq, message.contacts
+
+
+def seen(octets: bytes) -> Seen:
+    """Return what :func:`read` has read, to be compared."""
+    branch, sender, receiver, cseq, contacts = read(octets)
+    ends = sender.uri.user, sender.tag, receiver.uri.user, receiver.tag
+    return branch, *ends, cseq.number, cseq.method, contacts[0].uri.user
 
 
 Work = Callable[[], Sequence[object]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sipmessage import URI, Message, Request, Response
+from sipmessage import URI, Address, CSeq, Message, Request, Response
 
 from gateway.lab.bench.sip import Fields, Seen
 
@@ -12,17 +12,18 @@ COPIED = ("Via", "From", "To", "Call-ID", "CSeq")
 """What a response has from its request."""
 
 
-def read(messages: Iterable[bytes]) -> list[Seen]:
-    """Read INVITEs."""
-    seen: list[Seen] = []
-    for octets in messages:
-        message = Message.parse(octets)
-        sender, receiver, cseq, contact = message.from_address, message.to_address, message.cseq, message.contact[0]
-        tags = sender.parameters.get("tag"), receiver.parameters.get("tag")
-        ends = (sender.uri.user, tags[0], receiver.uri.user, tags[1])
-        branch = message.via[0].parameters.get("branch")
-        seen.append((branch, *ends, cseq.sequence, cseq.method, contact.uri.user))
-    return seen
+def read(octets: bytes) -> tuple[str | None, Address, Address, CSeq, list[Address]]:
+    """Read an INVITE; return its Via branch, From, To, CSeq and Contacts."""
+    message = Message.parse(octets)
+    branch = message.via[0].parameters.get("branch")
+    return branch, message.from_address, message.to_address, message.cseq, message.contact
+
+
+def seen(octets: bytes) -> Seen:
+    """Return what :func:`read` has read, to be compared."""
+    branch, sender, receiver, cseq, contacts = read(octets)
+    ends = sender.uri.user, sender.parameters.get("tag"), receiver.uri.user, receiver.parameters.get("tag")
+    return branch, *ends, cseq.sequence, cseq.method, contacts[0].uri.user
 
 
 def parse(messages: Iterable[bytes]) -> list[Request | Response]:

@@ -80,6 +80,16 @@ def test_copy_is_independent() -> None:
     assert other.items() == [("f", "b"), ("Via", "a"), ("VIA", "d, e")]
 
 
+def test_extending_keeps_the_lines_of_the_other() -> None:
+    headers, other = Headers([("To", "x")]), Headers([("m", "<sip:b@h>"), ("VIA", "v")])
+    version = headers.version
+    headers.extend(other)
+    headers.add("To", "y")
+    assert headers.items() == [("To", "x"), ("m", "<sip:b@h>"), ("VIA", "v"), ("To", "y")]
+    assert headers.version > version
+    assert other.items() == [("m", "<sip:b@h>"), ("VIA", "v")]
+
+
 def test_every_change_counts() -> None:
     headers = Headers(FIELDS)
     versions = [headers.version]

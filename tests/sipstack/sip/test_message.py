@@ -220,6 +220,23 @@ def test_answer_copies_what_the_rfc_says() -> None:
     assert (response.reason, response.body) == ("OK", b"b")
 
 
+def test_answer_takes_headers_that_are_written_out() -> None:
+    written = Headers([("Allow", "OPTIONS"), ("Server", "x")])
+    response = Response.for_request(request(), 200, to_tag="t", headers=written)
+    assert response.headers.items()[-2:] == [("Allow", "OPTIONS"), ("Server", "x")]
+    response.headers.set("Server", "y")
+    assert written.get("Server") == "x"
+
+
+def test_a_changed_header_is_read_again_and_the_others_are_not() -> None:
+    message = request()
+    sender, via = message.from_, message.via
+    message.headers.set("To", "<sip:other@h>")
+    assert message.to.uri == Uri.parse("sip:other@h")
+    assert message.from_ is sender and message.via is via
+    assert Message.to.key == "to"
+
+
 def test_trying_has_the_timestamp_and_no_tag() -> None:
     response = Response.for_request(request(("Timestamp", "54")), 100, to_tag="t")
     assert response.headers.items() == [*HEADERS, ("Timestamp", "54")]
