@@ -20,6 +20,7 @@ from gateway.config.settings import Config
 from gateway.lab.conformance.cli import conformance
 from gateway.lab.phonecli import main as phone
 from gateway.lab.run import loop_factory, open_trace
+from gateway.lab.trace.cli import trace
 from sipstack.trace import Trace
 
 SWITCH_INTERVAL = 0.001
@@ -141,6 +142,7 @@ main.add_command(phone, "phone")
 main.add_command(accounts, "accounts")
 main.add_command(guest, "guest")
 main.add_command(conformance, "conformance")
+main.add_command(trace, "trace")
 
 
 @main.group()

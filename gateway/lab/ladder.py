@@ -92,14 +92,19 @@ class Ladder:
 
 
 @dataclass(slots=True)
-class _Sighting:
+class Sighting:
     """One message as one side saw it."""
 
     at: float
     record: WireRecord
+    """What its last octet came in."""
     part: Part
     again: bool
-    other: _Sighting | None = None
+    """The same bytes went the same way before."""
+    other: Sighting | None = None
+    """The same message as the other side saw it."""
+    far: str | None = None
+    """Who the other side is, where whoever cut the messages knows."""
 
 
 Names = Mapping[HostPort | str, str]
@@ -138,17 +143,19 @@ def build_ladder(records: Iterable[Record], *, states: bool = False, names: Name
     ``states`` adds changes of state as notes; ``names`` tells of those that recorded nothing.
     """
     ordered = sorted(records, key=lambda record: record.at)
-    wire = [record for record in ordered if isinstance(record, WireRecord)]
-    addresses = Addresses(wire, names or {})
-    sightings = _sightings(wire)
-    _join(sightings, addresses)
-    lines: list[Arrow | Note] = _fold([_arrow(sighting, addresses) for sighting in sightings if _leads(sighting)])
-    if states:
-        lines += [
-            Note(record.at, record.actor, " ".join(filter(None, (record.subject, record.state, record.note))))
-            for record in ordered
-            if isinstance(record, StateRecord)
-        ]
+    found = sightings(record for record in ordered if isinstance(record, WireRecord))
+    return draw_up(found, (record for record in ordered if states and isinstance(record, StateRecord)), names)
+
+
+def draw_up(seen: Sequence[Sighting], changes: Iterable[StateRecord] = (), names: Names | None = None) -> Ladder:
+    """Return the ladder of messages, with changes of state as notes."""
+    addresses = Addresses((sighting.record for sighting in seen), names or {})
+    _join(seen, addresses)
+    lines: list[Arrow | Note] = _fold([_arrow(sighting, addresses) for sighting in seen if _leads(sighting)])
+    lines += [
+        Note(change.at, change.actor, " ".join(filter(None, (change.subject, change.state, change.note))))
+        for change in changes
+    ]
     lines.sort(key=lambda line: line.at)
     actors: dict[str, None] = {}
     for line in lines:
@@ -156,7 +163,7 @@ def build_ladder(records: Iterable[Record], *, states: bool = False, names: Name
     return Ladder(sorted(actors, key=_rank), lines)
 
 
-def _sightings(records: Iterable[WireRecord]) -> list[_Sighting]:
+def sightings(records: Iterable[WireRecord]) -> list[Sighting]:
     """Cut the bytes of each connection, as each side recorded it, into messages."""
     connections: dict[tuple[object, ...], tuple[Splitter, Splitter]] = {}
     seen: set[tuple[object, ...]] = set()
@@ -171,18 +178,18 @@ def _sightings(records: Iterable[WireRecord]) -> list[_Sighting]:
             once = (key, record.direction, part.key)
             again = record.protocol == "SIP" and once in seen
             seen.add(once)
-            found.append(_Sighting(record.at, record, part, again))
+            found.append(Sighting(record.at, record, part, again))
     return found
 
 
-def _join(sightings: Iterable[_Sighting], addresses: Addresses) -> None:
+def _join(seen: Iterable[Sighting], addresses: Addresses) -> None:
     """Find for each message that came in the same message going out elsewhere."""
-    sent: defaultdict[tuple[str, str, bytes], deque[_Sighting]] = defaultdict(deque)
-    for sighting in sightings:
+    sent: defaultdict[tuple[str, str, bytes], deque[Sighting]] = defaultdict(deque)
+    for sighting in seen:
         record = sighting.record
         if record.direction == "out":
             sent[record.protocol, record.transport, sighting.part.key].append(sighting)
-    for sighting in sightings:
+    for sighting in seen:
         record = sighting.record
         if record.direction == "out":
             continue
@@ -198,14 +205,14 @@ def _join(sightings: Iterable[_Sighting], addresses: Addresses) -> None:
                 break
 
 
-def _leads(sighting: _Sighting) -> bool:
+def _leads(sighting: Sighting) -> bool:
     """Of two sightings of one message the sender's makes the arrow."""
     return sighting.other is None or sighting.record.direction == "out"
 
 
-def _arrow(sighting: _Sighting, addresses: Addresses) -> Arrow:
+def _arrow(sighting: Sighting, addresses: Addresses) -> Arrow:
     record, other = sighting.record, sighting.other
-    far = other.record.actor if other is not None else _stranger(record, sighting.part, addresses)
+    far = other.record.actor if other is not None else sighting.far or _stranger(record, sighting.part, addresses)
     source, target = (record.actor, far) if record.direction == "out" else (far, record.actor)
     received_at = None if other is None else other.at
     return Arrow(

@@ -19,6 +19,7 @@ from sipstack.sip.uri import Uri
 
 from .wiretext import CONTENT_LENGTH, MAX_PENDING, HttpSplitter, Part, SmtpSplitter, SmtpState, Splitter
 
+_PATHS = re.compile(rb"(?m)^a=path:([^\r\n]+)")
 _SIP_START = re.compile(rb"(?:[A-Z]{3,20} \S+ SIP/2\.0|SIP/2\.0 [0-9]{3} [^\r\n]*)\r\n", re.IGNORECASE)
 
 
@@ -80,7 +81,15 @@ def sip_part(data: bytes) -> Part:
     cseq = message.headers.get("CSeq")
     if cseq:
         fields["cseq"] = cseq
-    return Part(label + broken, data, len(data), fields)
+    return Part(label + broken, data, len(data), fields, marks=_sip_marks(message))
+
+
+def _sip_marks(message: Message) -> tuple[str, ...]:
+    """By Call-ID and the MSRP paths of the description SIP belongs to MSRP, by Session-ID (:rfc:`7989`) to HTTP."""
+    trace = (message.headers.get("Session-ID") or "").partition(";")[0].strip()
+    paths = _PATHS.findall(message.body) if b"a=path:" in message.body else ()
+    uris = " ".join(path.decode("ascii", "replace") for path in paths).split()
+    return tuple(filter(None, (message.headers.get("Call-ID"), trace, *uris)))
 
 
 def _sip_label(message: Message) -> tuple[str, dict[str, str | int]]:
@@ -183,27 +192,38 @@ class MsrpSplitter:
         elif chunk.flag == "#":
             label += " (given up)"
         fields: dict[str, str | int] = {"method": "SEND", "message_id": chunk.message_id, "body": size}
-        return Part(label, chunk.transaction_id.encode() + b" SEND", size, fields, fold)
+        marks = _uris(chunk.to_path, chunk.from_path)
+        return Part(label, chunk.transaction_id.encode() + b" SEND", size, fields, fold, marks)
 
     def _other(self, frame: Report | MsrpResponse | OtherRequest | BadRequest) -> Part:
         key = frame.transaction_id.encode()
+        marks = _uris(frame.to_path or "", frame.from_path)
         match frame:
             case MsrpResponse():
                 message_id = self._chunks.pop(frame.transaction_id, None)
                 fold = None if message_id is None else f"{frame.status} {message_id}"
                 label = f"MSRP {frame.status} {frame.comment}".rstrip()
-                return Part(label, key, len(bytes(frame)), {"status": frame.status}, fold)
+                return Part(label, key, len(bytes(frame)), {"status": frame.status}, fold, marks)
             case Report():
                 fields: dict[str, str | int] = {
                     "method": "REPORT",
                     "status": frame.status,
                     "message_id": frame.message_id,
                 }
-                return Part(f"MSRP REPORT {frame.status}", key + b" REPORT", len(bytes(frame)), fields)
+                label = f"MSRP REPORT {frame.status}"
+                return Part(label, key + b" REPORT", len(bytes(frame)), fields, marks=marks)
             case OtherRequest():
-                return Part(f"MSRP {frame.method}", key + frame.method.encode(), 0, {"method": frame.method})
+                return Part(
+                    f"MSRP {frame.method}", key + frame.method.encode(), 0, {"method": frame.method}, marks=marks
+                )
             case BadRequest():
-                return Part(f"MSRP {frame.method} (malformed: {frame.reason})", key, 0, {"method": frame.method})
+                return Part(
+                    f"MSRP {frame.method} (malformed: {frame.reason})", key, 0, {"method": frame.method}, marks=marks
+                )
+
+
+def _uris(*paths: str) -> tuple[str, ...]:
+    return tuple(uri for path in paths for uri in path.split())
 
 
 def splitters(protocol: str, transport: str) -> tuple[Splitter, Splitter]:

@@ -19,6 +19,7 @@ _HTTP_START = re.compile(rb"(?:[A-Z]{3,20} \S+ HTTP/1\.[01]|HTTP/1\.[01] [0-9]{3
 CONTENT_LENGTH = re.compile(rb"^(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,12})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _CHUNKED = re.compile(rb"^transfer-encoding[ \t]*:.*\bchunked\b", re.IGNORECASE | re.MULTILINE)
 _EVENT_STREAM = re.compile(rb"^content-type[ \t]*:[ \t]*text/event-stream", re.IGNORECASE | re.MULTILINE)
+_TRACE = re.compile(rb"(?im)^trace(?:parent|response)[ \t]*:[ \t]*[0-9a-f]{2}-([0-9a-f]{32})-")
 _SHORT_LINK = re.compile(r"^((?:/[^/]+)?/i)/.+")
 
 
@@ -35,6 +36,8 @@ class Part:
     """For the JSON form: method, status, Call-ID and the like."""
     fold: str | None = None
     """Neighbours on one hop with the same word are drawn as one line: the chunks of a long message."""
+    marks: tuple[str, ...] = ()
+    """By which it is known to belong to others: the paths of MSRP, Call-ID, a trace id."""
 
 
 class Splitter(Protocol):
@@ -137,13 +140,19 @@ class HttpSplitter:
             reason = f" {words[2]}" if len(words) > 2 and words[2] else ""
             whose = f" ({method} {_last_word(path)})" if method else ""
             stream = " event stream" if _EVENT_STREAM.search(data) else ""
-            yield Part(
-                f"{status}{reason}{whose}{stream}", data, len(data), {"status": status, "method": method, "path": path}
-            )
+            fields: dict[str, str | int] = {"status": status, "method": method, "path": path}
+            yield Part(f"{status}{reason}{whose}{stream}", data, len(data), fields, marks=_trace_of(data))
         elif len(words) == 3:
             path = plain_path(words[1])
             self._asked.append((words[0], path.partition("?")[0]))
-            yield Part(f"{words[0]} {path}", data, len(data), {"method": words[0], "path": path})
+            fields = {"method": words[0], "path": path}
+            yield Part(f"{words[0]} {path}", data, len(data), fields, marks=_trace_of(data))
+
+
+def _trace_of(data: bytes) -> tuple[str, ...]:
+    """Return the trace id of a message (W3C Trace Context), which the gateway hands on to SIP."""
+    match = _TRACE.search(data, 0, data.find(b"\r\n\r\n") + 2)
+    return () if match is None else (match[1].decode(),)
 
 
 def _last_word(path: str) -> str:
