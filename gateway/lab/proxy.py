@@ -173,6 +173,9 @@ class Call:
             return  # nothing but our own layer's 100 may go back (RFC 4320 section 4.1)
         if response.is_final:
             self._end()
+        if response.status == 503:
+            # RFC 3261 section 16.7: it is the next hop that has too much to do; a 503 of ours would speak of us.
+            response = Response.for_request(self._transaction.request, 500, to_tag=response.to.tag)
         # The target repeats a 2xx to INVITE until its ACK comes by here; we need not.
         self._proxy.endpoint.respond(self._transaction, response, repeat=False)
 

@@ -228,6 +228,17 @@ async def test_refusals_pass_back(core: Core) -> None:
     b.close()
 
 
+async def test_a_busy_phone_is_no_busy_core(core: Core) -> None:
+    """:rfc:`3261#section-16.7`: a 503 that was received should not be forwarded; it says nothing of the proxy."""
+    a, b = await online(core, "a"), await online(core, "b")
+    answering = asyncio.create_task(a.answer("OPTIONS", "503 Service Unavailable", "Retry-After: 60"))
+    answer = await b.options("sip:a@cc.com")
+    assert (answer.status, answer.headers("Retry-After")) == (500, [])
+    await answering
+    a.close()
+    b.close()
+
+
 async def test_im_server_refuses_who_was_never_registered_there(im_core: Core, im_server: ImServer) -> None:
     a, b = await online(im_core, "a"), await online(im_core, "b")
     for method, status in (("INVITE", 403), ("MESSAGE", 403)):
