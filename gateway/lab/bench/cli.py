@@ -22,7 +22,7 @@ from gateway.lab.bench.message import message_rates, status_rates
 from gateway.lab.bench.msrp import file_rates, parse_rates
 from gateway.lab.bench.msrp import message_rates as msrp_message_rates
 from gateway.lab.bench.network import FSYNC
-from gateway.lab.bench.sip import Missing, build_rates
+from gateway.lab.bench.sip import STRANGERS, Missing, build_rates
 from gateway.lab.bench.sip import parse_rates as sip_parse_rates
 from gateway.lab.bench.siptransactions import transaction_answers
 from gateway.lab.run import loop_factory
@@ -158,9 +158,14 @@ async def _measure_sip(name: str, folder: Path, report: Report, seconds: float) 
                 baseline_lost=theirs.lost,
             )
             return
-        measure = sip_parse_rates if name == "sip-parse" else build_rates
-        rates = await asyncio.to_thread(measure, seconds)
-    report.figure(name, rates.value, rates.baseline, "messages/CPU s")
+        more: dict[str, Any] = {}
+        if name == "sip-parse":
+            rates = await asyncio.to_thread(sip_parse_rates, seconds)
+            strangers = await asyncio.to_thread(sip_parse_rates, seconds, STRANGERS)
+            more["strangers"] = round(strangers.value / strangers.baseline, 2)
+        else:
+            rates = await asyncio.to_thread(build_rates, seconds)
+    report.figure(name, rates.value, rates.baseline, "messages/CPU s", **more)
 
 
 async def _measure_msrp(name: str, folder: Path, report: Report, seconds: float) -> None:

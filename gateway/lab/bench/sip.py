@@ -14,7 +14,9 @@ from sipstack.sip.message import Request, Response
 from sipstack.sip.parser import parse_message
 
 MESSAGES = 64
-"""Different messages that are read or written in turn, each from somebody else to somebody else."""
+"""Different messages that are read or written in turn: so many people are talking."""
+STRANGERS = 4000
+"""So many that nobody's address is still known when they come again."""
 
 INVITE = """\
 INVITE sip:guest{number:04}@biloxi.example.com SIP/2.0
@@ -48,14 +50,14 @@ class Missing(Exception):
     """Something that a figure needs is not installed; the text says what, and how to get it."""
 
 
-def parse_rates(seconds: float) -> Rates:
+def parse_rates(seconds: float, count: int = MESSAGES) -> Rates:
     """Return INVITEs of 600 octets a second that are read, with typed access to Via branch, From, To, CSeq and
-    Contact. :class:`Missing` without ``sipmessage``."""
+    Contact, ``count`` different ones in turn. :class:`Missing` without ``sipmessage``."""
     if find_spec("sipmessage") is None:
         raise Missing(SIPMESSAGE_MISSING)
     from gateway.lab.bench import sippeer
 
-    messages = invites()
+    messages = invites(count)
     for octets in messages:
         assert seen(octets) == sippeer.seen(octets), "both read the same"
     return _in_turns(
@@ -70,20 +72,20 @@ def build_rates(seconds: float) -> Rates:
         raise Missing(SIPMESSAGE_MISSING)
     from gateway.lab.bench import sippeer
 
-    octets = invites()
+    octets = invites(MESSAGES)
     ours, theirs = [parse_message(each) for each in octets], sippeer.parse(octets)
     fields = [request_fields(number) for number in range(MESSAGES)]
     assert _sorted(write(ours, fields)) == _sorted(sippeer.write(theirs, fields)), "both write the same"
     return _in_turns(seconds, lambda: write(ours, fields), lambda: sippeer.write(theirs, fields))
 
 
-def invites() -> list[bytes]:
-    """Return the INVITEs."""
+def invites(count: int) -> list[bytes]:
+    """Return INVITEs, each by another caller to another guest."""
     return [
         INVITE.format(number=number, branch=ids.branch(), tag=ids.tag(), call_id=ids.call_id())
         .replace("\n", "\r\n")
         .encode()
-        for number in range(MESSAGES)
+        for number in range(count)
     ]
 
 
