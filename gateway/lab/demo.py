@@ -24,11 +24,12 @@ from typing import Any
 import aiohttp
 import click
 
+from gateway.lab.drawing import draw
 from gateway.lab.expect import missing
 from gateway.lab.guest import Guest, Refused, read_link
 from gateway.lab.inviter import InviteFailed, Inviter
 from gateway.lab.kamailio import is_available
-from gateway.lab.ladder import Ladder, build_ladder, draw
+from gateway.lab.ladder import Ladder, build_ladder
 from gateway.lab.ports import free_port
 from gateway.lab.processes import Child, Children, ProcessFailed
 from sipstack.flow import HostPort

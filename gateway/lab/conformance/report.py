@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 
 from gateway.lab.conformance.runner import Result
 from gateway.lab.conformance.verdict import Verdict
-from gateway.lab.ladder import build_ladder, draw
+from gateway.lab.drawing import draw
+from gateway.lab.ladder import build_ladder
 from sipstack.flow import HostPort
 from sipstack.net.tracefile import mask
 from sipstack.trace import WireRecord

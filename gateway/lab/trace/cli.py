@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gateway.lab.ladder import as_json, draw
+from gateway.lab.drawing import draw
+from gateway.lab.ladder import as_json
 from gateway.lab.trace.conversations import Conversation, join
 from gateway.lab.trace.losses import Damaged, Losses
 from gateway.lab.trace.mermaid import as_mermaid

@@ -13,7 +13,8 @@ from textual.containers import ScrollableContainer
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from gateway.lab.ladder import Names, build_ladder, draw
+from gateway.lab.drawing import draw
+from gateway.lab.ladder import Names, build_ladder
 from gateway.terminal.text import harmless
 from sipstack.flow import HostPort
 from sipstack.trace import Record

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.lab import ladder as module
-from gateway.lab.ladder import Arrow, as_json, build_ladder, draw, main
+from gateway.lab import drawing as module
+from gateway.lab.drawing import draw
+from gateway.lab.ladder import Arrow, as_json, build_ladder, main
 from sipstack.flow import HostPort
 from sipstack.net.tracefile import dump_record
 from sipstack.trace import Record, StateRecord, WireRecord

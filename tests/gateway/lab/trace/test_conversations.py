@@ -9,7 +9,6 @@ from sipstack.trace import Record, WireRecord
 
 CORE, A, B = ("192.0.2.1", 5060), ("192.0.2.2", 5060), ("192.0.2.3", 5060)
 A_OUT, A_MSRP, B_MSRP, B_OUT = ("192.0.2.2", 41000), ("192.0.2.2", 2855), ("192.0.2.3", 2855), ("192.0.2.3", 42000)
-SDP = "Content-Type: application/sdp\n"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -31,24 +30,22 @@ class Tape:
     def request(
         self, source: HostPort, target: HostPort, method: str, call: str, via: HostPort, more: str = ""
     ) -> None:
-        body = more if more.startswith("v=0") else ""
-        headers = "" if body else more
-        self.add(
-            source,
-            target,
-            f"{method} sip:b@example.com SIP/2.0\nVia: SIP/2.0/TCP {via[0]}:{via[1]};branch=z9hG4bK{call}\n"
-            f"From: <sip:a@example.com>;tag=1\nTo: <sip:b@example.com>\nCall-ID: {call}\nCSeq: 1 {method}\n{headers}{SDP if body else ''}"
-            f"Content-Length: {len(body.replace(chr(10), chr(13) + chr(10)))}\n\n{body}",
-        )
+        """Send a request; ``more`` is its description, or further headers."""
+        body, headers = (more, "") if more.startswith("v=0") else ("", more)
+        self.add(source, target, message(f"{method} sip:b@example.com SIP/2.0", method, call, via, headers, body))
 
     def response(self, source: HostPort, target: HostPort, status: int, method: str, call: str, body: str = "") -> None:
-        self.add(
-            source,
-            target,
-            f"SIP/2.0 {status} X\nVia: SIP/2.0/TCP 192.0.2.2:5060;branch=z9hG4bK{call}\n"
-            f"From: <sip:a@example.com>;tag=1\nTo: <sip:b@example.com>;tag=2\nCall-ID: {call}\nCSeq: 1 {method}\n{SDP if body else ''}"
-            f"Content-Length: {len(body.replace(chr(10), chr(13) + chr(10)))}\n\n{body}",
-        )
+        self.add(source, target, message(f"SIP/2.0 {status} X", method, call, A, "", body))
+
+
+def message(start: str, method: str, call: str, via: HostPort, headers: str, body: str) -> str:
+    """Return a SIP message with plain line ends."""
+    length = len(body.replace("\n", "\r\n"))
+    about = "Content-Type: application/sdp\n" if body else ""
+    return (
+        f"{start}\nVia: SIP/2.0/TCP {via[0]}:{via[1]};branch=z9hG4bK{call}\nFrom: <sip:a@example.com>;tag=1\n"
+        f"To: <sip:b@example.com>\nCall-ID: {call}\nCSeq: 1 {method}\n{headers}{about}Content-Length: {length}\n\n{body}"
+    )
 
 
 def sdp(place: HostPort, session: str) -> str:
