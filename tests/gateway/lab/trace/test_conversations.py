@@ -44,7 +44,8 @@ def message(start: str, method: str, call: str, via: HostPort, headers: str, bod
     about = "Content-Type: application/sdp\n" if body else ""
     return (
         f"{start}\nVia: SIP/2.0/TCP {via[0]}:{via[1]};branch=z9hG4bK{call}\nFrom: <sip:a@example.com>;tag=1\n"
-        f"To: <sip:b@example.com>\nCall-ID: {call}\nCSeq: 1 {method}\n{headers}{about}Content-Length: {length}\n\n{body}"
+        f"To: <sip:b@example.com>\nCall-ID: {call}\nCSeq: 1 {method}\n"
+        f"{headers}{about}Content-Length: {length}\n\n{body}"
     )
 
 
