@@ -118,7 +118,7 @@ class SipSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tls_clients: Literal["none", "any", "ask", "require"] = "any"
     tls_port: Port = 5071
     tls_advertise_port: Port = 0
-    websocket_path: Annotated[str, Meta(pattern="^/[!-~]*$")] = "/"
+    websocket_path: Annotated[str, Meta(pattern="^/[!-~]*$", description="a path that begins with /")] = "/"
     keep_alive: Literal["off", "negotiated", "always"] = "negotiated"
     behind_nat: bool = False
     user_agent: str = "rcsgw"

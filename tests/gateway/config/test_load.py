@@ -212,7 +212,7 @@ listen = "here"
         (MINIMAL + '[sip]\nca_file = "none.pem"\n', "sip.ca_file: there is no file"),
         (MINIMAL + '[sip]\ntls_clients = "ask"\n', "sip.tls_clients: needs sip.ca_file"),
         (MINIMAL + '[sip]\ncertificate = "c"\nkey = "k"\ntls_port = 5070\n', "sip.tls_port: is the port of sip.bind"),
-        (MINIMAL + '[sip]\nwebsocket_path = "ws"\n', "sip.websocket_path: "),
+        (MINIMAL + '[sip]\nwebsocket_path = "ws"\n', "sip.websocket_path: is not a path that begins with /"),
         (MINIMAL + '[sip]\nsession_expires = "60s"\n', "sip.session_expires: must be 0 or at least sip.min_se"),
         (MINIMAL + '[sip]\nmin_se = "60s"\n', "sip.min_se"),
         (MINIMAL + '[msrp]\nrelays = ["sip:relay"]\n', "msrp.relays: is not an MSRP URI"),
