@@ -158,9 +158,10 @@ class SipConnection(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        name: str | None = self.flow.name
+        # What is not TLS proves no name; the library has looked at the certificate of a secure WebSocket.
+        name: str | None = self.flow.name if self.flow.transport == "WSS" else ""
         if self.flow.transport == "TLS":
-            name = proven(transport, None if self.is_incoming else name)
+            name = proven(transport, None if self.is_incoming else self.flow.name)
         if name is None:
             self.is_refused = True
             transport.abort()

@@ -137,6 +137,17 @@ async def test_connection_is_shared_and_answered_on() -> None:
         assert one.messages[0][1] == one.messages[1][1]
 
 
+async def test_no_name_is_proven_without_tls() -> None:
+    async with ends() as (one, two):
+        there = two.flow("TCP")
+        one.transport.send(Flow("TCP", there.remote, name="cc.com"), OPTIONS)
+        await until(lambda: two.messages)
+        two.transport.send(two.messages[0][1], OPTIONS)
+        await until(lambda: one.messages)
+        # cc.com is whom we meant, and anybody may have answered
+        assert one.messages[0][1].name == two.messages[0][1].name == ""
+
+
 async def test_pong_and_bad_bytes() -> None:
     async with ends() as (one, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", one.transport.port)
