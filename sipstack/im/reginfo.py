@@ -8,6 +8,7 @@ from enum import Enum
 
 from sipstack.errors import ParseError
 from sipstack.im.xmltree import DECLARATION, Element, parse, write, write_value
+from sipstack.sip.grammar import parse_seconds
 
 REGINFO = "application/reginfo+xml"
 NAMESPACE = "urn:ietf:params:xml:ns:reginfo"
@@ -136,9 +137,10 @@ def _number(element: Element, name: str) -> int | None:
     value = element.attributes.get(name)
     if value is None:
         return None
-    if not value.isascii() or not value.isdecimal():
+    number = parse_seconds(value)
+    if number is None:
         raise ParseError(_WHAT, f"has a {element.name} whose {name} is no number")
-    return min(int(value), 2**32 - 1)
+    return number
 
 
 def _write_contact(contact: ContactInfo) -> str:

@@ -95,6 +95,14 @@ def parse_number(text: str, what: str, maximum: int = MAX_UINT32) -> int:
     return number
 
 
+def parse_seconds(text: str | None) -> int | None:
+    """Return delta-seconds (:rfc:`3261#section-20.19`), None where there are none; more than 2**32-1 are as many."""
+    if text is None or not text.isascii() or not text.isdecimal():
+        return None
+    digits = text.lstrip("0")
+    return min(int(digits or "0"), MAX_UINT32) if len(digits) <= SHORT_NUMBER else MAX_UINT32
+
+
 def parse_parameters(text: str, position: int, what: str) -> Parameters:
     """Parse ``*( SEMI generic-param )`` from ``position`` to the end of ``text``.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sipstack.errors import ParseError
 from sipstack.sip.address import Address
+from sipstack.sip.grammar import parse_seconds
 from sipstack.sip.message import Response
 from sipstack.sip.uri import Uri
 
@@ -60,9 +61,9 @@ def our_binding(response: Response, contact: Address) -> Address | None:
 def granted_expires(response: Response, contact: Address, asked: int) -> int:
     """Return the seconds that a 2xx grants to ``contact`` (A-REG-02): its ``expires``, else Expires, else ``asked``."""
     binding = our_binding(response, contact)
-    expires = binding.param("expires") if binding is not None else None
-    if expires is not None and expires.isascii() and expires.isdecimal():
-        return int(expires)
+    expires = parse_seconds(binding.param("expires")) if binding is not None else None
+    if expires is not None:
+        return expires
     return asked if response.expires is None else response.expires
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 from sipstack import ids
 from sipstack.errors import LocalProtocolError, UnexpectedMessage
 from sipstack.sip.dialog import Dialog, DialogState
-from sipstack.sip.grammar import find_parameter, parse_parameters
+from sipstack.sip.grammar import find_parameter, parse_parameters, parse_seconds
 from sipstack.sip.headers import Headers
 from sipstack.sip.message import Request, Response
 from sipstack.sip.subscription_states import SUBSCRIPTION, SubscriptionEffect, SubscriptionInput, SubscriptionState
@@ -358,5 +358,4 @@ def _value(request: Request, name: str) -> tuple[str, Parameters]:
 
 
 def _seconds(parameters: Parameters, name: str) -> int | None:
-    value = find_parameter(parameters, name)
-    return int(value) if value is not None and value.isascii() and value.isdecimal() else None
+    return parse_seconds(find_parameter(parameters, name))

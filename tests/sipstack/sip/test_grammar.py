@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from sipstack.errors import LocalProtocolError, ParseError
 from sipstack.sip.grammar import (
+    MAX_UINT32,
     clean,
     find_parameter,
     format_parameters,
     is_token,
     parse_number,
     parse_parameters,
+    parse_seconds,
     quote,
     refuse_line_breaks,
     split_list,
@@ -69,6 +71,17 @@ def test_numbers() -> None:
             parse_number(text, "CSeq")
     with pytest.raises(ParseError):
         parse_number("256", "Max-Forwards", 255)
+
+
+def test_seconds() -> None:
+    assert [parse_seconds(text) for text in ("0", "600", "00600", "4294967296", "9" * 5000)] == [
+        0,
+        600,
+        600,
+        MAX_UINT32,
+        MAX_UINT32,
+    ]
+    assert [parse_seconds(text) for text in (None, "", "-1", "soon", "\u0663")] == [None] * 5
 
 
 def test_parameters() -> None:

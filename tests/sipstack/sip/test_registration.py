@@ -205,6 +205,7 @@ class TestAccepted:
             ),
             # an edge proxy rewrote the address, the instance is ours
             ([("Contact", '<sip:x@10.0.0.1>;+sip.instance="<urn:uuid:1>";expires=80')], 80),
+            ([("Contact", f"{CONTACT};expires={'9' * 5000}")], 2**32 - 1),
             # no expires of ours, or nonsense: Expires, else what we asked for
             ([("Contact", "<sip:other@h>;expires=50"), ("Expires", "100")], 100),
             ([("Contact", "<sip:k7@192.0.2.10:5060;transport=tcp>"), ("Expires", "100")], 100),

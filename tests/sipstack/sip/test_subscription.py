@@ -125,6 +125,7 @@ def test_the_time_that_was_granted_counts() -> None:
     assert notifier.subscription.get_timer() == 50.0
     notifier.notify("active;expires=nonsense")
     assert notifier.subscription.get_timer() == 50.0
+    notifier.notify(f"active;expires={'9' * 5000}")
     notifier.notify("active;expires=0")
     assert notifier.subscription.get_timer() == 1.0
     late = Notifier()
