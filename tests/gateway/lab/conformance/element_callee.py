@@ -256,7 +256,7 @@ class Callee(Element):
     async def refused(self, served: Served) -> bool:
         """Refuse what cannot be served, in the order of RFC 3261 section 8.2."""
         request = served.request
-        known = request.uri.user == self.USER and "Require" not in request.headers
+        known = request.uri.user == self.USER and request.to.tag is None and "Require" not in request.headers
         if self.defect == "options-not-allowed" and request.method == "OPTIONS" and known:
             await self.answer(served, 405, ALLOW)
         elif request.method not in self.methods:
