@@ -134,8 +134,10 @@ class Binding:
         """Register where requests go now, in turn, if that is another server than the one which has our binding, or if
         we have none because no server was there. Return whether that is so."""
         registration, locator = self._registration, self._agent.endpoint.locator
-        first = locator.first(self._hop, lambda: self._agent.identity.aor.aor)
-        if first is None or not registration.is_wanted or (self.active and first == self.home):
+        first, home = locator.first(self._hop, lambda: self._agent.identity.aor.aor), self.home
+        # A REGISTER too long for a datagram went to the same server by TCP.
+        is_there = first is not None and home is not None and first.place[1:] == home.place[1:]
+        if first is None or not registration.is_wanted or (self.active and is_there):
             return False
         self.register_later(max(pacer.reserve(self._now()), registration.held_until))
         return True

@@ -107,7 +107,9 @@ class ClientRequest:
     @property
     def target(self) -> Target | None:
         """Where it was sent last; None when that is a flow that somebody else chose."""
-        return self._target if isinstance(self._target, Target) else None
+        if not isinstance(self._target, Target):
+            return None
+        return replace(self._target, transport="TCP") if self._udp_left else self._target
 
     def cancel(self, reason: str | None = None) -> None:
         """Give up an INVITE: CANCEL it once it has been answered provisionally (A-CAN-01). Its final response, 487
@@ -325,8 +327,9 @@ class ClientRequest:
                 attempt.headers.remove_first("Route")
                 attempt.headers.insert("Route", f"<{target.route}>")
         attempt.headers.insert("Via", endpoint.via(flow.transport))
-        if flow.transport == "UDP" and switch and endpoint.is_too_long(attempt) and isinstance(target, Target):
-            self._udp_left = True
+        may_switch = switch and isinstance(target, Target) and target.transport == "UDP"
+        self._udp_left = may_switch and endpoint.is_too_long(attempt)
+        if self._udp_left:
             flow = Flow("TCP", flow.remote)
             attempt.headers.remove_first("Via")
             attempt.headers.insert("Via", endpoint.via("TCP"))

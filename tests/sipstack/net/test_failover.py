@@ -17,9 +17,10 @@ from gateway.lab.ports import free_port
 from sipstack import ids
 from sipstack.errors import ConnectionClosed, SipstackError, TransactionTimeout
 from sipstack.net.endpoint import Endpoint
-from sipstack.net.lookup import Answer
+from sipstack.net.lookup import Answer, Target
 from sipstack.net.resolver import Resolver
 from sipstack.sip.message import Request, Response
+from sipstack.sip.spread import Server
 from sipstack.sip.transaction import ServerTransaction
 from sipstack.sip.uri import Uri
 
@@ -166,6 +167,28 @@ async def test_who_refuses_connections_is_passed_over_until_asked_again() -> Non
         outage = client.locator.outages.of(place, now)
         assert outage is not None and outage.until <= now + 0.1
         assert client.locator.outages.of(place, outage.until) is None
+
+
+async def test_what_is_too_long_for_a_datagram_went_by_tcp_and_the_next_target_has_its_own_way() -> None:
+    """A-TRN-01: UDP is left to try only where UDP was meant."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+        plain.bind(("127.0.0.1", 0))
+        plain.setblocking(False)
+        async with core(status(200)) as (client, (node,)):
+            outcomes: list[object] = []
+            long = request(headers=[("Subject", "x" * 2000)])
+            sent = client.send(long, CORE, outcomes.append, outcomes.append)
+            await until(lambda: outcomes)
+            assert sent.target is not None and sent.target.transport == "TCP"
+            node.answer = status(503)
+            ways = ("UDP", node.port), ("TCP", plain.getsockname()[1])
+            resolver = client.locator.resolver
+            servers = (Server(tuple(Target(way, "127.0.0.1", port) for way, port in ways), "core.example"),)
+            resolver.servers_now = lambda uri: servers  # type: ignore[method-assign]  # one answer for all
+            with pytest.raises(ConnectionClosed):
+                await client.request(long, route=CORE)
+            with pytest.raises(BlockingIOError):
+                plain.recv(1)
 
 
 async def test_all_dead_are_tried_all_the_same() -> None:
