@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LEAST_PAUSE = 0.25
+"""Seconds between two rounds, whatever happens: a server that closes each connection must not be asked all the time."""
+
 ANSWER_TIMEOUT = 4.0
 """Seconds that a server has for the answer to an OPTIONS; it needs some milliseconds."""
 
@@ -80,6 +83,7 @@ class CoreWatch:
                 await self._look()
             except Exception:
                 logger.exception("looking at the core failed")
+            await asyncio.sleep(min(LEAST_PAUSE, self._interval))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._wake.wait()

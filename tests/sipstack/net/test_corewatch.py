@@ -10,6 +10,7 @@ import pytest
 
 from gateway.lab.ports import free_port
 from sipstack import ids
+from sipstack.net import corewatch
 from sipstack.net.corewatch import CoreWatch
 from sipstack.net.endpoint import Endpoint
 from sipstack.net.useragent import Identity, UserAgent
@@ -167,3 +168,21 @@ async def test_a_core_of_one_server_is_not_asked() -> None:
         await nameless._look()
         assert nameless.places == {}
         await nameless.close()
+
+
+async def test_one_round_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that closes each connection at once is not asked without a pause."""
+    monkeypatch.setattr(corewatch, "LEAST_PAUSE", 0.05)
+    async with Endpoint(endpoint_config(msrp=False)) as endpoint:
+        watch = CoreWatch(endpoint, (), options, interval=3600.0, on_change=lambda: None)
+        rounds: list[float] = []
+
+        async def look() -> None:
+            rounds.append(endpoint.timers.time())
+            watch.flow_failed()
+
+        monkeypatch.setattr(watch, "_look", look)
+        watch.start()
+        await until(lambda: len(rounds) >= 3)
+        await watch.close()
+        assert rounds[2] - rounds[0] > 0.09
