@@ -63,9 +63,10 @@ class RegistrationWatch:
         except ParseError as error:
             logger.warning("NOTIFY about %s: %s", self.target, error)
             return
+        was_stale = self.table.is_stale
         said = self.table.receive(document)
-        if self.table.is_stale:
-            self._subscriber.refresh()
+        if self.table.is_stale and not was_stale:
+            self._subscriber.refresh()  # once: who sends no full state then will not the next time either
         if said:
             self._on_change(said)
 
