@@ -117,12 +117,6 @@ class Dispatcher:
             if pause is not None:
                 endpoint.reply(transaction, 503, headers=[("Retry-After", str(pause))])
                 return
-        if request.method == "NOTIFY":
-            # It may come before the answer to the SUBSCRIBE, so the tag of its sender may not be known.
-            subscriber = endpoint.subscriptions.get((request.call_id, request.to.tag or ""))
-            if subscriber is not None:
-                subscriber.request_received(transaction, request)
-                return
         # In the order of A-UAS-01: the method, whom it is for, then what it asks of them.
         refusal = uas.refuse_method(request)
         if refusal is None:
@@ -139,6 +133,11 @@ class Dispatcher:
 
     def _find(self, request: Request) -> DialogUser | None:
         endpoint = self._endpoint
+        if request.method == "NOTIFY":
+            # It may come before the answer to the SUBSCRIBE, so the tag of its sender may not be known.
+            subscriber = endpoint.subscriptions.get((request.call_id, request.to.tag or ""))
+            if subscriber is not None:
+                return subscriber
         if request.to.tag is not None:
             return endpoint.dialogs.get(dialog_id(request))
         return endpoint.pool.find(request)

@@ -20,7 +20,7 @@ from sipstack.net.endpoint import Endpoint
 from sipstack.net.regwatch import RegistrationWatch
 from sipstack.net.useragent import AgentHandler, Identity, UserAgent
 from sipstack.sip.digest import Credentials
-from sipstack.sip.message import Request
+from sipstack.sip.message import Request, Response
 from sipstack.sip.registration import Registered, RegistrationEvent, RegistrationFailed
 from sipstack.sip.subscription import SubscriptionEnded
 from sipstack.sip.uri import Uri
@@ -183,6 +183,29 @@ async def test_the_doctor_looks_whether_the_core_tells(core: Core, endpoint: End
     core.remove_subscriber("b")
     found = await told(agent)
     assert found.verdict is Verdict.FAILED and "does not tell of registrations: 4" in found.found
+    await agent.close()
+
+
+async def test_a_notify_that_requires_what_nobody_has(core: Core, endpoint: Endpoint) -> None:
+    """A-UAS-01: a subscription is no exception."""
+    agent = await online(core, endpoint, "b", watching=True)
+    await until(lambda: endpoint.subscriptions)
+    (call_id, tag) = next(iter(endpoint.subscriptions))
+    headers = [
+        ("From", "<sip:b@cc.com>;tag=n"),
+        ("To", f"<sip:b@cc.com>;tag={tag}"),
+        ("Call-ID", call_id),
+        ("CSeq", "99 NOTIFY"),
+        ("Require", "eventlist"),
+    ]
+    host, port = endpoint.local
+    answers: list[Response] = []
+    async with Endpoint(EndpointConfig(msrp=False)) as other:
+        # passed on: a request of its own it would send again without what is not supported
+        request = Request("NOTIFY", f"sip:b@{host}:{port}", headers)
+        other.forward(request, request.uri, answers.append, lambda error: None)
+        await until(lambda: answers)
+    assert (answers[0].status, answers[0].headers.get("Unsupported")) == (420, "eventlist")
     await agent.close()
 
 
