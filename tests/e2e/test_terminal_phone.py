@@ -31,7 +31,7 @@ async def test_the_screen(start: Start, tmp_path: Path) -> None:
     contacts.write_text(f"sip:c@{DOMAIN} Carol\n")
     command = phone_of(world, "--contacts", str(contacts), "--folder", str(tmp_path / "came"))
     async with Terminal(*command, columns=140, rows=40, **SECRET) as terminal:
-        await terminal.shows("● a@cc.com", "Carol", "Invitations")
+        await terminal.shows("● a@cc.com", "Carol", "Invited")
         # A invites B
         terminal.press("f2")
         await terminal.shows("Invite by e-mail address or phone number")
