@@ -249,7 +249,9 @@ class Connections:
         self._sweep = None
         now = self._timers.time()
         for connection in list(self._open.values()):
-            if now - connection.last_used >= self._idle_timeout:
+            # Nobody could connect to us again by WebSocket, which sees by its own pings whether the peer is there.
+            is_kept = connection.flow.transport in ("WS", "WSS")
+            if now - connection.last_used >= self._idle_timeout and not is_kept:
                 connection.close()
         if self._open:
             self._sweep = self._timers.schedule(now + self._idle_timeout / 2, self._close_idle)

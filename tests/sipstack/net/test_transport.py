@@ -10,6 +10,8 @@ import pytest
 
 from sipstack.errors import ParseError
 from sipstack.flow import Flow
+from sipstack.net.connection import SipConnection
+from sipstack.net.connections import Connections, Dialling
 from sipstack.net.timers import TimerHeap
 from sipstack.net.transport import SipTransport, bind_sockets
 from sipstack.sip.message import Request, Response
@@ -185,6 +187,19 @@ async def test_idle_connections_close() -> None:
         one.transport.send(two.flow("TCP"), OPTIONS)
         await until(lambda: two.messages)
         await until(lambda: not two.transport.is_open(two.messages[0][1]))
+
+
+@pytest.mark.parametrize(("transport", "closes"), [("TCP", True), ("TLS", True), ("WS", False), ("WSS", False)])
+async def test_who_may_be_closed_when_silent(transport: str, closes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    timers = TimerHeap(asyncio.get_running_loop())
+    connections = Connections(Dialling(), timers, lambda message, flow: None, lambda flow, error: None, idle_timeout=0)
+    connection = SipConnection(connections, 1, timers.time, Flow(transport, ("127.0.0.1", 5060)))
+    closed: list[SipConnection] = []
+    monkeypatch.setattr(SipConnection, "close", lambda connection: closed.append(connection))
+    connections.connection_opened(connection)
+    connections._close_idle()
+    timers.close()
+    assert bool(closed) is closes
 
 
 async def test_without_tcp() -> None:
