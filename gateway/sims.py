@@ -1,7 +1,8 @@
 """Accounts that prove themselves with the secret of a SIM instead of a password (IMS AKA): keys, and numbers used.
 
-K and OPc stay sealed; they are opened for the moments in which a challenge is answered. The highest sequence number
-that a network has used for an account is kept in the store, so that a challenge cannot be played again after a restart.
+K stays sealed, and is opened for the moments in which a challenge is answered; OPc, of no use without it, is not. The
+highest sequence number that a network has used for an account is kept in the store, so that a challenge cannot be
+played again after a restart.
 """
 
 from __future__ import annotations
