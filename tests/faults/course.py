@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ import aiohttp
 from gateway.accounts import opened
 from gateway.audit import Finding
 from gateway.config.load import load
+from gateway.lab.core import Core, CoreOptions
 from gateway.lab.ports import free_port
 from tests.crash.site import Launcher, Told, read_store, running
+from tests.e2e.cores import SubscriberTables
 from tests.faults.network import AccountService, Network
+from tests.servers import SqlServer
 
 PHONE = "+4915112345678"
 ACCOUNT = "sip:+4915112345678@cc.com"
@@ -71,9 +74,14 @@ path = "{network}"
 """
 
 DRIVERS = {
+    # "server" stands for a Kamailio whose tables are in a database server
     "file": 'driver = "tests.faults.network:FileProvisioning"\n[provisioning.options]\npath = "{network}"',
     "kamailio": 'driver = "tests.faults.network:FaultyKamailio"\n[provisioning.options]\npath = "{network}"\n'
     'database = "{database}"\nkey = "k"',
+    "server": 'driver = "tests.faults.network:FaultyKamailio"\n[provisioning.options]\npath = "{network}"\n'
+    'database = "{tables}"\nkey = "k"',
+    "lab": 'driver = "tests.faults.network:FaultyLab"\n[provisioning.options]\npath = "{network}"\n'
+    'url = "{core}"\nkey = "k"',
     "http": 'driver = "tests.faults.network:FaultyHttp"\n[provisioning.options]\npath = "{network}"\nurl = "{service}"',
     "pool": 'driver = "pool"\n[provisioning.pool]\nfile = "{pool}"\nquarantine = 0',
 }
@@ -89,6 +97,10 @@ class Course:
     driver: str
     service: str = ""
     """URL of an :class:`AccountService`, for the driver ``http``."""
+    lab: Core | None = None
+    """For the driver ``lab``."""
+    tables: SubscriberTables | None = None
+    """For the driver ``server``."""
     port: int = field(default_factory=free_port)
     pid: int | None = None
     kills: int = 0
@@ -111,7 +123,12 @@ class Course:
             http=self.port,
             sip=free_port(),
             msrp=free_port(),
-            provisioning=DRIVERS[self.driver].format(**names, service=self.service),
+            provisioning=DRIVERS[self.driver].format(
+                **names,
+                service=self.service,
+                core="" if self.lab is None else self.lab.admin.url,
+                tables="" if self.tables is None else self.tables.url,
+            ),
             network=names["network"],
         )
         self.config = self.folder / "gateway.toml"
@@ -220,6 +237,10 @@ class Course:
             return [str(row["key"]) for row in read_store(self.folder / "data").lease if row["free_at"] is None]
         if self.driver == "kamailio":
             return sorted(row[0] for row in self.table.do("SELECT username FROM subscriber"))
+        if self.tables is not None:
+            return sorted(str(row[0]) for row in self.tables.run("SELECT username FROM subscriber"))
+        if self.lab is not None:
+            return self.lab.subscribers.usernames()
         return self.network.column("core", "name")
 
     @property
@@ -245,11 +266,19 @@ class Course:
 
 @asynccontextmanager
 async def on_course(
-    folder: Path, launcher: Launcher, session: aiohttp.ClientSession, driver: str
+    folder: Path,
+    launcher: Launcher,
+    session: aiohttp.ClientSession,
+    driver: str,
+    server: SqlServer | None = None,
 ) -> AsyncIterator[Course]:
-    """Make a course, and end whatever is left of it."""
-    async with AccountService(Network(folder / "network.db")).server as server:
-        course = Course(folder, launcher, session, driver, service=str(server.make_url("")).rstrip("/"))
+    """Make a course, and end whatever is left of it; ``server`` has the tables for the driver ``server``."""
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(AccountService(Network(folder / "network.db")).server)
+        lab = await stack.enter_async_context(Core(CoreOptions())) if driver == "lab" else None
+        tables = SubscriberTables(server) if server is not None else None
+        url = str(service.make_url("")).rstrip("/")
+        course = Course(folder, launcher, session, driver, service=url, lab=lab, tables=tables)
         try:
             yield course
         finally:

@@ -29,6 +29,7 @@ from gateway.httpservice import HttpService
 from gateway.provisioning.base import Audit, CoreAccount
 from gateway.provisioning.http import HttpProvisioning
 from gateway.provisioning.kamailio import KamailioProvisioning
+from gateway.provisioning.lab import LabProvisioning
 from gateway.storage.errors import StoreError
 from gateway.storage.sqlite import SqliteStore
 from sipstack.errors import TransactionTimeout
@@ -187,6 +188,9 @@ class FaultyKamailio(FileProvisioning):
         super().__init__(path)
         self._kamailio = KamailioProvisioning(Database(database), mark=lambda name: f"rcsgw-{key}-{name}"[:25])
 
+    async def _taken(self, uri: str, impi: str, realm: str) -> bool:
+        return await self._kamailio.taken(uri, impi, realm)
+
     async def _provision(self, account: CoreAccount) -> None:
         await self._kamailio.provision(account)
 
@@ -198,6 +202,32 @@ class FaultyKamailio(FileProvisioning):
 
     async def remove(self, name: str) -> None:
         await self._kamailio.remove(name)
+
+
+class FaultyLab(FileProvisioning):
+    """The driver for the embedded core, which outlives the gateways, with the same faults around it."""
+
+    def __init__(self, path: str, url: str, key: str) -> None:
+        super().__init__(path)
+        self._lab = LabProvisioning(url, mark=lambda name: f"rcsgw-{key}-{name}")
+
+    async def _taken(self, uri: str, impi: str, realm: str) -> bool:
+        return await self._lab.taken(uri, impi, realm)
+
+    async def _provision(self, account: CoreAccount) -> None:
+        await self._lab.provision(account)
+
+    async def _deprovision(self, account: CoreAccount) -> None:
+        await self._lab.deprovision(account)
+
+    async def audit(self, accounts: Sequence[CoreAccount]) -> Audit:
+        return await self._lab.audit(accounts)
+
+    async def remove(self, name: str) -> None:
+        await self._lab.remove(name)
+
+    async def close(self) -> None:
+        await self._lab.close()
 
 
 class FaultyHttp(FileProvisioning):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.course import ACCOUNT, Course, launching, on_course
+from tests.servers import SqlServer
 
 CALLS = ("name", "provision", "register", "deliver", "deregister", "deprovision")
 """Steps that drivers do."""
@@ -25,7 +26,7 @@ Case = tuple[str, str, str]
 
 TABLE: list[Case] = [
     (driver, step, fault)
-    for driver in ("file", "kamailio", "http", "pool")
+    for driver in ("file", "lab", "kamailio", "server", "http", "pool")
     for step in (*CALLS, *COMMITS)
     for fault in ("temporary", "final", "slow", "kill-before", "kill-after")
     if not (step in COMMITS and fault == "final") and not (driver == "pool" and step in OWN)
@@ -42,6 +43,7 @@ SAMPLE: list[Case] = [
     ("file", "deregister", "kill-before"),
     ("kamailio", "deprovision", "final"),
     ("http", "provision", "kill-after"),
+    ("lab", "deprovision", "kill-before"),
     ("pool", "allocate", "kill-before"),
     ("pool", "delete", "kill-before"),
 ]
@@ -97,12 +99,12 @@ async def _left_behind(course: Course, step: str) -> None:
     assert (await course.audit(fix=True))[1] == []
 
 
-async def _all(folder: Path, cases: list[Case]) -> None:
+async def _all(folder: Path, cases: list[Case], server: SqlServer | None = None) -> None:
     failures = []
     async with launching(folder) as (launcher, session):
         for driver, step, fault in cases:
             name = f"{driver}-{step}-{fault}"
-            async with on_course(folder / name, launcher, session, driver) as course:
+            async with on_course(folder / name, launcher, session, driver, server) as course:
                 try:
                     await _run(course, step, fault)
                 except (AssertionError, KeyError, IndexError, ValueError) as error:
@@ -117,4 +119,13 @@ async def test_a_sample_of_steps_and_faults(tmp_path: Path) -> None:
 @pytest.mark.full
 @pytest.mark.timeout(1200)
 async def test_every_step_and_every_fault(tmp_path: Path) -> None:
-    await _all(tmp_path, TABLE)
+    await _all(tmp_path, [case for case in TABLE if case[0] != "server"])
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+async def test_every_step_and_every_fault_with_a_database_server(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    await _all(tmp_path, [case for case in TABLE if case[0] == "server"], request.getfixturevalue(kind))
