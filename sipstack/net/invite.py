@@ -222,7 +222,8 @@ class OutgoingInvite(Generic[SessionT]):
             self._agent.send_in_dialog(dialog, "BYE", headers=[("Reason", 'SIP;cause=488;text="Bad answer"')])
             self._failed(error)
             return
-        self._session.refreshing.accepted(response)
+        if self._session.is_open:  # whoever was told of it may have ended it at once
+            self._session.refreshing.accepted(response)
         self._future.set_result(self._session)
 
     def _send_ack(self, ack: Request, hop: Uri) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ALLOWED_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "MESSAGE", "NOTIFY", "PRACK", "UPDATE")
 ALLOW = ", ".join(ALLOWED_METHODS)
 
-KNOWN_METHODS = frozenset({*ALLOWED_METHODS, "INFO", "NOTIFY", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE"})
+KNOWN_METHODS = frozenset({*ALLOWED_METHODS, "INFO", "PUBLISH", "REFER", "REGISTER", "SUBSCRIBE"})
 """Methods that exist: those not allowed here get 405, others 501 (A-UAS-02)."""
 
 SUPPORTED_OPTIONS = frozenset({reliable.OPTION, "path", session_timer.OPTION})

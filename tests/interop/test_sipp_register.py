@@ -97,5 +97,5 @@ def injection(users: dict[str, str]) -> str:
 def test_the_scenarios_are_used() -> None:
     """A scenario that nobody runs proves nothing."""
     folder = Path(__file__).parent
-    tests = "".join(path.read_text() for path in folder.glob("test_sipp*.py"))
+    tests = "".join(path.read_text() for path in folder.glob("test_*.py"))
     assert [path.stem for path in (folder / "sipp").glob("*.xml") if f'"{path.stem}"' not in tests] == []
