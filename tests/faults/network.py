@@ -203,6 +203,9 @@ class FaultyKamailio(FileProvisioning):
     async def remove(self, name: str) -> None:
         await self._kamailio.remove(name)
 
+    async def close(self) -> None:
+        await self._kamailio.close()
+
 
 class FaultyLab(FileProvisioning):
     """The driver for the embedded core, which outlives the gateways, with the same faults around it."""
