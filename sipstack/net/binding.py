@@ -204,12 +204,7 @@ class Binding:
         self._arm(self._registration.get_timer())
 
     def _arm(self, deadline: float | None) -> None:
-        timer = self._timer
-        if timer is not None and timer.deadline == deadline:
-            return
-        if timer is not None:
-            timer.cancel()
-        self._timer = None if deadline is None else self._agent.endpoint.timers.schedule(deadline, self._due)
+        self._timer = self._agent.endpoint.timers.move(self._timer, deadline, self._due)
 
     def _due(self) -> None:
         self._timer = None

@@ -62,6 +62,17 @@ class TimerHeap:
             self._arm(deadline)
         return timer
 
+    def move(self, timer: Timer | None, deadline: float | None, callback: Callable[[], None]) -> Timer | None:
+        """Have ``callback`` called at ``deadline`` instead of ``timer``, which is not due yet; None: no timer.
+
+        Return the timer that there is now: the same where nothing changes.
+        """
+        if timer is not None:
+            if timer.deadline == deadline:
+                return timer
+            timer.cancel()
+        return None if deadline is None else self.schedule(deadline, callback)
+
     def close(self) -> None:
         """Forget all timers, also those that are scheduled later."""
         self._closed = True

@@ -100,6 +100,20 @@ def test_dead_entries_are_removed() -> None:
     loop.advance(5000.0)
 
 
+def test_moved_timers() -> None:
+    loop, fired = Loop(), list[str]()
+    heap = heap_on(loop)
+    first = heap.move(None, 5.0, lambda: fired.append("first"))
+    assert heap.move(first, 5.0, lambda: fired.append("other")) is first
+    second = heap.move(first, 3.0, lambda: fired.append("second"))
+    loop.advance(6.0)
+    assert second is not first and fired == ["second"]
+    third = heap.schedule(8.0, lambda: fired.append("third"))
+    assert heap.move(third, None, lambda: fired.append("never")) is None
+    loop.advance(9.0)
+    assert fired == ["second"] and len(heap) == 0
+
+
 async def test_on_a_real_loop() -> None:
     loop = asyncio.get_running_loop()
     heap = TimerHeap(loop)
